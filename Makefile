@@ -1,0 +1,27 @@
+# One word runs everything. Each target makes .venv first if it is missing or pyproject.toml has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint bench
+help:  ## list these words
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AdStyle needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,postgres]'
+	touch $@
+
+demo: .venv/.installed  ## the whole story in about a minute, offline
+	$(BIN)/adstyle demo
+
+test: .venv/.installed lint  ## everything that must hold
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: .venv/.installed  ## style, types of the core, direction of every import
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed  ## every figure the README states
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,1 @@
+"""Pictures in, pictures out: briefs, styles, engines and finished advertisements."""

@@ -1,0 +1,1 @@
+"""The application: experiments from a sealed plan to a promoted winner."""

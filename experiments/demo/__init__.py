@@ -1,0 +1,1 @@
+"""The simulated audience, and the story told with the real commands."""

@@ -1,0 +1,1 @@
+"""Deliveries in, accounted for line by line."""

@@ -1,0 +1,1 @@
+"""The work that recurs: each job plans purely, then acts idempotently."""

@@ -1,0 +1,1 @@
+"""The bell: APScheduler calls the jobs that are due."""

@@ -1,0 +1,1 @@
+"""The control plane: typed SQL tables, the milestones, the job ledger."""

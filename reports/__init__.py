@@ -1,0 +1,1 @@
+"""A WeeklyReport value in, one self-contained page out."""
