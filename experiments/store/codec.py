@@ -1,0 +1,123 @@
+"""Core values as plain JSON and back, exactly.
+
+Python's JSON keeps integers of any size, which the moments rely on, and both databases keep JSON as written.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from experiments.core.errors import ExperimentError
+from experiments.core.evidence import DailyCounts, Evidence, Health
+from experiments.core.moments import UnitMoments
+from experiments.core.plan import Arm, Attribution, Direction, Gates, Looks, Metric, Plan, Promotion, Role
+
+
+class PlanTampered(ExperimentError):
+    """A sealed plan's document is not the one that was sealed."""
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON values: dataclasses by their fields, instants in ISO 8601, arrays and tuples as lists.
+
+    A number that does not exist (NaN, an infinite end of an interval) becomes null, because JSON has no word for it.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    match value:
+        case Enum():
+            return plain(value.value)
+        case None | bool() | str() | int():
+            return value
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case datetime() | date():
+            return value.isoformat()
+        case PurePath():
+            return str(value)
+        case Mapping():
+            return {str(plain(key)): plain(each) for key, each in value.items()}
+        case tuple() | list():
+            return [plain(each) for each in value]
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no plain form")
+
+
+def canonical_sha256(document: Any) -> str:
+    """SHA-256 of the one JSON text that plain values have: sorted keys, no spaces."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def evidence_document(evidence: Evidence) -> dict[str, Any]:
+    """What `restore_evidence` needs beside the experiment, the instant and the lake versions."""
+    return {
+        "arms": plain(evidence.arms),
+        "daily": plain(evidence.daily),
+        "health": plain(evidence.health),
+    }
+
+
+def restore_evidence(
+    experiment: str, as_of: datetime, lake_versions: Mapping[str, int], document: Mapping[str, Any]
+) -> Evidence:
+    """The evidence as it was."""
+    health = document["health"]
+    last = health["last_event"]
+    return Evidence(
+        experiment=experiment,
+        as_of=as_of,
+        lake_versions=dict(lake_versions),
+        arms={
+            arm: UnitMoments(moments["units"], tuple(moments["sums"]), tuple(moments["products"]))
+            for arm, moments in document["arms"].items()
+        },
+        daily=tuple(DailyCounts(**{**day, "day": date.fromisoformat(day["day"])}) for day in document["daily"]),
+        health=Health(**{**health, "last_event": datetime.fromisoformat(last) if last else None}),
+    )
+
+
+def restore_plan(document: Mapping[str, Any], sealed: str) -> Plan:
+    """The plan that was sealed under the hash ``sealed``.
+
+    Raises:
+        PlanTampered: where the document gives another hash, or none.
+    """
+    try:
+        plan = _plan(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise PlanTampered(f"the plan {sealed[:12]} cannot be read ({error}): restore the database's backup") from None
+    if not plan.seal() == canonical_sha256(document) == sealed:
+        raise PlanTampered(
+            f"the plan of {plan.experiment} was changed after it was sealed: {sealed[:12]} was sealed, "
+            f"this is {canonical_sha256(document)[:12]}. No verdict can rest on it; restore the database's backup"
+        )
+    return plan
+
+
+def _plan(document: Mapping[str, Any]) -> Plan:
+    return Plan(
+        **{
+            **document,
+            "arms": tuple(Arm(**arm) for arm in document["arms"]),
+            "start": datetime.fromisoformat(document["start"]),
+            "metrics": tuple(
+                Metric(**{**metric, "direction": Direction(metric["direction"]), "role": Role(metric["role"])})
+                for metric in document["metrics"]
+            ),
+            "looks": Looks(**document["looks"]),
+            "attribution": Attribution(**document["attribution"]),
+            "gates": Gates(**document["gates"]),
+            "promotion": Promotion(document["promotion"]),
+        }
+    )
