@@ -1,0 +1,131 @@
+"""Health in plain words: each check with its state and a sentence, and the delivered files with what became of them."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from reports import numbers
+from reports.model import DeliveryRow, ExperimentReport
+from reports.words import number_of, quoted, reject_reason
+
+FILES_SHOWN = 40
+"""More files make a page nobody reads; the others are in the JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked; its state is ``good``, ``note`` (worth knowing) or ``bad`` (to be mended)."""
+
+    state: str
+    title: str
+    text: str
+
+
+STATES = {"good": "Good", "note": "Note", "bad": "Problem"}
+
+
+def checks(experiment: ExperimentReport) -> tuple[Check, ...]:
+    """Everything that could make the figures untrustworthy, in the order a careful reader would ask."""
+    return (
+        _split(experiment),
+        _crossover(experiment),
+        _days(experiment),
+        _bots(experiment),
+        _clicks(experiment),
+        _lines(experiment.health.deliveries),
+    )
+
+
+def _split(experiment: ExperimentReport) -> Check:
+    health, title = experiment.health, "Fair split"
+    if health.sample_ratio_ok is None:
+        return Check("note", title, "There is nothing to test yet.")
+    p = numbers.p_phrase(health.sample_ratio_p)
+    if health.sample_ratio_ok:
+        return Check("good", title, f"Each style reached the share of the audience it was promised ({p}).")
+    return Check(
+        "bad",
+        title,
+        f"The styles did not reach the shares of the audience they were promised ({p}). Look for a style that is "
+        "slow to load, blocked, or logged differently.",
+    )
+
+
+def _crossover(experiment: ExperimentReport) -> Check:
+    health, limit, unit = experiment.health, experiment.method.crossover_share, experiment.method.unit
+    seen = sum(row.observed for row in health.units) + health.crossover_units
+    title, who = "One style each", number_of(health.crossover_units, unit)
+    if not health.crossover_units:
+        return Check("good", title, f"No {unit} saw more than one style.")
+    share = health.crossover_units / seen
+    verb = "was" if health.crossover_units == 1 else "were"
+    text = f"{who} saw more than one style and {verb} left out: {numbers.percent(share)} of all"
+    if share > limit:
+        return Check("bad", title, f"{text}, above the limit of {numbers.limit(limit)}.")
+    return Check("good", title, f"{text}, within the limit of {numbers.limit(limit)}.")
+
+
+def _days(experiment: ExperimentReport) -> Check:
+    health, title = experiment.health, "Complete days"
+    if not health.days_expected:
+        return Check("note", title, "No whole day has passed yet.")
+    if health.days_covered >= health.days_expected:
+        return Check(
+            "good", title, f"All {number_of(health.days_expected, 'whole day')} since the start have impressions."
+        )
+    missing = health.days_expected - health.days_covered
+    verb = "has" if missing == 1 else "have"
+    enough = health.days_covered >= experiment.method.coverage * health.days_expected
+    text = f"{number_of(missing, 'day')} of {numbers.count(health.days_expected)} {verb} no impressions"
+    return Check("note" if enough else "bad", title, f"{text}. Look for log files that were not delivered.")
+
+
+def _bots(experiment: ExperimentReport) -> Check:
+    counts, title = experiment.health.invalid_impressions, "Bots"
+    total = sum(row.count for row in counts)
+    if not total:
+        return Check("good", title, "No impressions by declared bots.")
+    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in counts)
+    return Check("note", title, f"{number_of(total, 'impression')} by declared bots left out ({by_arm}).")
+
+
+def _clicks(experiment: ExperimentReport) -> Check:
+    health, title = experiment.health, "Clicks"
+    parts = []
+    if health.repeated_clicks:
+        parts.append(f"{number_of(health.repeated_clicks, 'repeated click')} on the same impression left out")
+    if health.unmatched_clicks:
+        parts.append(f"{number_of(health.unmatched_clicks, 'click')} without a matching impression left out")
+    if not parts:
+        return Check("good", title, "Every click belongs to one impression.")
+    return Check("note", title, f"{'; '.join(parts)}.")
+
+
+def _lines(deliveries: tuple[DeliveryRow, ...]) -> Check:
+    title = "Delivered lines"
+    if not deliveries:
+        return Check("note", title, "No files were delivered this week.")
+    read = sum(row.read for row in deliveries)
+    duplicate = sum(row.duplicate for row in deliveries)
+    rejected = sum(count for row in deliveries for _, count in row.rejected)
+    text = (
+        f"{number_of(read, 'line')} read: {numbers.count(read - duplicate - rejected)} accepted, "
+        f"{numbers.count(duplicate)} seen before, {numbers.count(rejected)} rejected and kept for repair."
+    )
+    return Check("note" if rejected else "good", title, text)
+
+
+def rejects(deliveries: tuple[DeliveryRow, ...]) -> str:
+    """``3 × wrong number of columns, 2 × a time that cannot be read``; the most frequent first."""
+    total: Counter[str] = Counter()
+    for row in deliveries:
+        total.update(dict(row.rejected))
+    ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{numbers.count(count)} × {reject_reason(code)}" for code, count in ordered if count)
+
+
+def shown(deliveries: tuple[DeliveryRow, ...]) -> tuple[DeliveryRow, ...]:
+    """All files where they are few; else those with the most rejected lines, in the order of delivery."""
+    if len(deliveries) <= FILES_SHOWN:
+        return deliveries
+    worst = sorted(range(len(deliveries)), key=lambda n: (-sum(c for _, c in deliveries[n].rejected), n))
+    return tuple(deliveries[n] for n in sorted(worst[:FILES_SHOWN]))

@@ -1,0 +1,66 @@
+"""The method in plain words: what was promised before the first impression, and where the figures come from."""
+
+from collections.abc import Mapping
+
+from reports import measures, numbers
+from reports.model import ExperimentReport
+from reports.words import control_of, humanised, number_of, quoted
+
+CORRECTIONS: Mapping[str, str] = {
+    "dunnett": "All styles are compared with {control} together (Dunnett's method), so that testing many styles does "
+    "not make a lucky one more likely to win.",
+    "holm": "The comparisons with {control} are corrected for their number (Holm's method), so that testing many "
+    "styles does not make a lucky one more likely to win.",
+    "none": "The comparisons with {control} are not corrected for their number.",
+}
+
+SPENDING: Mapping[str, str] = {
+    "obrien_fleming": "strict at first and at its fullest at the end (O'Brien-Fleming type, Lan and DeMets)",
+    "pocock": "evenly over the looks (Pocock type, Lan and DeMets)",
+}
+
+PROMOTIONS: Mapping[str, str] = {
+    "propose": "A winner is proposed; a person approves it.",
+    "auto": "A winner is promoted automatically; a person can roll it back at any time.",
+}
+
+
+def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
+    """(term, explanation) in the order a reader would ask."""
+    facts = experiment.method
+    control = quoted(control_of(experiment), control_of(experiment))
+    per = measures.per(experiment.metric, facts.unit)
+    looks = f"{number_of(facts.looks, 'look')}, one every {number_of(facts.look_days, 'day')}"
+    spending = SPENDING.get(facts.spending, humanised(facts.spending))
+    correction = CORRECTIONS.get(facts.correction, f"Corrected by {humanised(facts.correction)}.")
+    lake = ", ".join(f"{table} version {version}" for table, version in facts.lake_versions) or "none yet"
+    return (
+        (
+            "What is measured",
+            f"{per[0].upper()}{per[1:]}. Every {facts.unit} always sees the same style, and the uncertainty is "
+            f"computed over {facts.unit}s, not over impressions.",
+        ),
+        (
+            "When it is judged",
+            f"{looks}. The chance of declaring a winner where there is none is at most {numbers.limit(facts.alpha)} "
+            f"over all looks and styles together. It is spent {spending}.",
+        ),
+        ("Many styles", correction.format(control=control)),
+        (
+            "What counts",
+            f"A click counts for {number_of(facts.click_days, 'day')} after its impression, a conversion for "
+            f"{number_of(facts.conversion_days, 'day')}. Declared bots, repeated clicks and every {facts.unit} that "
+            "saw more than one style are left out.",
+        ),
+        (
+            "When nothing is judged",
+            f"If the split is too uneven to be chance (p below {numbers.p_value(facts.sample_ratio_p)}), if more than "
+            f"{numbers.limit(facts.crossover_share)} of the {facts.unit}s saw more than one style, if a style has "
+            f"fewer than {number_of(facts.minimum_units, facts.unit)}, or if fewer than "
+            f"{numbers.limit(facts.coverage)} of the days have impressions.",
+        ),
+        ("Promotion", PROMOTIONS.get(facts.promotion, humanised(facts.promotion))),
+        ("Sealed plan", facts.plan_hash),
+        ("Assignment salt", facts.salt),
+        ("Event lake", lake),
+    )

@@ -1,0 +1,373 @@
+"""All words: verdicts, reasons, decisions, milestones and rejected lines in plain English.
+
+Elsewhere a reason is a code and its parameters. An unknown reason is an error, because a verdict nobody can explain
+must not be published; an unknown reject or milestone is spelled out from its code, because a page must not fail over
+one odd log line. Imports nothing heavy: the command line uses it.
+"""
+
+from collections.abc import Callable, Mapping
+
+from reports import measures, numbers
+from reports.errors import ReportError
+from reports.model import ArmRow, ExperimentReport, LiftRow, MilestoneRow, Value
+
+Parameters = Mapping[str, Value]
+
+
+def quoted(arm: str, control: str | None = None) -> str:
+    """An arm in a sentence: ``"ink"``; the control that is called original is just ``the original``."""
+    return "the original" if arm == control == "original" else f'"{arm}"'
+
+
+def listing(names: tuple[str, ...]) -> str:
+    """``"a", "b" and "c"``."""
+    marked = [f'"{name}"' for name in names]
+    return " and ".join([", ".join(marked[:-1]), marked[-1]] if len(marked) > 1 else marked)
+
+
+def number_of(count: float, singular: str, plural: str | None = None) -> str:
+    """``1 look``, ``3 looks``."""
+    return f"{numbers.count(count)} {singular if count == 1 else plural or singular + 's'}"
+
+
+def humanised(code: str) -> str:
+    """A readable fallback made from a code: ``too_many_columns`` is ``too many columns``."""
+    return code.replace("_", " ").replace("-", " ").strip() or "no reason given"
+
+
+# --- reasons of a verdict ---------------------------------------------------------------------------------------------
+
+
+def _after_correction(p: float) -> str:
+    return f"{numbers.p_phrase(p)} after correction for all styles and looks"
+
+
+def _wait_minimum_units(p: Parameters) -> str:
+    return (
+        f"{quoted(p['arm'])} has {numbers.count(p['units'])} of the {numbers.count(p['needed'])} units "
+        "the plan asks for before anything is judged."
+    )
+
+
+def _sample_ratio_mismatch(p: Parameters) -> str:
+    return (
+        "The styles were not shown in the promised proportions: by chance alone a split this uneven has "
+        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
+        "Something in delivery or logging favours a style, so its figures cannot be compared."
+    )
+
+
+def _coverage(p: Parameters) -> str:
+    return (
+        f"Only {numbers.count(p['covered'])} of {number_of(p['expected'], 'whole day')} have any impressions "
+        f"(at least {numbers.limit(p['threshold'])} is required), so some logs are probably missing."
+    )
+
+
+def _tie(p: Parameters) -> str:
+    arms = tuple(p["arms"])
+    return f"{listing(arms)} share the highest rate exactly, so none of them is ahead."
+
+
+REASONS: Mapping[str, Callable[[Parameters], str]] = {
+    "beats_control": lambda p: f"{quoted(p['arm'])} beats the control: {_after_correction(p['p_adjusted'])}.",
+    "not_significant": lambda p: (
+        f"{quoted(p['arm'])} has the highest rate, but its lead over the control may be chance: "
+        f"{_after_correction(p['p_adjusted'])}."
+    ),
+    "best_is_control": lambda _: "No style has a higher rate than the control.",
+    "wait_next_look": lambda p: (
+        f"Look {numbers.count(p['look'])} of {numbers.count(p['looks'])} did not settle it; the next look may."
+    ),
+    "wait_minimum_units": _wait_minimum_units,
+    "sample_ratio_mismatch": _sample_ratio_mismatch,
+    "crossover": lambda p: (
+        f"{numbers.percent(p['share'])} of the units saw more than one style "
+        f"(the limit is {numbers.limit(p['threshold'])}), so the styles' audiences are mixed up."
+    ),
+    "coverage": _coverage,
+    "guardrail_harmed": lambda p: f"{quoted(p['arm'])} harms {humanised(p['metric'])} by more than the plan tolerates.",
+    "control_missing": lambda p: (
+        f"The control {quoted(p['control'])} has no data, so there is nothing to compare with."
+    ),
+    "one_arm": lambda _: "There is only one arm, so there is nothing to compare.",
+    "no_denominator": lambda p: f"{quoted(p['arm'])} was never shown, so it has no rate.",
+    "tie": _tie,
+}
+"""Sentences by reason code: exactly the codes a verdict may carry."""
+
+
+def reason(code: str, parameters: Parameters) -> str:
+    """The sentence for one reason of a verdict.
+
+    Raises:
+        ReportError: for a code without words, or a parameter that the sentence needs and did not get.
+    """
+    if code not in REASONS:
+        raise ReportError(f"there are no words for the verdict reason {code!r}; add them to reports/words.py")
+    try:
+        return REASONS[code](parameters)
+    except KeyError as missing:
+        raise ReportError(f"the verdict reason {code!r} needs the parameter {missing}") from None
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+VERDICTS: Mapping[str, str] = {
+    "promote": "Winner found",
+    "keep_running": "Still running",
+    "no_winner": "No winner",
+    "invalid": "Not valid",
+}
+"""The short word by the verdict's kind."""
+
+PHASES: Mapping[str, str] = {
+    "draft": "This experiment is a draft and has not started.",
+    "generating": "The variants are being made; nothing has been shown yet.",
+    "review": "The variants wait for review; nothing has been shown yet.",
+}
+"""What there is to say before the first verdict."""
+
+
+def verdict_label(kind: str | None) -> str:
+    """``Winner found``, ``Still running`` ...; ``Not judged yet`` where there is no verdict."""
+    if kind is None:
+        return "Not judged yet"
+    if kind not in VERDICTS:
+        raise ReportError(f"there is no verdict {kind!r}; a verdict is one of {', '.join(VERDICTS)}")
+    return VERDICTS[kind]
+
+
+def gain(experiment: ExperimentReport, lift: LiftRow) -> str:
+    """``18.2 % more clicks per impression than the original``."""
+    share = lift.relative
+    value = share if numbers.known(share) else lift.absolute
+    if not numbers.known(value):
+        return "a difference that cannot be computed yet"
+    size = numbers.change(abs(value)) if numbers.known(share) else measures.difference(experiment.metric, abs(value))
+    what = measures.per(experiment.metric, experiment.method.unit)
+    than = quoted(control_of(experiment), control_of(experiment))
+    return f"{size} {'more' if value >= 0 else 'less' if what.startswith('revenue') else 'fewer'} {what} than {than}"
+
+
+def proof(experiment: ExperimentReport, lift: LiftRow) -> str:
+    """``95 % interval 7.1 % to 30.4 %, p = 0.002 after correction for 4 styles and 3 looks``."""
+    parts = []
+    relative = (lift.relative_low, lift.relative_high)
+    absolute = (lift.absolute_low, lift.absolute_high)
+    level = numbers.limit(1 - experiment.method.alpha)
+    if all(map(numbers.known, relative)):
+        parts.append(f"{level} interval {numbers.change(relative[0])} to {numbers.change(relative[1])}")
+    elif all(map(numbers.known, absolute)):
+        low, high = (measures.difference(experiment.metric, bound) for bound in absolute)
+        parts.append(f"{level} interval {low} to {high}")
+    if numbers.known(lift.p_adjusted):
+        styles = number_of(len(experiment.lifts), "style")
+        looks = number_of(experiment.looks, "look")
+        parts.append(f"{numbers.p_phrase(lift.p_adjusted)} after correction for {styles} and {looks}")
+    return ", ".join(parts)
+
+
+def control_of(experiment: ExperimentReport) -> str:
+    """The control's name; ``original`` before there are arms."""
+    return next((arm.name for arm in experiment.arms if arm.control), "original")
+
+
+def leader(experiment: ExperimentReport) -> LiftRow | None:
+    """The lift that is furthest in the direction the metric wants; None where nothing can be compared."""
+    sign = -1 if experiment.metric.direction == "decrease" else 1
+    comparable = [lift for lift in experiment.lifts if numbers.known(lift.absolute)]
+    return max(comparable, key=lambda lift: sign * lift.absolute, default=None)
+
+
+def headline(experiment: ExperimentReport) -> str:
+    """The verdict as one plain sentence."""
+    verdict, lead = experiment.verdict, leader(experiment)
+    if verdict is None:
+        return PHASES.get(experiment.phase, "There is nothing to judge yet.")
+    verdict_label(verdict.kind)
+    than = quoted(control_of(experiment), control_of(experiment))
+    if verdict.kind == "promote":
+        won = next((lift for lift in experiment.lifts if lift.arm == verdict.arm), None)
+        if won is None:
+            raise ReportError(f"{experiment.name}: the winner {verdict.arm!r} is not among the arms compared")
+        return f"{quoted(won.arm)} wins: {gain(experiment, won)}."
+    if verdict.kind == "invalid":
+        return "No verdict: these figures cannot be trusted as they are."
+    if verdict.kind == "no_winner":
+        return f"No style proved better than {than}."
+    if lead is None:
+        return "Too early to say: there is nothing to compare yet."
+    sign = -1 if experiment.metric.direction == "decrease" else 1
+    if sign * lead.absolute <= 0:
+        return f"Too early to say: so far no style is ahead of {than}."
+    return f"Too early to say: {quoted(lead.arm)} leads with {gain(experiment, lead)}, which may still be chance."
+
+
+def detail(experiment: ExperimentReport) -> str:
+    """The interval and p-value behind the headline, as a sentence; empty where there is none to give."""
+    verdict, lead = experiment.verdict, leader(experiment)
+    if verdict is None or verdict.kind == "invalid" or lead is None:
+        return ""
+    shown = next((lift for lift in experiment.lifts if lift.arm == verdict.arm), lead)
+    support = proof(experiment, shown)
+    if not support:
+        return ""
+    support = support[0].upper() + support[1:]
+    if verdict.kind == "no_winner":
+        return f"The closest, {quoted(shown.arm)}, had {gain(experiment, shown)}. {support}."
+    return f"{support}."
+
+
+def verdict_sentence(experiment: ExperimentReport) -> str:
+    """Headline and figures in one sentence, for a terminal or an e-mail's subject."""
+    verdict = experiment.verdict
+    text = headline(experiment)
+    if verdict is not None and verdict.kind == "promote":
+        lift = next(lift for lift in experiment.lifts if lift.arm == verdict.arm)
+        support = proof(experiment, lift)
+        return f"{text[:-1]} ({support})." if support else text
+    return text
+
+
+def summary(kinds: tuple[str | None, ...]) -> str:
+    """The week in one sentence: ``1 experiment found a winner, 2 are still running.``"""
+    found = {
+        "promote": ("found a winner", "found a winner"),
+        "no_winner": ("ended without a winner", "ended without a winner"),
+        "keep_running": ("is still running", "are still running"),
+        "invalid": ("cannot be judged", "cannot be judged"),
+        None: ("is not judged yet", "are not judged yet"),
+    }
+    parts = []
+    for kind, (one, many) in found.items():
+        count = kinds.count(kind)
+        if count:
+            noun = number_of(count, "experiment") if not parts else numbers.count(count)
+            parts.append(f"{noun} {one if count == 1 else many}")
+    return f"{', '.join(parts)}." if parts else "No experiments this week."
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+def _on(at: object) -> str:
+    return f" on {numbers.instant(at)}" if at is not None else ""
+
+
+def _by(actor: str | None) -> str:
+    return f" by {actor_name(actor)}" if actor else ""
+
+
+def actor_name(actor: str) -> str:
+    """A person's name as it is; ``job:promote`` is ``the promote job``."""
+    return f"the {actor.removeprefix('job:')} job" if actor.startswith("job:") else actor
+
+
+def decision(experiment: ExperimentReport) -> str:
+    """What was done about the verdict, as a plain sentence."""
+    made = experiment.decision
+    arm = quoted(made.arm) if made.arm else "The winner"
+    than = quoted(control_of(experiment), control_of(experiment))
+    sentences = {
+        "waiting": "Nothing to decide yet. Every style keeps its share of the audience.",
+        "proposed": f"{arm} is proposed for promotion and waits for a person to approve it. "
+        "Until then every style keeps its share of the audience.",
+        "promoted": f"{arm} was promoted{_on(made.at)}{_by(made.actor)}. It is now what the audience sees, apart from "
+        f"the {numbers.limit(experiment.method.holdback)} who keep seeing {than} so that the gain stays measured.",
+        "rolled_back": f"The promotion of {arm} was rolled back{_on(made.at)}{_by(made.actor)}. "
+        f"The audience sees {than} again.",
+        "concluded": f"The experiment was concluded{_on(made.at)}{_by(made.actor)}. Nothing was promoted.",
+        "stopped": f"The experiment was stopped{_on(made.at)}{_by(made.actor)}. Nothing was promoted.",
+        "none": "There is no decision to make.",
+    }
+    if made.state not in sentences:
+        raise ReportError(f"{experiment.name}: there is no decision {made.state!r}; one of {', '.join(sentences)}")
+    text = sentences[made.state]
+    return text[0].upper() + text[1:]
+
+
+NEXT_STEPS: Mapping[str, str] = {
+    "waiting": "To end it early without promoting anything",
+    "proposed": "To approve the promotion",
+}
+UNDO_STEPS: Mapping[str, str] = {
+    "proposed": "To decline it",
+    "promoted": "To undo it, and show the original again",
+}
+
+
+def next_label(state: str) -> str:
+    """What stands before the decision's next command."""
+    return NEXT_STEPS.get(state, "What can be done next")
+
+
+def undo_label(state: str) -> str:
+    """What stands before the command that undoes the decision."""
+    return UNDO_STEPS.get(state, "To undo it")
+
+
+# --- milestones and rejected lines ------------------------------------------------------------------------------------
+
+MILESTONES: Mapping[str, str] = {
+    "created": "Created",
+    "generating": "Making the variants",
+    "generated": "Variants made",
+    "approved": "Approved",
+    "declined": "Declined",
+    "started": "Started; the plan was sealed",
+    "paused": "Paused",
+    "resumed": "Resumed",
+    "judged": "Judged",
+    "proposed": "Promotion proposed",
+    "concluded": "Concluded",
+    "promoted": "Promoted",
+    "rolled_back": "Rolled back",
+    "stopped": "Stopped without promotion",
+    "archived": "Archived",
+}
+
+
+def milestone(row: MilestoneRow) -> str:
+    """What happened, with the particulars a reader wants: ``Judged at look 3: winner found, "ink"``."""
+    text = MILESTONES.get(row.kind) or humanised(row.kind).capitalize()
+    parameters = row.parameters
+    if parameters.get("look") is not None:
+        text += f" at look {parameters['look']}"
+    verdict = VERDICTS.get(str(parameters.get("verdict")), "").lower()
+    arm = quoted(str(parameters["arm"])) if parameters.get("arm") else ""
+    if verdict or arm:
+        text += f": {', '.join(filter(None, (verdict, arm)))}"
+    if parameters.get("reason"):
+        text += f" ({parameters['reason']})"
+    return text
+
+
+REJECTS: Mapping[str, str] = {
+    "ragged_row": "wrong number of columns",
+    "bad_timestamp": "a time that cannot be read",
+    "naive_timestamp": "a time without a time zone",
+    "future_timestamp": "a time in the future",
+    "missing_event_id": "no event id",
+    "missing_unit": "no unit (user or device)",
+    "unknown_experiment": "an experiment that does not exist",
+    "unknown_arm": "a style that is not in the experiment",
+    "not_json": "not valid JSON",
+    "bad_value": "a value that cannot be read",
+    "missing_reference": "a click without the impression or unit it belongs to",
+    "unterminated_line": "cut off in the middle of a line",
+    "not_utf8": "not UTF-8 text",
+    "nul_byte": "contains a NUL byte",
+    "negative_value": "a negative amount",
+    "unexpanded_macro": "a placeholder the ad server did not fill in",
+}
+
+
+def reject_reason(code: str) -> str:
+    """Why a line was rejected, in words; an unknown code is spelled out."""
+    return REJECTS.get(code, humanised(code))
+
+
+def control_style(arm: ArmRow) -> str:
+    """The look behind an arm, for a table: ``the original, untouched`` for the control."""
+    return "shown unstyled" if arm.style == "original" else arm.style

@@ -1,0 +1,65 @@
+import dataclasses
+
+import pytest
+
+from reports import health
+from reports.model import ArmCount, DeliveryRow
+
+
+def states(experiment):
+    return {check.title: check.state for check in health.checks(experiment)}
+
+
+def changed(experiment, **health_fields):
+    return dataclasses.replace(experiment, health=dataclasses.replace(experiment.health, **health_fields))
+
+
+def test_a_broken_split_is_a_problem(example):
+    assert states(example["invalid"]())["Fair split"] == "bad"
+    assert states(example["winner"]())["Fair split"] == "good"
+    assert states(changed(example["winner"](), sample_ratio_ok=None, sample_ratio_p=None))["Fair split"] == "note"
+
+
+@pytest.mark.parametrize(("units", "state"), [(0, "good"), (14, "good"), (900, "bad")])
+def test_units_that_saw_two_styles(example, units, state):
+    assert states(changed(example["winner"](), crossover_units=units))["One style each"] == state
+
+
+@pytest.mark.parametrize(("covered", "state"), [(21, "good"), (20, "note"), (10, "bad")])
+def test_days_without_impressions(example, covered, state):
+    assert states(changed(example["winner"](), days_covered=covered))["Complete days"] == state
+
+
+def test_one_of_a_thing_is_in_the_singular(example):
+    experiment = changed(
+        example["winner"](), crossover_units=1, repeated_clicks=1, unmatched_clicks=0, days_covered=20,
+        invalid_impressions=(ArmCount("ink", 1),),
+    )  # fmt: skip
+    texts = " ".join(check.text for check in health.checks(experiment))
+    assert "1 user saw more than one style and was left out" in texts
+    assert "1 repeated click on" in texts
+    assert "1 day of 21 has no impressions" in texts
+    assert '1 impression by declared bots left out ("ink" 1)' in texts
+
+
+def test_lines_are_accounted_for(example):
+    text = next(check.text for check in health.checks(example["winner"]()) if check.title == "Delivered lines")
+    assert text == "13,844 lines read: 13,807 accepted, 29 seen before, 8 rejected and kept for repair."
+
+
+def test_rejects_are_counted_by_reason_the_most_frequent_first():
+    files = (
+        DeliveryRow("a", "click", 9, 4, 0, (("bad_timestamp", 1), ("ragged_row", 4))),
+        DeliveryRow("b", "click", 3, 0, 0, (("bad_timestamp", 2), ("odd_code", 1))),
+    )
+    assert health.rejects(files) == "4 × wrong number of columns, 3 × a time that cannot be read, 1 × odd code"
+
+
+def test_of_many_files_those_with_rejects_are_shown_in_order():
+    files = tuple(
+        DeliveryRow(f"{n}", "click", 1, 1 - n % 2, 0, (("ragged_row", 1),) if n % 2 else ()) for n in range(60)
+    )
+    shown = health.shown(files)
+    assert len(shown) == health.FILES_SHOWN
+    assert {f for f in files if f.rejected} <= set(shown)
+    assert list(shown) == sorted(shown, key=lambda row: int(row.name))
