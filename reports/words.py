@@ -272,7 +272,7 @@ def decision(experiment: ExperimentReport) -> str:
     sentences = {
         "waiting": "Nothing to decide yet. Every style keeps its share of the audience.",
         "proposed": f"{arm} is proposed for promotion and waits for a person to approve it. "
-        "Until then every style keeps its share of the audience.",
+        f"Until then the audience sees {than}.",
         "promoted": f"{arm} was promoted{_on(made.at)}{_by(made.actor)}. It is now what the audience sees, apart from "
         f"the {numbers.limit(experiment.method.holdback)} who keep seeing {than} so that the gain stays measured.",
         "rolled_back": f"The promotion of {arm} was rolled back{_on(made.at)}{_by(made.actor)}. "
@@ -312,6 +312,7 @@ def undo_label(state: str) -> str:
 MILESTONES: Mapping[str, str] = {
     "created": "Created",
     "generating": "Making the variants",
+    "generating": "Variants asked for",
     "generated": "Variants made",
     "approved": "Approved",
     "declined": "Declined",

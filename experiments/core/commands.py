@@ -18,9 +18,10 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class FinishGeneration:
-    """All creatives lie ready."""
+    """All creatives lie ready; those of ``refused`` arms failed the quality gate and are not served."""
 
     variants: int
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

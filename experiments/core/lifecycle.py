@@ -203,6 +203,8 @@ def evolve(state: State | None, milestone: Milestone) -> State:
     match milestone.kind:
         case MilestoneKind.GENERATING:
             return replace(after, approved=False, declined_arms=())
+        case MilestoneKind.GENERATED:
+            return replace(after, declined_arms=tuple(payload.get("refused", ())))
         case MilestoneKind.APPROVED:
             return replace(after, approved=True)
         case MilestoneKind.DECLINED if before.phase is Phase.CONCLUDED:
@@ -261,10 +263,8 @@ def draw_transitions() -> str:
 def _particulars(state: State, command: Command) -> dict[str, Any] | None:
     """A milestone's payload, None where the command asks for what is so already."""
     match command:
-        case FinishGeneration(variants):
-            if variants < 1:
-                raise Refusal(f"{state.experiment}: no creatives were made; look at its brief, styles and slots")
-            return {"variants": variants}
+        case FinishGeneration(variants, refused):
+            return _generated(state, variants, refused)
         case Approve() if state.phase is Phase.REVIEW:
             return None if state.approved else {}
         case Approve():
@@ -295,6 +295,18 @@ def _particulars(state: State, command: Command) -> dict[str, Any] | None:
             return {"arm": state.promoted_arm, "reason": why}
         case _:
             return {}
+
+
+def _generated(state: State, variants: int, refused: tuple[str, ...]) -> dict[str, Any]:
+    name = state.experiment
+    if variants < 1:
+        raise Refusal(f"{name}: no creatives were made; look at its brief, styles and slots")
+    if state.control in refused:
+        raise BadArm(
+            f"{name}: the quality gate refused the control {state.control!r}, so there is nothing to compare with; "
+            "mend the brief (picture, headline, colours) and generate again"
+        )
+    return {"variants": variants, **({"refused": list(refused)} if refused else {})}
 
 
 def _declined(state: State, arm: str | None, why: str) -> dict[str, Any] | None:

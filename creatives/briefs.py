@@ -1,0 +1,140 @@
+"""The brief: what an advertiser hands in, as a YAML file beside its pictures."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from creatives.contrast import TEXT, Colour, contrast, parse_colour
+from creatives.documents import DocumentError, read_document
+from creatives.errors import CreativeError
+from creatives.slots import DEFAULT_SLOTS, find_slot
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _plain_name(text: str) -> str:
+    if re.search(r"[/\\]", text) or _CONTROL.search(text) or text.strip(".") == "":
+        raise ValueError("is a name: it must not hold / or \\ or control characters")
+    return text
+
+
+def _one_line(text: str) -> str:
+    text = " ".join(part for part in re.split(r"[ \t\r\n]+", text) if part)
+    if _CONTROL.search(text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def _web_address(text: str) -> str:
+    address = urlsplit(text)
+    if address.scheme not in ("http", "https") or not address.hostname or _CONTROL.search(text) or " " in text:
+        raise ValueError("must be a complete http:// or https:// address")
+    return text
+
+
+def _known_slot(name: str) -> str:
+    try:
+        return find_slot(name).name
+    except CreativeError as error:
+        raise ValueError(str(error)) from None
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_plain_name)]
+HexColour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Region(_Strict):
+    """A box of the picture, in fractions of its width and height."""
+
+    left: Fraction
+    top: Fraction
+    right: Fraction
+    bottom: Fraction
+
+    @model_validator(mode="after")
+    def _has_an_inside(self) -> Self:
+        if self.left >= self.right or self.top >= self.bottom:
+            raise ValueError("left must be less than right and top less than bottom")
+        return self
+
+
+class Point(_Strict):
+    """A point of the picture, in fractions of its width and height."""
+
+    x: Fraction
+    y: Fraction
+
+
+class Colours(_Strict):
+    """The brand's colours: ``ink`` dark, ``paper`` light, ``accent`` for the button."""
+
+    ink: HexColour = "#14171f"
+    paper: HexColour = "#ffffff"
+    accent: HexColour = "#ffc83d"
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        ratio = contrast(parse_colour(self.ink), parse_colour(self.paper))
+        if ratio < TEXT:
+            raise ValueError(f"ink on paper has a contrast of {ratio:.1f}; text needs {TEXT} (WCAG AA)")
+        return self
+
+    def rgb(self, name: str) -> Colour:
+        """One of the three as numbers."""
+        return parse_colour(getattr(self, name))
+
+
+class Brief(_Strict):
+    """One concept of one campaign, to be shown in many styles and sizes."""
+
+    brief: Slug
+    """Its name; experiments refer to it."""
+    advertiser: Name
+    campaign: Name
+    concept: Name
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    """BCP 47."""
+    picture: Path
+    """The picture layer, the only thing that is styled; relative to the brief's file."""
+    headline: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=90)]
+    """A soft hyphen (U+00AD) tells where a long word may be divided."""
+    call_to_action: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=30)]
+    logo: Path | None = None
+    legal: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=200)] | None = None
+    landing_url: Annotated[str, AfterValidator(_web_address), Field(max_length=2000)]
+    slots: Annotated[tuple[Annotated[str, AfterValidator(_known_slot)], ...], Field(min_length=1)] = DEFAULT_SLOTS
+    protect: tuple[Region, ...] = ()
+    """Parts of the picture that no style may touch."""
+    focus: Point | None = None
+    """What a crop must keep; the protected parts, or else what strikes the eye, where it is not given."""
+    colours: Colours = Colours()
+    font: str = "sans"
+    """``sans``, ``serif``, or a .ttf or .otf file, relative to the brief's file."""
+
+
+def load_brief(path: Path) -> Brief:
+    """The brief in the YAML file at ``path``, its paths made absolute.
+
+    Raises:
+        DocumentError: one line for each problem: wrong key or value, picture, logo or font that is not there.
+    """
+    brief = read_document(path, Brief)
+    folder = path.resolve().parent
+    found: dict[str, Path] = {"picture": folder / brief.picture}
+    if brief.logo is not None:
+        found["logo"] = folder / brief.logo
+    if brief.font not in ("sans", "serif"):
+        found["font"] = folder / brief.font
+    missing = [f"{path}: {key}: there is no file {file}" for key, file in found.items() if not file.is_file()]
+    if missing:
+        raise DocumentError(missing)
+    return brief.model_copy(update={**found, "font": str(found.get("font", brief.font))})

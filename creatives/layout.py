@@ -1,0 +1,380 @@
+"""Where everything goes: a slot and its content in, boxes out. Knows no pixels' values and draws nothing.
+
+Every slot is the same advertisement: the picture melts into the brand's ground, and on the ground stand headline,
+button, logo and legal text. How it is cut depends on the slot's shape alone:
+
+    card     picture above, text below     squares, rectangles, portraits, skyscrapers, stories
+    panel    picture left, text right      billboards, link pictures
+    strip    picture, headline, button     leaderboards, phone banners
+
+Sizes grow with the geometric mean of a slot's sides; nothing becomes smaller than what is legible there.
+"""
+
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import NamedTuple
+
+from creatives.errors import CreativeError
+from creatives.fonts import Measure
+from creatives.slots import Slot
+from creatives.typesetting import Fitted, fit
+
+PANEL_FROM, STRIP_FROM = 1.6, 5.0
+"""Width over height from which a slot is cut as a panel, as a strip."""
+
+SMALLEST_HEADLINE, SMALLEST_BUTTON, SMALLEST_LEGAL = 12.0, 11.0, 8.0
+"""Least sizes in pixels as commonly seen (see ``Slot.pixel_ratio``)."""
+
+LEADING = 1.16
+_LEGAL_LEADING = 1.3
+
+
+class NoRoom(CreativeError):
+    """A text does not fit into a slot at a legible size."""
+
+
+class Box(NamedTuple):
+    """Edges in pixels; right and bottom are exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text: where its ink begins, and its base line."""
+
+    text: str
+    x: float
+    baseline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines of one size; ``box`` holds all their ink, descenders included."""
+
+    lines: tuple[Line, ...]
+    size: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Fade:
+    """The picture's way into the ground along ``axis`` (``down`` or ``right``), in pixels.
+
+    It begins at ``start`` and is complete at ``late``, or as much earlier, down to ``early``, as legibility needs.
+    """
+
+    axis: str
+    start: float
+    late: float
+    early: float
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is to be placed; aspects are width over height."""
+
+    headline: str
+    call_to_action: str
+    legal: str | None
+    logo_aspect: float | None
+    picture_aspect: float
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The measures of the three faces."""
+
+    headline: Measure
+    button: Measure
+    legal: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Boxes and lines, all inside the slot; ``clear`` is the part of the picture that nothing covers."""
+
+    picture: Box
+    clear: Box
+    fade: Fade
+    headline: Block
+    button: Box
+    button_text: Block
+    logo: Box | None
+    legal: Block | None
+
+
+def lay_out(slot: Slot, content: Content, faces: Faces) -> Layout:
+    """The layout of ``content`` in ``slot``.
+
+    Raises:
+        NoRoom: when a text cannot be set legibly; says which, and what to do.
+    """
+    aspect = slot.width / slot.height
+    if aspect >= STRIP_FROM:
+        return _strip(slot, content, faces)
+    if aspect >= PANEL_FROM:
+        return _panel(slot, content, faces)
+    return _card(slot, content, faces)
+
+
+def _card(slot: Slot, content: Content, faces: Faces) -> Layout:
+    tall = slot.height / slot.width >= 3
+    frame = _frame(slot, margin=max(0.066 * min(slot.width, slot.height), 12 * min(slot.pixel_ratio, 1.5)))
+    column = _column(
+        slot, content, faces, frame,
+        headline_height=slot.height * (0.36 if tall else 0.31), headline_lines=8 if tall else 4,
+    )  # fmt: skip
+    text_top, text_bottom = column.headline.box.top, column.headline.box.bottom
+    bottom = min(max(slot.width / content.picture_aspect, text_top + 0.4 * (slot.height - text_top)), slot.height)
+    bottom = slot.height if bottom > 0.9 * slot.height else round(bottom)
+    reach = min(0.24 * slot.height, 0.5 * slot.width, 0.5 * text_top)
+    fade = Fade(
+        "down",
+        start=text_top - reach,
+        late=min(text_top + 0.5 * (text_bottom - text_top), bottom),
+        early=text_top - 0.1 * column.headline.size,
+    )
+    return replace(
+        column,
+        picture=Box(0, 0, slot.width, bottom),
+        clear=Box(0, 0, slot.width, text_top - 0.35 * reach),
+        fade=fade,
+    )
+
+
+def _panel(slot: Slot, content: Content, faces: Faces) -> Layout:
+    margin = 0.12 * slot.height
+    width = round(min(max(slot.height * content.picture_aspect, 0.36 * slot.width), 0.5 * slot.width))
+    frame = _frame(slot, margin)._replace(left=width + 0.6 * margin)
+    column = _column(slot, content, faces, frame, headline_height=0.42 * slot.height, headline_lines=3)
+    rise = (column.headline.box.top - frame.top) / 2  # the column was set on the bottom margin; centre it
+    return replace(_raised(column, rise), **_picture_left(slot, width))
+
+
+def _strip(slot: Slot, content: Content, faces: Faces) -> Layout:
+    margin = max(0.11 * slot.height, 5)
+    width = round(min(max(slot.height * content.picture_aspect, 1.25 * slot.height), 2.1 * slot.height))
+    frame = _frame(slot, margin)._replace(left=width + 1.2 * margin)
+    middle = slot.height / 2
+
+    size = max(0.17 * slot.height, 12 * slot.pixel_ratio)
+    button = _button(slot, content, faces, frame.width * 0.5, size)
+    height = min(button.height, frame.height)
+    # A phone banner is too low for a logo that could be read.
+    logo = _logo_size(content, slot, widest=button.width, highest=0.24 * slot.height) if slot.height >= 80 else None
+    gap = 0.12 * slot.height
+    stack = height + (logo[1] + gap if logo else 0)
+    top = middle - stack / 2
+    button_box = Box(frame.right - button.width, top + stack - height, frame.right, top + stack)
+    logo_box = None
+    if logo:
+        centre = (button_box.left + button_box.right) / 2
+        logo_box = Box(centre - logo[0] / 2, top, centre + logo[0] / 2, top + logo[1])
+
+    left, right = frame.left, button_box.left - 1.6 * margin
+    legal = _legal_fit(slot, content, faces, right - left)
+    legal_height = _legal_height(legal, faces) if legal else 0.0
+    room = frame.height - (legal_height + 0.6 * margin if legal else 0)
+    fitted = _headline_fit(slot, content, faces, right - left, room, largest=0.3 * slot.height, lines=3)
+    cap_top = middle - (_ink_height(fitted, faces) + (legal_height + 0.6 * margin if legal else 0)) / 2
+    headline = _block(fitted, left, cap_top, faces.headline, LEADING)
+    legal_block = None
+    if legal:
+        legal_block = _block(legal, left, headline.box.bottom + 0.6 * margin, faces.legal, _LEGAL_LEADING)
+    return Layout(
+        **_picture_left(slot, width), headline=headline, button=button_box,
+        button_text=_button_text(button_box, button, faces), logo=logo_box, legal=legal_block,
+    )  # fmt: skip
+
+
+def _picture_left(slot: Slot, width: int) -> dict[str, Box | Fade]:
+    reach = min(0.5 * slot.height, 0.4 * width)
+    fade = Fade("right", start=width - reach, late=width, early=width)
+    return {
+        "picture": Box(0, 0, width, slot.height),
+        "clear": Box(0, 0, width - 0.3 * reach, slot.height),
+        "fade": fade,
+    }
+
+
+def _column(
+    slot: Slot, content: Content, faces: Faces, frame: Box, *, headline_height: float, headline_lines: int
+) -> Layout:
+    """Headline, button with the logo beside or below it, legal text: from the frame's bottom up. The picture is the caller's."""
+    scale = sqrt(slot.width * slot.height)
+    bottom = frame.bottom
+    legal = None
+    legal_fit = _legal_fit(slot, content, faces, frame.width)
+    if legal_fit:
+        height = _legal_height(legal_fit, faces)
+        legal = _block(legal_fit, frame.left, bottom - height, faces.legal, _LEGAL_LEADING)
+        bottom = legal.box.top - max(0.5 * legal.box.height, 0.035 * scale)
+
+    button = _button(slot, content, faces, frame.width, max(0.038 * scale, 12.5 * slot.pixel_ratio))
+    left_for_logo = frame.width - button.width - 0.05 * scale
+    beside = left_for_logo >= 0.16 * scale
+    logo_size = _logo_size(
+        content, slot, widest=left_for_logo if beside else frame.width, highest=1.1 * button.height
+    )  # fmt: skip
+    logo = None
+    if logo_size:
+        logo_width, logo_height = logo_size
+        if beside:
+            # Button and logo share a middle; the higher of the two stands on the margin.
+            row = max(button.height, logo_height)
+            middle = bottom - row / 2
+            logo = Box(frame.right - logo_width, middle - logo_height / 2, frame.right, middle + logo_height / 2)
+            button_bottom = middle + button.height / 2
+        else:
+            logo = Box(frame.left, bottom - logo_height, frame.left + logo_width, bottom)
+            button_bottom = logo.top - 0.05 * scale
+    else:
+        button_bottom = bottom
+    button_width = button.width if beside or not logo_size else frame.width
+    button_box = Box(frame.left, button_bottom - button.height, frame.left + button_width, button_bottom)
+
+    top_of_row = min(button_box.top, logo.top if logo else button_box.top)
+    largest = min(0.088 * scale, 0.3 * slot.height)
+    fitted = _headline_fit(slot, content, faces, frame.width, headline_height, largest, headline_lines)
+    gap = 0.5 * button.height
+    cap_top = top_of_row - gap - _ink_height(fitted, faces)
+    headline = _block(fitted, frame.left, cap_top, faces.headline, LEADING)
+    nowhere = Box(0, 0, 0, 0)
+    return Layout(
+        picture=nowhere, clear=nowhere, fade=Fade("down", 0, 0, 0), headline=headline, button=button_box,
+        button_text=_button_text(button_box, button, faces), logo=logo, legal=legal,
+    )  # fmt: skip
+
+
+def _frame(slot: Slot, margin: float) -> Box:
+    """The slot less its margin, or its safe zone where that is wider."""
+    safe = slot.safe
+    return Box(
+        max(margin, safe.left),
+        max(margin, safe.top),
+        slot.width - max(margin, safe.right),
+        slot.height - max(margin, safe.bottom),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Button:
+    label: Fitted
+    width: float
+    height: float
+
+
+def _button(slot: Slot, content: Content, faces: Faces, widest: float, size: float) -> _Button:
+    """A button as wide as its label needs, padded in proportion; the label shrinks before it is refused."""
+    padding = 1.15
+    for lines in (1, 2):
+        label = fit(
+            content.call_to_action, lambda text: faces.button.width(text) + 2 * padding, width=widest,
+            height=slot.height, largest=size, smallest=min(size, SMALLEST_BUTTON * slot.pixel_ratio), lines=lines,
+            leading=LEADING, cap_height=faces.button.cap_height,
+        )  # fmt: skip
+        if label:
+            return _Button(label, label.width, (2.5 + (lines - 1) * LEADING) * label.size)
+    raise NoRoom(_no_room(slot, "call_to_action", content.call_to_action, SMALLEST_BUTTON))
+
+
+def _button_text(box: Box, button: _Button, faces: Faces) -> Block:
+    """The label in the button's middle, by the height of its capitals."""
+    size = button.label.size
+    cap = faces.button.cap_height * size
+    first = (box.top + box.bottom + cap - (len(button.label.lines) - 1) * LEADING * size) / 2
+    widths = [faces.button.width(text) * size for text in button.label.lines]
+    lines = tuple(
+        Line(text, (box.left + box.right - width) / 2, first + n * LEADING * size)
+        for n, (text, width) in enumerate(zip(button.label.lines, widths, strict=True))
+    )
+    left = min(line.x for line in lines)
+    bottom = lines[-1].baseline + faces.button.descent * size
+    return Block(lines, size, Box(left, first - cap, left + max(widths), bottom))
+
+
+def _headline_fit(
+    slot: Slot, content: Content, faces: Faces, width: float, height: float, largest: float, lines: int
+) -> Fitted:
+    smallest = SMALLEST_HEADLINE * slot.pixel_ratio
+    found = fit(
+        content.headline, faces.headline.width, width=width, height=height, largest=max(largest, smallest),
+        smallest=smallest, lines=lines, leading=LEADING, cap_height=faces.headline.cap_height,
+    )  # fmt: skip
+    if found is None:
+        raise NoRoom(_no_room(slot, "headline", content.headline, SMALLEST_HEADLINE))
+    return found
+
+
+def _legal_fit(slot: Slot, content: Content, faces: Faces, width: float) -> Fitted | None:
+    if content.legal is None:
+        return None
+    smallest = SMALLEST_LEGAL * slot.pixel_ratio
+    found = fit(
+        content.legal, faces.legal.width, width=width, height=0.3 * slot.height,
+        largest=max(smallest, 0.017 * sqrt(slot.width * slot.height)), smallest=smallest, lines=12,
+        leading=_LEGAL_LEADING, cap_height=faces.legal.cap_height,
+    )  # fmt: skip
+    if found is None:
+        raise NoRoom(_no_room(slot, "legal", content.legal, SMALLEST_LEGAL))
+    return found
+
+
+def _no_room(slot: Slot, key: str, text: str, smallest: float) -> str:
+    return (
+        f"slot {slot.name} has no room for the {key} ({len(text)} characters, at least {smallest:g} px as seen); "
+        "shorten it, or leave this slot out of the brief"
+    )
+
+
+def _logo_size(content: Content, slot: Slot, *, widest: float, highest: float) -> tuple[float, float] | None:
+    """Logos of every shape get like areas, because that is what makes them look equally large."""
+    if content.logo_aspect is None:
+        return None
+    side = 0.13 * sqrt(slot.width * slot.height)
+    width = min(side * sqrt(content.logo_aspect), widest, highest * content.logo_aspect, 0.42 * slot.width)
+    return width, width / content.logo_aspect
+
+
+def _legal_height(fitted: Fitted, faces: Faces) -> float:
+    lines = (len(fitted.lines) - 1) * _LEGAL_LEADING
+    return (faces.legal.cap_height + lines + faces.legal.descent) * fitted.size
+
+
+def _ink_height(fitted: Fitted, faces: Faces) -> float:
+    return (faces.headline.cap_height + (len(fitted.lines) - 1) * LEADING + faces.headline.descent) * fitted.size
+
+
+def _block(fitted: Fitted, left: float, cap_top: float, measure: Measure, leading: float) -> Block:
+    """Lines from the top of the first line's capitals down, on whole base lines so that small text stays crisp."""
+    size = fitted.size
+    first = cap_top + measure.cap_height * size
+    lines = tuple(Line(text, left, round(first + n * leading * size)) for n, text in enumerate(fitted.lines))
+    bottom = lines[-1].baseline + measure.descent * size
+    return Block(lines, size, Box(left, lines[0].baseline - measure.cap_height * size, left + fitted.width, bottom))
+
+
+def _raised(layout: Layout, rise: float) -> Layout:
+    def box(it: Box) -> Box:
+        return it._replace(top=it.top - rise, bottom=it.bottom - rise)
+
+    def block(it: Block) -> Block:
+        lines = tuple(replace(line, baseline=round(line.baseline - rise)) for line in it.lines)
+        return replace(it, lines=lines, box=box(it.box))
+
+    return replace(
+        layout, headline=block(layout.headline), button=box(layout.button), button_text=block(layout.button_text),
+        logo=box(layout.logo) if layout.logo else None, legal=block(layout.legal) if layout.legal else None,
+    )  # fmt: skip

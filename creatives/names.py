@@ -1,0 +1,29 @@
+"""File names of finished advertisements, as ad servers and people sort them."""
+
+import re
+import unicodedata
+from hashlib import sha256
+
+LONGEST_PART = 40
+"""Characters of one part: all together stay below what file systems (255) and ad servers take."""
+
+
+def slugged(text: str) -> str:
+    """``text`` as lower-case ASCII letters, digits and hyphens; never empty, the same text always gives the same slug.
+
+    >>> slugged("Pelle & Co"), slugged("Crème brûlée")
+    ('pelle-co', 'creme-brulee')
+    """
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_PART].strip("-")
+    # A name without any Latin letter still needs a stable file name of its own.
+    return slug or f"x{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def file_name(
+    *, advertiser: str, campaign: str, concept: str, style: str, size: str, language: str, revision: int, key: str,
+    extension: str,
+) -> str:  # fmt: skip
+    """``{advertiser}_{campaign}_{concept}_{style}_{WxH}_{language}_v{revision}_{first 8 of key}.{extension}``."""
+    parts = [slugged(part) for part in (advertiser, campaign, concept, style, size, language)]
+    return "_".join([*parts, f"v{revision}", key[:8]]) + f".{extension}"

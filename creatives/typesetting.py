@@ -1,0 +1,110 @@
+"""Setting a short text in a box: where to break its lines, and how large it may be.
+
+Lines are broken for the whole text at once (the idea of Knuth and Plass, "Breaking paragraphs into lines", 1981), not
+one after the other: an advertisement wants lines of like length, not one full line and a lonely word.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+SOFT_HYPHEN = "\u00ad"
+_STEP = 0.97
+"""Sizes are tried in steps of three percent: finer ones cannot be told apart."""
+_LONELY, _WORTH = 0.45, 0.8
+"""A last line shorter than this share of the widest is worth being rid of at down to this share of the size."""
+_DIVIDED_WORD = 0.5
+"""The price of a line that ends in a divided word, beside squared shares of a line left empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A text that fits: its lines, its size in pixels an em, its widest line in pixels."""
+
+    lines: tuple[str, ...]
+    size: float
+    width: float
+
+
+def fit(
+    text: str, width_of: Callable[[str], float], *, width: float, height: float, largest: float, smallest: float,
+    lines: int, leading: float, cap_height: float,
+) -> Fitted | None:  # fmt: skip
+    """The largest setting of ``text`` in ``width`` x ``height`` pixels and at most ``lines`` lines; None where none fits.
+
+    ``width_of`` measures in ems; ``leading`` is the distance of base lines in ems. The height counts from the top of
+    the first line's capitals to the last base line.
+    """
+    atoms = tuple(_atoms(text))
+    measured = cache(width_of)
+    size, first = largest, None
+    while first is None or size >= first.size * _WORTH:
+        broken = _break(atoms, measured, width / size)
+        if broken and len(broken) <= lines and (cap_height + (len(broken) - 1) * leading) * size <= height:
+            widest = max(measured(line) for line in broken)
+            found = Fitted(broken, size, widest * size)
+            if measured(broken[-1]) >= _LONELY * widest:
+                return found
+            first = first or found
+        if size <= smallest:
+            break
+        size = max(size * _STEP, smallest)
+    return first
+
+
+def _atoms(text: str) -> list[tuple[str, str]]:
+    """(unbreakable piece, what joins it to the next): a space, nothing, or a soft hyphen."""
+    atoms: list[tuple[str, str]] = []
+    for word in text.split(" "):
+        pieces = re.split(rf"(?<=[-–—/])(?=\w)|({SOFT_HYPHEN})", word)
+        for piece in pieces:
+            if piece == SOFT_HYPHEN:
+                atoms[-1] = (atoms[-1][0], SOFT_HYPHEN)
+            elif piece:
+                atoms.extend((part, "") for part in _ideographs_apart(piece))
+        atoms[-1] = (atoms[-1][0], " ")
+    return atoms
+
+
+def _ideographs_apart(piece: str) -> list[str]:
+    """Scripts that are written without spaces may break after every character."""
+    if any(unicodedata.east_asian_width(character) == "W" for character in piece):
+        return list(piece)
+    return [piece]
+
+
+def _line(atoms: tuple[tuple[str, str], ...], start: int, end: int) -> str:
+    inner = "".join(piece + joint.replace(SOFT_HYPHEN, "") for piece, joint in atoms[start : end - 1])
+    piece, joint = atoms[end - 1]
+    return inner + piece + ("-" if joint == SOFT_HYPHEN and end < len(atoms) else "")
+
+
+def _break(
+    atoms: tuple[tuple[str, str], ...], width_of: Callable[[str], float], width: float
+) -> tuple[str, ...] | None:
+    """The fewest lines no wider than ``width`` ems, and among those the most even; None where a piece is too wide."""
+    # best[end]: (lines so far, raggedness, where the last line starts), for the first ``end`` atoms.
+    best: list[tuple[int, float, int] | None] = [(0, 0.0, 0)] + [None] * len(atoms)
+    for end in range(1, len(atoms) + 1):
+        for start in range(end - 1, -1, -1):
+            before = best[start]
+            taken = width_of(_line(atoms, start, end))
+            if taken > width:
+                break
+            if before is None:
+                continue
+            divided = end < len(atoms) and atoms[end - 1][1] != " "
+            ragged = before[1] + (1 - taken / width) ** 2 + (_DIVIDED_WORD if divided else 0.0)
+            candidate = (before[0] + 1, ragged, start)
+            best[end] = min(best[end] or candidate, candidate)
+    lines: list[str] = []
+    end = len(atoms)
+    while end:
+        entry = best[end]
+        if entry is None:
+            return None
+        lines.append(_line(atoms, entry[2], end))
+        end = entry[2]
+    return tuple(reversed(lines))

@@ -1,0 +1,103 @@
+"""The ``adstyle`` application: its commands, its options that hold everywhere, and its exit codes."""
+
+import errno
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from creatives.errors import CreativeError
+from experiments.cli import (
+    analysis,
+    compare,
+    events,
+    experiment,
+    jobs,
+    pictures,
+    setup,
+)
+from experiments.cli.shell import DISK_FULL, Shell, parse_instant
+from experiments.core.errors import ExperimentError
+from reports.errors import ReportError
+
+HELP = """Ad creative that improves itself, with proof.
+
+AdStyle turns one brief into styled variants, serves them as a randomised experiment, measures which style wins,
+proves it, tells people in a weekly report, and promotes the winner.
+"""
+EPILOG = "Exit codes: 0 done, 1 failed, 2 misuse, 75 try later (someone else is at it)."
+
+app = typer.Typer(
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def everywhere(
+    context: typer.Context,
+    workspace: Annotated[
+        str | None,
+        typer.Option(
+            "--workspace", "-w", metavar="DIR", envvar="ADSTYLE_WORKSPACE", help="The workspace, if not here."
+        ),
+    ] = None,
+    now: Annotated[
+        str | None,
+        typer.Option("--now", metavar="TIME", help="Act as if it were this instant (RFC 3339): backfills, rehearsals."),
+    ] = None,
+) -> None:
+    """Options that hold for every command."""
+    context.obj = Shell(workspace, parse_instant(now, "--now") if now else None)
+
+
+app.command()(setup.demo)
+app.command()(setup.init)
+app.add_typer(pictures.styles, name="styles")
+app.command()(pictures.render)
+app.add_typer(experiment.app, name="experiment")
+app.command()(setup.status)
+app.command()(events.assign)
+app.command()(events.ingest)
+app.command()(analysis.analyse)
+app.command()(compare.compare)
+app.command()(analysis.report)
+app.add_typer(jobs.job, name="job")
+app.add_typer(jobs.scheduler, name="scheduler")
+app.command()(setup.doctor)
+app.add_typer(setup.database, name="db")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; print one line for whatever goes wrong; return the exit code."""
+    try:
+        result = app(arguments, prog_name="adstyle", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _say(error.format_message(), error.exit_code, usage_of=error)
+    except (ExperimentError, CreativeError, ReportError) as error:
+        return _say(str(error), getattr(error, "exit_code", 2))
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted; what was finished is kept, and running the same again goes on from there", 130)
+    except BrokenPipeError:  # the reader of our output has had enough: `adstyle ... | head`
+        sys.stdout = None  # type: ignore[assignment]  # nothing more can be flushed into it at exit
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return _say(DISK_FULL, 1)
+        raise
+    return result if isinstance(result, int) else 0
+
+
+def _say(line: str, code: int, usage_of: click.ClickException | None = None) -> int:
+    context = getattr(usage_of, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context else ""
+    sys.stderr.write(f"adstyle: {' '.join(line.split())}{hint}\n")
+    return code

@@ -1,0 +1,257 @@
+"""``adstyle compare``: the statistics of any table of arms or units, no workspace needed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from experiments.cli.shell import console, print_json
+
+if TYPE_CHECKING:
+    from experiments.core.comparison import Comparison, Correction
+    from experiments.core.sequential import Looks
+    from experiments.core.verdict import Verdict
+    from experiments.ingest.table import Group
+
+
+def compare(
+    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet (.gz too).")],
+    numerator: Annotated[str, typer.Option(metavar="COLUMN", help="What is counted, for example clicks.")],
+    denominator: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Over what, for example impressions; each unit counts 1 if not given."),
+    ] = None,
+    arm: Annotated[str, typer.Option(metavar="COLUMN", help="The arm's name.")] = "arm",
+    unit: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Rows of units or events: what was randomised. Summed per unit first."),
+    ] = None,
+    units: Annotated[str | None, typer.Option(metavar="COLUMN", help="Aggregates: how many units an arm has.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="COLUMN", help="One comparison for each value.")] = None,
+    control: Annotated[str | None, typer.Option(metavar="ARM", help="The control; the first arm if not given.")] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="A=0.5,B=0.5", help="Shares units were assigned in; even if not given.")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Two-sided level over all arms and looks.")] = 0.05,
+    correction: Annotated[
+        str, typer.Option(metavar="dunnett|holm|none", help="How arms are corrected for each other.")
+    ] = "dunnett",
+    looks: Annotated[
+        str | None, typer.Option(metavar="K/N", help="This is look K of N equally informative ones.")
+    ] = None,
+    information: Annotated[
+        str | None, typer.Option(metavar="F1,F2,...", help="Information fractions of the looks so far, uneven ones.")
+    ] = None,
+    crossover: Annotated[
+        float, typer.Option(help="Largest share of units in two arms before nothing is valid.")
+    ] = 0.01,
+    add_up: Annotated[bool, typer.Option("--sum", help="Add up repeated rows of an arm (aggregates).")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a group, one line each.")] = False,
+) -> None:
+    """Compare arms with their control: lifts, intervals, p-values and a verdict, right for arms, looks and repeat visitors."""
+    from experiments.core.comparison import Correction
+    from experiments.core.errors import ExperimentError
+    from experiments.ingest.table import Columns, read_groups
+
+    if not 0 < alpha < 1:
+        raise ExperimentError(f"--alpha {alpha} is not between 0 and 1")
+    if correction not in tuple(Correction):
+        raise ExperimentError(f"--correction {correction!r} is none of dunnett, holm, none")
+    if unit and (units or add_up):
+        raise ExperimentError("--units and --sum belong to aggregates; with --unit, rows are summed per unit anyway")
+    schedule = _schedule(looks, information)
+    groups = read_groups(file, Columns(arm, numerator, denominator, unit, units, group, add_up))
+    shares = _shares(split)
+    if group is None and control is not None and control not in groups[0].arms:
+        raise ExperimentError(f"there is no arm {control!r} in {file}; the arms are {', '.join(groups[0].arms)}")
+    if shares is not None:
+        strangers = sorted({name for each in groups for name in each.arms} - set(shares))
+        if strangers:
+            raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
+    request = Request(control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units))
+    metric = {"numerator": numerator, "denominator": denominator or "units"}
+    for each, comparison, verdict in judge_groups(groups, request):
+        document = as_document(each, comparison, verdict, metric, request)
+        if as_json:
+            print_json(document)
+        else:
+            _print(document)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of every group alike."""
+
+    control: str | None
+    shares: dict[str, float] | None
+    alpha: float
+    correction: "Correction"
+    looks: "Looks"
+    crossover: float
+    assumed_independent: bool
+
+
+def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
+    """Each group with its comparison (None where there is none to make) and verdict; like-sized groups are computed together."""
+    from experiments.core.comparison import compare_groups
+    from experiments.core.verdict import Reason, invalid, judge
+
+    ready: list[tuple[str, dict[str, Any]]] = []
+    refused: dict[int, Reason] = {}
+    for index, each in enumerate(groups):
+        control = request.control or next(iter(each.arms))
+        empty = next((arm for arm, pair in each.arms.items() if pair.x <= 0), None)
+        if control not in each.arms:
+            refused[index] = Reason("control_missing", {"control": control})
+        elif len(each.arms) < 2:
+            refused[index] = Reason("one_arm")
+        elif empty is not None:
+            refused[index] = Reason("no_denominator", {"arm": empty})
+        else:
+            ready.append((control, each.arms))
+    comparisons = iter(
+        compare_groups(
+            ready, split=request.shares, alpha=request.alpha, correction=request.correction, looks=request.looks
+        )
+    )
+    for index, each in enumerate(groups):
+        if index in refused:
+            yield each, None, invalid(refused[index])
+            continue
+        comparison = next(comparisons)
+        share = each.crossover / each.seen if each.seen else 0.0
+        failed = (
+            [Reason("crossover", {"share": share, "threshold": request.crossover})] if share > request.crossover else []
+        )
+        yield each, comparison, judge(comparison, failed=failed)
+
+
+def as_document(
+    group: "Group", comparison: "Comparison | None", verdict: "Verdict", metric: dict[str, str], request: Request
+) -> dict[str, Any]:
+    """The JSON object of one group: every key is always there."""
+    from reports.words import reason
+
+    arms = (
+        [_fields(arm) for arm in comparison.arms]
+        if comparison
+        else [_bare(name, pair) for name, pair in group.arms.items()]
+    )
+    return {
+        "group": group.name,
+        "metric": metric,
+        "alpha": request.alpha,
+        "look": [request.looks.look, request.looks.looks],
+        "control": comparison.control if comparison else request.control or next(iter(group.arms)),
+        "sample_ratio": _fields(comparison.sample_ratio) if comparison else {"p": None, "ok": False},
+        "crossover": group.crossover,
+        "notes": ["assumed_independent"] if request.assumed_independent else [],
+        "arms": arms,
+        "lifts": [_fields(lift) for lift in comparison.lifts] if comparison else [],
+        "best": _fields(comparison.best) if comparison else None,
+        "verdict": {
+            "kind": verdict.kind,
+            "arm": verdict.arm,
+            "reasons": [
+                {"code": each.code, "text": reason(each.code, each.parameters), "parameters": dict(each.parameters)}
+                for each in verdict.reasons
+            ],
+        },
+    }
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """As ``dataclasses.asdict``, which copies deeply and is slow over thousands of groups."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _bare(name: str, pair: Any) -> dict[str, Any]:
+    rate = pair.y / pair.x if pair.x else None
+    empty = dict.fromkeys(("low", "high", "probability_best", "expected_loss"))
+    return {"arm": name, "units": pair.units, "numerator": pair.y, "denominator": pair.x, "rate": rate, **empty}
+
+
+def _schedule(looks: str | None, information: str | None) -> "Looks":
+    from experiments.core.errors import ExperimentError
+    from experiments.core.sequential import Looks
+
+    if looks and information:
+        raise ExperimentError("--looks and --information both say how far the experiment is: give one of them")
+    if information:
+        try:
+            fractions = tuple(float(part) for part in information.split(","))
+        except ValueError:
+            raise ExperimentError(f"--information {information!r} is no list of numbers like 0.3,0.7,1") from None
+        return Looks.at(fractions)
+    try:
+        look, of = (int(part) for part in (looks or "1/1").split("/"))
+    except ValueError:
+        raise ExperimentError(f"--looks {looks!r} is not of the form K/N, like 2/4") from None
+    return Looks.even(look, of)
+
+
+def _shares(split: str | None) -> dict[str, float] | None:
+    from math import isfinite
+
+    from experiments.core.errors import ExperimentError
+
+    if split is None:
+        return None
+    shares = {}
+    for part in split.split(","):
+        name, _, share = part.rpartition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            shares[name] = -1.0
+        if not name or not isfinite(shares[name]) or shares[name] < 0:
+            raise ExperimentError(f"--split {part!r} is not of the form ARM=SHARE with a share from 0 up")
+    return shares
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from reports.numbers import change, count, p_value, percent
+
+    def interval(low: float | None, high: float | None, show: Any) -> str:
+        return (
+            ""
+            if low is None and high is None
+            else f"{show(low) if low is not None else '–'} to {show(high) if high is not None else 'any'}"
+        )
+
+    out = console()
+    if document["group"] is not None:
+        out.print(f"\n[bold]{document['group']}[/bold]")
+    lifts = {lift["arm"]: lift for lift in document["lifts"]}
+    metric = document["metric"]
+    table = Table(
+        "arm", metric["numerator"], metric["denominator"], "rate", "lift", "interval", "p", "p adjusted", box=None
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for arm in document["arms"]:
+        lift = lifts.get(arm["arm"])
+        cells = [
+            arm["arm"],
+            count(arm["numerator"]),
+            count(arm["denominator"]),
+            "" if arm["rate"] is None else percent(arm["rate"]),
+        ]
+        if lift is None:
+            cells += ["control" if arm["arm"] == document["control"] else "", "", "", ""]
+        else:
+            relative = "" if lift["relative"] is None else change(lift["relative"])
+            cells += [relative, interval(lift["relative_low"], lift["relative_high"], change)]
+            cells += [p_value(lift["p"]), p_value(lift["p_adjusted"])]
+        table.add_row(*cells)
+    out.print(table)
+    verdict = document["verdict"]
+    said = " ".join(reason["text"] for reason in verdict["reasons"])
+    kind = verdict["kind"].replace("_", " ")
+    out.print(f"[bold]{kind} {verdict['arm'] or ''}[/bold]: {said}")
+    if "assumed_independent" in document["notes"]:
+        out.print(f"[dim]Each of the {metric['denominator']} is assumed to be an independent, randomised unit.[/dim]")

@@ -1,0 +1,85 @@
+"""Who sees what, and what came of it: ``assign`` and ``ingest``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.shell import Shell, console, print_json, progress_bar
+
+
+def assign(
+    context: typer.Context,
+    experiment: Annotated[str, typer.Argument(help="Name of the experiment.")],
+    units: Annotated[list[str] | None, typer.Argument(help="Unit ids, as the ad server knows them.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one unit id a line, for millions.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False,
+) -> None:
+    """Which arm a unit sees now, and how probable that was (its propensity)."""
+    import sys
+
+    from experiments.core.assignment import assign_many
+    from experiments.core.errors import ExperimentError
+    from experiments.core.lifecycle import allocation
+
+    shell: Shell = context.obj
+    if file and not file.is_file():
+        raise ExperimentError(f"{file} is no file: give one with a unit id a line")
+    ids = list(units or ()) + (file.read_text(encoding="utf-8").splitlines() if file else [])
+    if not ids:
+        raise ExperimentError("no units: name some, or give --file")
+    with shell.open() as stores:
+        state = stores.control.state(experiment)
+        plan, _ = stores.control.plan(experiment)
+    weights = allocation(state, plan.weights, plan.control, plan.holdback)
+    assignment = assign_many(plan.salt, ids, weights)
+    for unit, arm, propensity in zip(ids, assignment.arms, assignment.propensities, strict=True):
+        if as_json:
+            print_json({"unit": unit, "arm": arm, "propensity": propensity})
+        else:
+            sys.stdout.write(f"{unit}\t{arm}\t{propensity:.6g}\n")
+
+
+def ingest(
+    context: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files of events; the inbox where none is named.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="impression, click or conversion, where the file does not say.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="The feed's format.")] = "adstyle",
+    as_json: Annotated[bool, typer.Option("--json", help="One object a delivery.")] = False,
+) -> None:
+    """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
+    from rich.table import Table
+
+    from experiments.core.errors import ExperimentError
+    from experiments.jobs.ingest import delivery_document, inbox_files
+    from experiments.jobs.ingest import ingest as ingest_one
+    from reports.words import reject_reason
+
+    if format != "adstyle":
+        raise ExperimentError(f"there is no format {format!r}: this version reads adstyle")
+    shell: Shell = context.obj
+    with shell.open() as stores, progress_bar() as progress:
+        chosen = tuple(paths or ()) or inbox_files(stores)
+        deliveries = [ingest_one(stores, path, kind, progress) for path in chosen]
+    if as_json:
+        for delivery in deliveries:
+            print_json(delivery_document(delivery))
+        return
+    out = console()
+    if not deliveries:
+        out.print("The inbox is empty.")
+        return
+    table = Table("file", "kind", *(("read", "accepted", "duplicate", "rejected")), box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for delivery in deliveries:
+        rejected = sum(delivery.rejected.values())
+        counts = (delivery.read, delivery.accepted, delivery.duplicate, rejected)
+        again = " (ingested before)" if delivery.replay else ""
+        table.add_row(delivery.name + again, delivery.kind, *(f"{count:,}" for count in counts))
+    out.print(table)
+    for delivery in deliveries:
+        for reason, count in sorted(delivery.rejected.items()):
+            out.print(f"{delivery.name}: {count:,} × {reject_reason(reason)}")

@@ -1,0 +1,138 @@
+"""Looks and finished advertisements: ``styles`` and ``render``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from experiments.cli.shell import Shell, console, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from creatives.packs import StyleLibrary
+
+styles = typer.Typer(help="The looks that are at hand, and whether they keep their promises.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Styles = Annotated[list[str] | None, typer.Argument(help="Style references: ink-wash, ink-wash@0.6, a@1*0.5+b@1*0.5.")]
+
+
+def _library(shell: Shell) -> "StyleLibrary":
+    from experiments.composition import library_of
+    from experiments.workspace import NoWorkspace
+
+    try:
+        return library_of(shell.workspace())
+    except NoWorkspace:
+        if shell.workspace_option:
+            raise
+        return library_of(None)  # looking at the shipped styles needs no workspace
+
+
+@styles.command("list")
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every style with its engine and its look in one sentence."""
+    from rich.table import Table
+
+    packs = _library(context.obj).packs()
+    if as_json:
+        for pack in packs:
+            print_json({"style": pack.name, "identity": pack.identity, "engine": pack.engine, "look": pack.look})
+        return
+    table = Table("style", "engine", "look", box=None)
+    for pack in packs:
+        table.add_row(pack.name, pack.engine, pack.look)
+    console().print(table)
+
+
+@styles.command()
+def show(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False) -> None:
+    """One style: identity, parameters, licence, how it was made."""
+    pack = _library(context.obj).get(name)
+    document = {
+        "style": pack.name,
+        "identity": pack.identity,
+        "look": pack.look,
+        "engine": pack.engine,
+        "parameters": pack.parameters,
+        "licence": pack.licence,
+        "author": pack.author,
+        "made": pack.made,
+        "folder": str(pack.folder),
+    }
+    if as_json:
+        print_json(document)
+        return
+    for key, value in document.items():
+        console().print(f"[bold]{key:<11}[/bold] {value}", soft_wrap=True)
+
+
+@styles.command()
+def check(context: typer.Context, names: Styles = None) -> None:
+    """Prove that styles keep the promises every style makes; all of them where none is named."""
+    from creatives.checks import check_style
+    from experiments.core.errors import ExperimentError
+
+    library = _library(context.obj)
+    references = names or [pack.name for pack in library.packs()]
+    broken = 0
+    with progress_bar() as progress:
+        for done, reference in enumerate(references):
+            progress("checking styles", done, len(references))
+            for promise in check_style(library.resolve(reference)):
+                broken += 1
+                console().print(f"{reference}: {promise}")
+    if broken:
+        raise ExperimentError(f"{broken} promises are broken: mend the packs named above")
+    console().print(f"{len(references)} styles keep their promises.")
+
+
+@styles.command()
+def preview(
+    context: typer.Context,
+    names: Styles = None,
+    picture: Annotated[list[Path] | None, typer.Option(help="A photograph; may be given several times.")] = None,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("styles.png"),
+    tile: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of a tile in pixels.")] = 320,
+) -> None:
+    """Write a contact sheet (PNG): every style on every photograph."""
+    import os
+
+    from creatives.pictures import load_picture
+    from creatives.sheet import contact_sheet
+    from experiments.demo.photographs import photograph
+
+    library = _library(context.obj)
+    references = names or [pack.name for pack in library.packs()]
+    pictures = [load_picture(path) for path in picture] if picture else [load_picture(photograph("coffee"))]
+    sheet = contact_sheet([library.resolve(reference) for reference in references], pictures, tile=tile)
+    aside = out.with_name(out.name + ".part")
+    sheet.save(aside, format="PNG")
+    os.replace(aside, out)
+    console().print(str(out), soft_wrap=True)
+
+
+def render(
+    context: typer.Context,
+    brief: Annotated[Path, typer.Argument(help="A brief (YAML).")],
+    style: Annotated[list[str], typer.Option("--style", help="A style reference; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="Folder for the finished files.")],
+    slot: Annotated[
+        list[str] | None, typer.Option("--slot", metavar="WxH", help="Sizes; the brief's own if not given.")
+    ] = None,
+) -> None:
+    """Turn a brief into finished advertisements. Needs no workspace."""
+    from creatives.briefs import load_brief
+    from creatives.render import plan_render
+    from creatives.render import render as render_tasks
+    from creatives.slots import find_slots
+
+    library = _library(context.obj)
+    document = load_brief(brief)
+    looks = {look.slug: look for look in (library.resolve(reference) for reference in style)}
+    tasks = plan_render(document, looks, find_slots(slot or document.slots))
+    with progress_bar() as progress:
+        variants = render_tasks(tasks, out=out, progress=lambda done, of: progress("rendering", done, of))
+    for variant in variants:
+        findings = ", ".join(finding.code for finding in variant.gate.findings)
+        note = f"  quality gate: {findings}" if findings else ""
+        console().print(f"{variant.path}  {variant.bytes / 1000:.0f} KB{note}", soft_wrap=True)

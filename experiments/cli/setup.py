@@ -1,0 +1,102 @@
+"""Setting up and looking around: ``demo``, ``init``, ``status``, ``doctor``, ``db``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.shell import Shell, console, print_json
+
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+database = typer.Typer(help="The control plane's database.", no_args_is_help=True)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo's workspace goes.")] = Path("adstyle-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Draws the hidden truth and the audience.")] = 7,
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Your own photographs instead of the three that come along."),
+    ] = None,
+) -> None:
+    """The whole story in about a minute, offline: three briefs, styled, served, measured, promoted, reported."""
+    from experiments.cli.app import run
+    from experiments.demo.story import tell
+
+    tell(out, seed, tuple(picture or ()), console(), run)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; made if it is missing.")] = Path("."),
+    name: Annotated[str | None, typer.Option(help="What reports call this workspace.")] = None,
+) -> None:
+    """Make a workspace: settings, folders, a database, and the key under which units are hashed."""
+    from experiments.store.database import migrate
+    from experiments.workspace import create_workspace, refuse_source_tree
+
+    refuse_source_tree(folder)
+    workspace = create_workspace(folder, name)
+    migrate(workspace.database_url)
+    console().print(
+        f"{workspace.root} is a workspace. Put a picture and a brief into briefs/, an experiment into experiments/, "
+        "then: adstyle experiment create experiments/NAME.yaml",
+        soft_wrap=True,
+    )
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """One screen: experiments and their phases, what is due, how the deliveries went."""
+    from rich.table import Table
+
+    from experiments.jobs.presenting import status_document
+    from experiments.cli.advice import advice
+
+    shell: Shell = context.obj
+    with shell.open() as stores:
+        document = status_document(stores, stores.clock())
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    table = Table("experiment", "phase", "look", "last verdict", "next", box=None)
+    for row in document["experiments"]:
+        look = f"{row['looks_taken']}/{row['looks']}" if row["looks"] else ""
+        table.add_row(
+            row["experiment"], row["phase"], look, row["verdict"] or "", advice(row["phase"], row["experiment"])
+        )
+    out.print(table if document["experiments"] else "No experiments yet: adstyle experiment create FILE")
+    due = document["due"]
+    out.print(f"Due now: {', '.join(sorted({task['job'] for task in due}))}" if due else "Nothing is due.")
+    events = document["deliveries"]
+    out.print(
+        f"{events['files']} deliveries: {events['read']:,} lines read = {events['accepted']:,} accepted "
+        f"+ {events['duplicate']:,} duplicate + {events['rejected']:,} rejected"
+    )
+
+
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check every store, engine, folder and the clock, and say what to do."""
+    from experiments.doctor import examine
+
+    shell: Shell = context.obj
+    findings = examine(shell.workspace(), shell.clock())
+    for finding in findings:
+        if as_json:
+            print_json({"check": finding.check, "ok": finding.ok, "says": finding.says})
+        else:
+            console().print(
+                f"{'[green]ok[/green]   ' if finding.ok else '[red]wrong[/red]'} {finding.check}: {finding.says}"
+            )
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@database.command()
+def migrate(context: typer.Context) -> None:
+    """Bring the database to this version's tables. Run it after every upgrade; twice does nothing."""
+    from experiments.store.database import migrate as migrate_database
+
+    shell: Shell = context.obj
+    workspace = shell.workspace()
+    migrate_database(workspace.database_url)
+    console().print("The database is up to date.")

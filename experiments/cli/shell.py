@@ -1,0 +1,103 @@
+"""What commands share: where the workspace is, what time it is, and how to speak to people and programs."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.core.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from experiments.jobs.context import Clock, Context, Progress
+    from experiments.workspace import Workspace
+
+DISK_FULL = "the disk is full: free some space and run the same command again; nothing was half-written"
+
+
+def parse_instant(text: str, option: str) -> datetime:
+    """An RFC 3339 instant; a bare date is its midnight in UTC."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ExperimentError(f"{option} {text!r} is not an instant; write it like 2026-11-23T06:00:00Z") from None
+    if instant.tzinfo is None:
+        if len(text) > len("2026-11-23"):
+            raise ExperimentError(f"{option} {text!r} has no time zone; add Z for UTC or an offset like +01:00")
+        instant = instant.replace(tzinfo=UTC)
+    return instant.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The options that hold for every command."""
+
+    workspace_option: str | None
+    now: datetime | None
+
+    def clock(self) -> "Clock":
+        """The system's clock, or the instant given with ``--now``."""
+        from experiments.composition import system_clock
+
+        instant = self.now
+        return (lambda: instant) if instant else system_clock
+
+    def workspace(self) -> "Workspace":
+        """The workspace given, or the one the current folder lies in."""
+        from experiments.workspace import find_workspace, open_workspace
+
+        return open_workspace(Path(self.workspace_option)) if self.workspace_option else find_workspace(Path.cwd())
+
+    @contextmanager
+    def open(self, as_of: datetime | None = None) -> Iterator["Context"]:
+        """The workspace's stores; ``as_of`` stops the clock for everything that is done with them."""
+        from experiments.composition import open_context
+
+        with open_context(self.workspace(), (lambda: as_of) if as_of else self.clock()) as context:
+            yield context
+
+
+def print_json(value: Any) -> None:
+    """One value on one line, for programs. Infinities and NaN never pass."""
+    sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no plain form")
+
+
+def console() -> "Console":
+    """Where people read: width of the terminal, no colour where none is wanted (NO_COLOR, pipes)."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator["Progress"]:
+    """A progress bar on standard error that appears with the first report and vanishes at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=of)
+            bar.update(tasks[what], completed=done, total=of)
+
+        yield report

@@ -1,0 +1,46 @@
+"""The composition root: the one place that constructs stores, engines and clocks. Everything else receives them."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from creatives.packs import StyleLibrary
+from experiments.events.lake import EventLake
+from experiments.ingest.hashing import UnitHasher
+from experiments.jobs.context import Clock, Context
+from experiments.store.control import ControlPlane
+from experiments.store.database import open_database
+from experiments.store.deliveries import SqlDeliveries
+from experiments.store.ledger import SqlLedger, process_owner
+from experiments.workspace import Workspace
+
+
+def system_clock() -> datetime:
+    """The only place that asks what time it is."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def open_context(workspace: Workspace, clock: Clock = system_clock) -> Iterator[Context]:
+    """Everything a job or a command needs of a workspace; closed at the end."""
+    database = open_database(workspace.database_url)
+    try:
+        yield Context(
+            workspace=workspace,
+            control=ControlPlane(database, clock),
+            ledger=SqlLedger(database, system_clock),  # a lease lasts real time, whatever instant is rehearsed
+            deliveries=SqlDeliveries(database),
+            lake=EventLake(workspace.lake_root),
+            library=library_of(workspace),
+            hasher=UnitHasher(workspace.unit_key()),
+            clock=clock,
+            owner=process_owner(secrets.token_hex(4)),
+        )
+    finally:
+        database.dispose()
+
+
+def library_of(workspace: Workspace | None) -> StyleLibrary:
+    """The shipped packs and, in a workspace, the team's own."""
+    return StyleLibrary((workspace.folder("packs"),) if workspace else ())

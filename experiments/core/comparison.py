@@ -1,0 +1,446 @@
+"""Compare arms with their control: rates, lifts, intervals and p-values that account for arms and looks together.
+
+Everything is computed on tables of ``(groups, arms)``, so thousands of experiments cost one pass; one experiment is a
+table with one row. Columns hold the control first.
+
+The p-value of a contrast is read off a signed z, whichever test gave it; arms and looks are accounted for by what it
+takes for the largest |z| of all contrasts at all looks to be as large (`dunnett`, `sequential`). Each interval is moved
+by the same z: it excludes 0 exactly where the adjusted p-value is at most alpha.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.core import proportions, rates
+from experiments.core.dunnett import critical_value, holm, joint_tail, shared_variance, two_sided, z_of_two_sided
+from experiments.core.errors import ExperimentError
+from experiments.core.moments import PairMoments
+from experiments.core.plan import Direction
+from experiments.core.posterior import best_of_means, best_of_rates
+from experiments.core.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
+from experiments.core.sequential import Looks, boundary, single_look_equivalent
+
+Array = NDArray[np.float64]
+
+MARGINAL = 0.05
+"""The arms' own intervals are at 95 %, whatever the comparison's alpha."""
+_LARGEST_Z = 60.0
+
+
+class Correction(StrEnum):
+    """How the contrasts of one comparison are corrected for each other."""
+
+    DUNNETT = "dunnett"
+    """Jointly: the exact distribution of the largest of them."""
+    HOLM = "holm"
+    """Step-down Bonferroni: needs no joint distribution."""
+    NONE = "none"
+    """Not at all: for one planned contrast."""
+
+
+class Outcome(StrEnum):
+    """What is counted for each unit."""
+
+    BINARY = "binary"
+    """0 or 1 a unit."""
+    COUNT = "count"
+    """Sums that cannot be negative, over any denominator."""
+    VALUE = "value"
+    """Any number, such as money."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEstimate:
+    """One arm on its own; ``low`` and ``high`` are marginal."""
+
+    arm: str
+    units: int
+    numerator: int | float
+    denominator: int | float
+    rate: float | None
+    low: float | None
+    high: float | None
+    probability_best: float | None
+    expected_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """One arm against the control."""
+
+    arm: str
+    absolute: float | None
+    absolute_low: float | None
+    absolute_high: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    p: float | None
+    p_adjusted: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The arm with the best rate, and whether it is better than every other (Holm over all pairs)."""
+
+    arm: str
+    beats_every_other: bool
+    p_adjusted: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that can be said of one set of arms at one look."""
+
+    control: str
+    alpha: float
+    look: int
+    looks: int
+    direction: Direction
+    sample_ratio: SampleRatio
+    arms: tuple[ArmEstimate, ...]
+    lifts: tuple[Lift, ...]
+    best: Best
+    tied: tuple[str, ...]
+    """The arms that share the best rate, where more than one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTable:
+    """Sums of many groups with the same number of arms; every field is ``(groups, arms)``, the control first."""
+
+    units: Array
+    y: Array
+    x: Array
+    yy: Array
+    xx: Array
+    xy: Array
+    shares: Array
+    """Relative shares that units were assigned in."""
+
+    def variances(self) -> Array:
+        """Delta-method variances of the rates."""
+        rate = self.y / self.x
+        squares = rates.residual_square(self.yy, self.xy, self.xx, self.units, rate)
+        return squares / np.square(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class TableResult:
+    """As `Comparison`, in arrays: ``(groups, arms)`` for arms and ``(groups, arms - 1)`` for contrasts."""
+
+    rate: Array
+    low: Array
+    high: Array
+    probability_best: Array
+    expected_loss: Array
+    absolute: tuple[Array, Array, Array]
+    relative: tuple[Array, Array, Array]
+    p: Array
+    p_adjusted: Array
+    sample_ratio_p: Array
+    best: NDArray[np.intp]
+    best_p: Array
+    tied: NDArray[np.bool_]
+
+
+def compare(
+    arms: Mapping[str, PairMoments],
+    *,
+    control: str,
+    alpha: float = 0.05,
+    correction: Correction = Correction.DUNNETT,
+    looks: Looks | None = None,
+    split: Mapping[str, float] | None = None,
+    outcome: Outcome | None = None,
+    direction: Direction = Direction.INCREASE,
+    threshold: float = THRESHOLD,
+) -> Comparison:
+    """One experiment's arms, in the order given, against ``control``.
+
+    Raises:
+        ExperimentError: for fewer than two arms or an unknown control; an arm without any denominator has no rate, so
+            leave it out.
+    """
+    if control not in arms or len(arms) < 2:
+        raise ExperimentError(
+            f"a comparison needs the control {control!r} and at least one other arm, got {', '.join(arms)}"
+        )
+    names = (control, *(arm for arm in arms if arm != control))
+    moments = [arms[name] for name in names]
+    table = arm_table([moments], [[(split or {}).get(name, 1.0) for name in names]])
+    looks = looks or Looks.even()
+    kind = outcome or outcome_of(moments)
+    result = compare_table(table, outcome=kind, alpha=alpha, correction=correction, looks=looks, direction=direction)
+    return as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold)
+
+
+def outcome_of(moments: Sequence[PairMoments]) -> Outcome:
+    """0/1 outcomes are recognised by their sums of squares; whatever may be negative or fractional is a value."""
+    if all(each.yy == each.y and each.xx == each.x == each.units for each in moments):
+        return Outcome.BINARY
+    counts = all(isinstance(each.y, int) and each.y >= 0 and each.yy >= each.y for each in moments)
+    return Outcome.COUNT if counts else Outcome.VALUE
+
+
+def compare_table(
+    table: ArmTable, *, outcome: Outcome, alpha: float, correction: Correction, looks: Looks, direction: Direction
+) -> TableResult:
+    """All groups of a table at once; every denominator is positive."""
+    better = direction is Direction.INCREASE
+    rate = table.y / table.x
+    pooled = table.y.sum(axis=1) / table.x.sum(axis=1)
+    phi = _dispersion(table, outcome, pooled)
+    if outcome is Outcome.VALUE:
+        variance = table.variances()
+        probability, loss = best_of_means(rate, variance, higher_is_better=better)
+    else:
+        variance = phi[:, None] * np.maximum(pooled, 0)[:, None] / table.x
+        probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better)
+    low, high = _marginal(table, outcome, phi, variance)
+
+    shared = shared_variance(1 / table.x[:, :1], 1 / table.x[:, 1:])
+    if outcome is Outcome.VALUE:
+        shared = shared_variance(variance[:, :1], variance[:, 1:])
+    deciding = _contrast_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
+    equivalent = single_look_equivalent(deciding, looks)
+    adjusted, critical = _adjust(equivalent, shared, alpha, correction)
+    bound = boundary(critical, looks)
+    absolute = _absolute_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
+    relative = _relative_interval(table, outcome, phi, deciding, bound, adjusted <= alpha, absolute)
+    order = rate if better else -rate
+    best = np.argmax(order, axis=1)
+    return TableResult(
+        rate, low, high, probability, loss, absolute, relative, two_sided(deciding), adjusted,
+        sample_ratio_p(table.units, table.shares), best,
+        _best_against_all(table, outcome, phi, variance, best), order == order.max(axis=1, keepdims=True),
+    )  # fmt: skip
+
+
+def as_comparison(
+    result: TableResult,
+    row: int,
+    names: Sequence[str],
+    moments: Sequence[PairMoments],
+    order: Sequence[str],
+    alpha: float,
+    looks: Looks,
+    direction: Direction,
+    threshold: float,
+) -> Comparison:
+    """One row of a table's result, its arms in the caller's ``order``; numbers that do not exist are None."""
+    estimates = {
+        name: ArmEstimate(
+            name, each.units, each.y, each.x, _number(result.rate[row, i]), _number(result.low[row, i]),
+            _number(result.high[row, i]), _number(result.probability_best[row, i]), _number(result.expected_loss[row, i]),
+        )
+        for i, (name, each) in enumerate(zip(names, moments, strict=True))
+    }  # fmt: skip
+    lifts = {
+        name: Lift(
+            name, *(_number(column[row, i]) for column in result.absolute),
+            *(_number(column[row, i]) for column in result.relative),
+            _number(result.p[row, i]), _number(result.p_adjusted[row, i]),
+        )
+        for i, name in enumerate(names[1:])
+    }  # fmt: skip
+    tied = tuple(name for name, is_tied in zip(names, result.tied[row], strict=True) if is_tied)
+    p_best = float(result.best_p[row])
+    p_ratio = float(result.sample_ratio_p[row])
+    return Comparison(
+        control=names[0],
+        alpha=alpha,
+        look=looks.look,
+        looks=looks.looks,
+        direction=direction,
+        sample_ratio=SampleRatio(p_ratio, p_ratio >= threshold),
+        arms=tuple(estimates[name] for name in order),
+        lifts=tuple(lifts[name] for name in order if name != names[0]),
+        best=Best(names[result.best[row]], p_best < alpha and len(tied) == 1, p_best),
+        tied=tied if len(tied) > 1 else (),
+    )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _dispersion(table: ArmTable, outcome: Outcome, pooled: Array) -> Array:
+    if outcome is Outcome.BINARY:
+        return np.maximum(1 - pooled, 1e-12)  # binomial variance relative to the mean
+    phi = rates.pooled_dispersion(table.y, table.x, table.yy, table.xy, table.xx, table.units)
+    return np.maximum(phi, 1e-12)
+
+
+def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) -> tuple[Array, Array]:
+    z = float(z_of_two_sided(np.array(MARGINAL)))
+    if outcome is Outcome.BINARY:
+        return proportions.wilson(table.y, table.x, z)
+    if outcome is Outcome.COUNT:
+        return rates.rate_interval(table.y, table.x, phi[:, None], z)
+    half = z * np.sqrt(variance)
+    return table.y / table.x - half, table.y / table.x + half
+
+
+def _contrast_z(
+    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: slice | Array, against: slice | Array
+) -> Array:
+    """The signed z that decides, of arms against others; both index the arm axis."""
+    y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
+    if outcome is Outcome.BINARY:
+        return proportions.difference_test(y1, x1, y0, x0)[0]
+    if outcome is Outcome.COUNT:
+        return rates.signed_root(y1, x1, y0, x0, phi[:, None])
+    spread = np.sqrt(variance[:, arm] + variance[:, against])
+    gap = y1 / x1 - y0 / x0
+    return np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
+
+
+def _adjust(equivalent: Array, shared: Array, alpha: float, correction: Correction) -> tuple[Array, Array]:
+    """Adjusted p-values, and the single-look critical value each contrast's interval uses."""
+    single = two_sided(equivalent)
+    if correction is Correction.NONE:
+        return single, np.full(equivalent.shape, float(z_of_two_sided(np.array(alpha))))
+    if correction is Correction.DUNNETT:
+        adjusted = joint_tail(equivalent, shared[:, None, :])
+        critical = critical_value(alpha, shared)
+        return adjusted, np.repeat(critical[:, None], equivalent.shape[1], axis=1)
+    adjusted = holm(single)
+    # Holm tests each p at its own level, alpha p / p_adjusted: the interval of that level agrees with the test.
+    level = alpha * np.divide(single, adjusted, out=np.full_like(single, 1 / single.shape[1]), where=adjusted > 0)
+    return adjusted, z_of_two_sided(np.clip(level, 1e-300, 1.0))
+
+
+def _absolute_interval(
+    table: ArmTable,
+    outcome: Outcome,
+    phi: Array,
+    variance: Array,
+    deciding: Array,
+    bound: Array,
+    crossed: NDArray[np.bool_],
+) -> tuple[Array, Array, Array]:
+    y1, x1, y0, x0 = table.y[:, 1:], table.x[:, 1:], table.y[:, :1], table.x[:, :1]
+    gap = y1 / x1 - y0 / x0
+    if outcome is Outcome.VALUE:
+        spread = np.sqrt(variance[:, 1:] + variance[:, :1])
+        return gap, gap - bound * spread, gap + bound * spread
+
+    def interval(z: Array) -> tuple[Array, Array]:
+        if outcome is Outcome.BINARY:
+            return proportions.difference_interval(y1, x1, y0, x0, z)
+        low1, high1 = rates.rate_interval(y1, x1, phi[:, None], z)
+        low0, high0 = rates.rate_interval(*np.broadcast_arrays(y0, x0), phi[:, None], z)
+        return gap - np.hypot(gap + y0 / x0 - low1, high0 - y0 / x0), gap + np.hypot(high1 - y1 / x1, y0 / x0 - low0)
+
+    touching = _touches_zero(interval, gap)
+    low, high = interval(_scaled(bound, touching, deciding))
+    return gap, *_agree(gap, low, high, crossed, 0.0)
+
+
+def _relative_interval(
+    table: ArmTable,
+    outcome: Outcome,
+    phi: Array,
+    deciding: Array,
+    bound: Array,
+    crossed: NDArray[np.bool_],
+    absolute: tuple[Array, Array, Array],
+) -> tuple[Array, Array, Array]:
+    y1, x1, y0, x0 = np.broadcast_arrays(table.y[:, 1:], table.x[:, 1:], table.y[:, :1], table.x[:, :1])
+    control = y0 / x0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(control != 0, y1 / x1 / control - 1, np.nan)
+        if outcome is Outcome.VALUE:
+            # Fieller's interval is unbounded when the control's mean is uncertain; the control is taken as it is.
+            low, high = absolute[1] / np.abs(control), absolute[2] / np.abs(control)
+            return relative, np.where(control != 0, low, np.nan), np.where(control != 0, high, np.nan)
+    if outcome is Outcome.BINARY:
+        score = np.abs(proportions.score_z(y1, x1, y0, x0))
+        low, high = proportions.ratio_interval(y1, x1, y0, x0, _scaled(bound, score, deciding))
+    else:
+        low, high = rates.ratio_interval(y1, x1, y0, x0, phi[:, None], bound)
+    low, high = _agree(relative, low - 1, high - 1, crossed, -1.0)
+    known = control > 0
+    return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
+    """The bound for an interval family whose own z at no difference is ``family`` while another test decides."""
+    deciding = np.abs(deciding)
+    ratio = np.divide(family, deciding, out=np.full_like(bound, 2.0), where=deciding > 0)
+    ratio = np.where((family == 0) & (deciding == 0), 1.0, ratio)
+    return bound * np.clip(ratio, 0.5, 2.0)
+
+
+def _touches_zero(interval, gap: Array) -> Array:  # type: ignore[no-untyped-def]
+    """The z at which an interval around ``gap`` just reaches 0."""
+    low, high = np.zeros_like(gap), np.full_like(gap, _LARGEST_Z)
+    for _ in range(40):
+        middle = (low + high) / 2
+        ends = interval(middle)
+        excludes = np.where(gap >= 0, ends[0] > 0, ends[1] < 0)
+        low, high = np.where(excludes, middle, low), np.where(excludes, high, middle)
+    return (low + high) / 2
+
+
+def _agree(estimate: Array, low: Array, high: Array, crossed: NDArray[np.bool_], floor: float) -> tuple[Array, Array]:
+    """Where rounding (or an exact test far from the interval's own) would let the two disagree, the test is right."""
+    nearest = np.abs(estimate) * 1e-9
+    low = np.where(crossed & (estimate > 0), np.maximum(low, nearest), low)
+    high = np.where(crossed & (estimate < 0), np.minimum(high, -nearest), high)
+    low = np.where(~crossed, np.minimum(low, 0.0), low)
+    high = np.where(~crossed, np.maximum(high, 0.0), high)
+    return np.maximum(low, floor) if floor else low, high
+
+
+def _best_against_all(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, best: NDArray[np.intp]) -> Array:
+    """The largest Holm-adjusted p, over all pairs, among the pairs that contain the best arm."""
+    count = table.y.shape[1]
+    left, right = np.triu_indices(count, 1)
+    p = holm(two_sided(_contrast_z(table, outcome, phi, variance, left, right)))
+    concerned = (left[None, :] == best[:, None]) | (right[None, :] == best[:, None])
+    return np.asarray(np.where(concerned, p, 0.0).max(axis=1))
+
+
+def compare_groups(
+    groups: Sequence[tuple[str, Mapping[str, PairMoments]]],
+    *,
+    split: Mapping[str, float] | None,
+    alpha: float,
+    correction: Correction,
+    looks: Looks,
+) -> list[Comparison]:
+    """Many comparisons (control, arms) at once, in order: those with equally many arms share one pass."""
+    prepared = []
+    for control, arms in groups:
+        names = (control, *(arm for arm in arms if arm != control))
+        moments = tuple(arms[name] for name in names)
+        prepared.append((names, moments, tuple(arms), outcome_of(moments)))
+    batches: dict[tuple[int, Outcome], list[int]] = {}
+    for index, (names, _, _, outcome) in enumerate(prepared):
+        batches.setdefault((len(names), outcome), []).append(index)
+    results: dict[int, Comparison] = {}
+    for (_, outcome), members in batches.items():
+        shares = [[(split or {}).get(name, 1.0) for name in prepared[index][0]] for index in members]
+        table = arm_table([prepared[index][1] for index in members], shares)
+        result = compare_table(
+            table, outcome=outcome, alpha=alpha, correction=correction, looks=looks, direction=Direction.INCREASE
+        )
+        for row, index in enumerate(members):
+            names, moments, order, _ = prepared[index]
+            results[index] = as_comparison(
+                result, row, names, moments, order, alpha, looks, Direction.INCREASE, THRESHOLD
+            )
+    return [results[index] for index in range(len(groups))]
+
+
+def arm_table(groups: Sequence[Sequence[PairMoments]], shares: Sequence[Sequence[float]]) -> ArmTable:
+    """Columns of sums from moments, the control first in each group."""
+    fields = ("units", "y", "x", "yy", "xx", "xy")
+    sums = np.array([[[float(getattr(each, field)) for field in fields] for each in group] for group in groups])
+    return ArmTable(*(sums[:, :, index] for index in range(len(fields))), shares=np.array(shares, dtype=np.float64))

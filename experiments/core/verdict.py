@@ -1,0 +1,91 @@
+"""The verdict: what a comparison means under its plan, with named reasons. Words for them live in the reports package."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from experiments.core.comparison import Comparison
+from experiments.core.plan import Direction
+
+
+class Kind(StrEnum):
+    """What may be said at a look."""
+
+    PROMOTE = "promote"
+    KEEP_RUNNING = "keep_running"
+    NO_WINNER = "no_winner"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: a code and its parameters, plain JSON values."""
+
+    code: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``arm`` is the winner, only where ``kind`` is promote."""
+
+    kind: Kind
+    arm: str | None
+    reasons: tuple[Reason, ...]
+
+
+def invalid(*reasons: Reason) -> Verdict:
+    """Nothing may be said of winners."""
+    return Verdict(Kind.INVALID, None, reasons)
+
+
+def judge(
+    comparison: Comparison,
+    *,
+    sample_ratio_threshold: float = 0.001,
+    failed: Sequence[Reason] = (),
+    waiting: Sequence[Reason] = (),
+    harmed: Mapping[str, Reason] | None = None,
+) -> Verdict:
+    """The verdict of one look.
+
+    Args:
+        comparison: with intervals and p-values already accounting for arms and looks.
+        sample_ratio_threshold: said in the reason where that gate fails.
+        failed: gates beyond the sample ratio that make the comparison invalid.
+        waiting: gates that ask for more data before anything is promoted.
+        harmed: by arm, the guardrail it does not respect; such an arm is not promoted.
+    """
+    gates = list(failed)
+    if not comparison.sample_ratio.ok:
+        gates.insert(
+            0, Reason("sample_ratio_mismatch", {"p": comparison.sample_ratio.p, "threshold": sample_ratio_threshold})
+        )
+    if gates:
+        return invalid(*gates)
+    winner, why = _winner(comparison, harmed or {})
+    last = comparison.look == comparison.looks
+    if winner and not waiting:
+        return Verdict(Kind.PROMOTE, winner, (why,))
+    if last:
+        return Verdict(Kind.NO_WINNER, None, (why, *waiting) if not winner else tuple(waiting))
+    next_look = Reason("wait_next_look", {"look": comparison.look, "looks": comparison.looks})
+    reasons = tuple(waiting) if winner else (why, *waiting)
+    return Verdict(Kind.KEEP_RUNNING, None, (*reasons, next_look))
+
+
+def _winner(comparison: Comparison, harmed: Mapping[str, Reason]) -> tuple[str | None, Reason]:
+    if comparison.tied:
+        return None, Reason("tie", {"arms": list(comparison.tied)})
+    arm = comparison.best.arm
+    if arm == comparison.control:
+        return None, Reason("best_is_control")
+    lift = next(lift for lift in comparison.lifts if lift.arm == arm)
+    said = {"arm": arm, "p_adjusted": lift.p_adjusted}
+    better = lift.absolute is not None and (lift.absolute > 0) is (comparison.direction is Direction.INCREASE)
+    if lift.p_adjusted is None or lift.p_adjusted > comparison.alpha or not better:
+        return None, Reason("not_significant", said)
+    if arm in harmed:
+        return None, harmed[arm]
+    return arm, Reason("beats_control", said)

@@ -1,0 +1,17 @@
+"""Where the demo's photographs lie: scikit-image carries them in its wheel, so they are never downloaded or copied here."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from experiments.core.errors import ExperimentError
+
+FILES = {"coffee": "coffee.png", "motorcycle": "motorcycle_left.png", "cat": "chelsea.png"}
+
+
+def photograph(name: str) -> Path:
+    """The file of one of FILES; found without importing scikit-image."""
+    spec = find_spec("skimage")
+    path = Path(spec.origin).parent / "data" / FILES[name] if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise ExperimentError(f"scikit-image's photograph {FILES[name]} is missing; give your own with --picture FILE")
+    return path

@@ -1,0 +1,96 @@
+"""The doctor: one check a store, engine, folder and clock, each with what to do."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from creatives.errors import CreativeError
+from experiments.composition import library_of
+from experiments.core.errors import ExperimentError
+from experiments.events.lake import EventLake
+from experiments.jobs.context import Clock
+from experiments.store.control import ControlPlane
+from experiments.store.database import open_database
+from experiments.workspace import FOLDERS, Workspace
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: is it well, and what it says."""
+
+    check: str
+    ok: bool
+    says: str
+
+
+def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
+    """Every check, in order; a check that breaks is a finding and not an end."""
+    checks: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
+        ("folders", lambda: _folders(workspace)),
+        ("unit key", lambda: _unit_key(workspace)),
+        ("database", lambda: _database(workspace, clock)),
+        ("clock", lambda: _clock(workspace, clock)),
+        ("lake", lambda: _lake(workspace)),
+        ("styles", lambda: _styles(workspace)),
+    )
+    return tuple(_finding(name, check) for name, check in checks)
+
+
+def _finding(name: str, check: Callable[[], Iterator[str]]) -> Finding:
+    try:
+        return Finding(name, ok=True, says="; ".join(check()))
+    except (ExperimentError, CreativeError) as error:
+        return Finding(name, ok=False, says=str(error))
+
+
+def _folders(workspace: Workspace) -> Iterator[str]:
+    missing = [name for name in FOLDERS if not workspace.folder(name).is_dir()]
+    if missing:
+        raise ExperimentError(f"{', '.join(missing)} missing in {workspace.root}: mkdir {' '.join(missing)}")
+    yield f"{workspace.root} holds {', '.join(FOLDERS)}"
+
+
+def _unit_key(workspace: Workspace) -> Iterator[str]:
+    key = workspace.unit_key()
+    path = workspace.root / workspace.settings.secrets.unit_key
+    if path.stat().st_mode & 0o077:
+        raise ExperimentError(f"others can read {path}: chmod 600 {path}")
+    yield f"{len(key) * 8} bits, readable by its owner alone"
+
+
+def _database(workspace: Workspace, clock: Clock) -> Iterator[str]:
+    database = open_database(workspace.database_url)
+    try:
+        yield f"up to date, {len(ControlPlane(database, clock).experiments())} experiments"
+    finally:
+        database.dispose()
+
+
+def _clock(workspace: Workspace, clock: Clock) -> Iterator[str]:
+    """A clock that was set back would order new facts before old ones."""
+    now, newest = clock(), _newest_fact(workspace, clock)
+    if newest and newest > now + FUTURE_TOLERANCE:
+        raise ExperimentError(
+            f"the clock says {now:%Y-%m-%d %H:%M} UTC but facts were recorded at {newest:%Y-%m-%d %H:%M}: set the clock"
+        )
+    yield f"{now:%Y-%m-%d %H:%M} UTC"
+
+
+def _newest_fact(workspace: Workspace, clock: Clock) -> datetime | None:
+    database = open_database(workspace.database_url)
+    try:
+        return max((record.updated_at for record in ControlPlane(database, clock).experiments()), default=None)
+    finally:
+        database.dispose()
+
+
+def _lake(workspace: Workspace) -> Iterator[str]:
+    for table in EventLake(workspace.lake_root).health():
+        yield f"{table.name} version {table.version}, {table.rows:,} rows"
+
+
+def _styles(workspace: Workspace) -> Iterator[str]:
+    packs = library_of(workspace).packs()
+    yield f"{len(packs)} packs, engines {', '.join(sorted({pack.engine for pack in packs}))}"

@@ -1,0 +1,132 @@
+"""The experiment file ad ops write, and the plan it becomes when the experiment starts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from creatives.documents import read_document, validate_document
+from creatives.packs import Look, StyleLibrary
+from experiments.core.errors import ExperimentError
+from experiments.core.metrics import metric_named
+from experiments.core.names import check_name
+from experiments.core.plan import Arm, Attribution, Gates, Looks, Metric, Plan, Promotion, Role
+
+CONTROL = "original"
+MOST_ARMS = 12
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GuardrailEntry(_Strict):
+    """A metric that must not get worse than ``margin`` (relative)."""
+
+    metric: str
+    margin: Annotated[float, Field(gt=0, lt=1)]
+
+
+class LooksEntry(_Strict):
+    """How often and how many times the evidence is judged."""
+
+    count: Annotated[int, Field(ge=1, le=52)] = 3
+    days: Annotated[int, Field(ge=1, le=28)] = 7
+
+
+class AttributionEntry(_Strict):
+    """Days after an impression in which an outcome counts."""
+
+    click_days: Annotated[int, Field(ge=1, le=90)] = 1
+    conversion_days: Annotated[int, Field(ge=1, le=90)] = 7
+
+
+class ExperimentDocument(_Strict):
+    """``experiments/NAME.yaml``: which brief, which styles, what decides."""
+
+    experiment: str
+    brief: str
+    styles: Annotated[list[str], Field(min_length=1, max_length=MOST_ARMS - 1)]
+    """Style references; each becomes an arm beside the original."""
+    slots: list[str] | None = None
+    """Sizes to render; the brief's own where absent."""
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Relative traffic by arm, 1 where absent."""
+    metric: str = "ctr"
+    guardrails: list[GuardrailEntry] = Field(default_factory=list)
+    secondary: list[str] = Field(default_factory=list)
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    looks: LooksEntry = LooksEntry()
+    attribution: AttributionEntry = AttributionEntry()
+    promotion: Promotion = Promotion.PROPOSE
+    review: bool = True
+    """True: a person approves the creatives before they may be served."""
+    holdback: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Primary first, then guardrails, then secondaries."""
+        primary = metric_named(self.metric)
+        guardrails = [_in_role(entry.metric, Role.GUARDRAIL, entry.margin) for entry in self.guardrails]
+        secondary = [_in_role(name, Role.SECONDARY, None) for name in self.secondary]
+        chosen = (primary, *guardrails, *secondary)
+        names = [metric.name for metric in chosen]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated:
+            raise ExperimentError(f"{self.experiment}: metric {repeated!r} is named twice; give each one role")
+        return chosen
+
+    def looks_of(self, library: StyleLibrary) -> dict[str, Look]:
+        """Arm name -> look, the control first. Unknown styles and doubles are refused."""
+        arms = {CONTROL: library.resolve(CONTROL)}
+        for reference in self.styles:
+            look = library.resolve(reference)
+            if look.slug in arms:
+                raise ExperimentError(f"{self.experiment}: style {reference!r} is named twice")
+            arms[look.slug] = look
+        strangers = sorted(set(self.weights) - set(arms))
+        if strangers:
+            raise ExperimentError(
+                f"{self.experiment}: weights name {strangers[0]!r}, which is no arm; the arms are {', '.join(arms)}"
+            )
+        return arms
+
+    def plan(self, styles: Mapping[str, str], start: datetime) -> Plan:
+        """The plan to seal: ``styles`` maps arm names to exact style identities, ``start`` is UTC."""
+        return Plan(
+            experiment=self.experiment,
+            salt=self.experiment,
+            control=CONTROL,
+            arms=tuple(Arm(name, identity, self.weights.get(name, 1.0)) for name, identity in styles.items()),
+            start=start.astimezone(UTC),
+            metrics=self.metrics(),
+            alpha=self.alpha,
+            looks=Looks(self.looks.count, self.looks.days),
+            attribution=Attribution(self.attribution.click_days, self.attribution.conversion_days),
+            gates=Gates(),
+            promotion=self.promotion,
+            holdback=self.holdback,
+        )
+
+
+def read_experiment(path: Path) -> ExperimentDocument:
+    """The experiment file, checked; names are checked before they become paths or keys."""
+    return _checked(read_document(path, ExperimentDocument))
+
+
+def restore_experiment(document: Mapping[str, Any]) -> ExperimentDocument:
+    """The document as the control plane keeps it."""
+    return _checked(validate_document(document, ExperimentDocument, str(document.get("experiment"))))
+
+
+def _checked(document: ExperimentDocument) -> ExperimentDocument:
+    check_name("experiment", document.experiment)
+    check_name("brief", document.brief)
+    document.metrics()
+    return document
+
+
+def _in_role(name: str, role: Role, margin: float | None) -> Metric:
+    metric = metric_named(name)
+    return Metric(metric.name, metric.numerator, metric.denominator, metric.direction, role, margin)

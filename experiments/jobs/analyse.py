@@ -1,0 +1,52 @@
+"""Analyse: take the looks that are due, judge them by the sealed plan, conclude where it says so."""
+
+from datetime import datetime
+from typing import Any
+
+from experiments.core.judgement import judge_look
+from experiments.core.commands import Conclude
+from experiments.core.lifecycle import Phase
+from experiments.events.evidence import gather
+from experiments.jobs.context import Context, Progress
+from experiments.jobs.job import Task
+
+ACTOR = "job:analyse"
+
+
+class Analyse:
+    """One look is one task; the next is due only when this one did not end the experiment."""
+
+    name = "analyse"
+    summary = "judge the evidence at every look that is due"
+    every_minutes = 60
+
+    def __init__(self, only: str | None = None) -> None:
+        self.only = only
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:
+        tasks = []
+        for record in context.control.experiments():
+            if record.phase is not Phase.RUNNING or self.only not in (None, record.name):
+                continue
+            plan, _ = context.control.plan(record.name)
+            look = context.control.state(record.name).looks_taken + 1
+            if look <= plan.looks.count and plan.look_time(look) <= as_of:
+                tasks.append(Task(self.name, record.name, f"look-{look}"))
+        return tuple(tasks)
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        name, look = task.experiment, int(task.period.removeprefix("look-"))
+        plan, plan_hash = context.control.plan(name)
+        evidence = gather(context.lake, plan, plan.look_time(look))
+        earlier = [verdict for verdict in context.control.verdicts(name) if verdict.look < look]
+        judgement = judge_look(
+            plan, plan_hash, evidence, look, information_history=[verdict.information for verdict in earlier]
+        )
+        evidence_id = context.control.record_evidence(evidence)
+        verdict = judgement.verdict
+        if verdict.kind == "promote":
+            then = Conclude(verdict.arm)
+        else:
+            then = Conclude(None) if look == plan.looks.count else None
+        context.control.record_judgement(name, look, plan_hash, evidence_id, judgement, ACTOR, then=then)
+        return {"look": look, "verdict": verdict.kind, "arm": verdict.arm}

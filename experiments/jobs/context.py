@@ -1,0 +1,47 @@
+"""What every job receives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from creatives.packs import StyleLibrary
+from experiments.events.lake import EventLake
+from experiments.ingest.hashing import UnitHasher
+from experiments.store.control import ControlPlane
+from experiments.store.deliveries import SqlDeliveries
+from experiments.store.ledger import SqlLedger
+
+Clock = Callable[[], datetime]
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, how many there are."""
+
+
+class Folders(Protocol):
+    """The part of a workspace that jobs know: its name and where things lie."""
+
+    @property
+    def name(self) -> str: ...
+
+    def folder(self, name: str) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The stores, engines and clock of one workspace, made by the composition root."""
+
+    workspace: Folders
+    control: ControlPlane
+    ledger: SqlLedger
+    deliveries: SqlDeliveries
+    lake: EventLake
+    library: StyleLibrary
+    hasher: UnitHasher
+    clock: Clock
+    owner: str
+    """This process, as leases name it."""
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Progress for whoever does not watch."""

@@ -1,0 +1,53 @@
+"""Generate: an experiment's creatives, rendered, gated and put before a person."""
+
+from datetime import datetime
+from typing import Any
+
+from creatives.briefs import load_brief
+from creatives.render import plan_render, render
+from creatives.slots import find_slots
+from experiments.core.commands import FinishGeneration
+from experiments.core.lifecycle import Phase
+from experiments.documents import restore_experiment
+from experiments.jobs.context import Context, Progress
+from experiments.jobs.job import Task
+
+ACTOR = "job:generate"
+PERIOD = "creatives"
+
+
+class Generate:
+    """Renders every arm in every slot of the experiments that asked for creatives."""
+
+    name = "generate"
+    summary = "render the creatives of experiments that are generating"
+    every_minutes = 1
+
+    def __init__(self, only: str | None = None) -> None:
+        self.only = only
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as asked for
+        return tuple(
+            Task(self.name, record.name, PERIOD)
+            for record in context.control.experiments()
+            if record.phase is Phase.GENERATING and self.only in (None, record.name)
+        )
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        name = task.experiment
+        document = restore_experiment(context.control.experiment(name).document)
+        brief = load_brief(context.workspace.folder("briefs") / f"{document.brief}.yaml")
+        looks = document.looks_of(context.library)
+        rendered = render(
+            plan_render(brief, looks, find_slots(document.slots or brief.slots)),
+            out=context.workspace.folder("variants") / name,
+            progress=lambda done, of: progress(f"rendering {name}", done, of),
+        )
+        refused = {
+            variant.arm: "quality gate: " + ", ".join(finding.code for finding in variant.gate.findings)
+            for variant in rendered
+            if not variant.gate.ok
+        }
+        context.control.save_variants(name, rendered)
+        context.control.execute(name, FinishGeneration(len(rendered), tuple(sorted(refused))), ACTOR)
+        return {"variants": len(rendered), "declined": refused}

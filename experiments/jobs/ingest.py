@@ -1,0 +1,99 @@
+"""Ingest: every file in the inbox, once."""
+
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from experiments.core.delivery import Delivery
+from experiments.ingest.files import file_sha256, ingest_file
+from experiments.jobs.context import Context, Progress
+from experiments.jobs.job import WHOLE_WORKSPACE, Task
+from experiments.store.control import PlanNotSealed
+
+WRITER = "lake"
+"""The lock every ingest takes: the lake has one writer at a time."""
+WRITER_SECONDS = 120.0
+
+
+class Ingest:
+    """Reads the inbox into the lake; files stay where they are and are known by their hash."""
+
+    name = "ingest"
+    summary = "read new files of the inbox into the event lake"
+    every_minutes = 15
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as it is there
+        return tuple(Task(self.name, WHOLE_WORKSPACE, sha256) for sha256 in _waiting(context))
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        return delivery_document(ingest(context, _waiting(context)[task.period], None, progress))
+
+
+def ingest(context: Context, path: Path, kind: str | None, progress: Progress) -> Delivery:
+    """One file into the lake.
+
+    Raises:
+        TryLater: while another ingest is at it.
+    """
+    with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
+        return ingest_file(
+            path,
+            lake=context.lake,
+            deliveries=context.deliveries,
+            hasher=context.hasher,
+            arms=_arms(context),
+            now=context.clock(),
+            kind=kind,
+            progress=lambda done, of: progress(f"reading {path.name}", done, of),
+        )
+
+
+def inbox_files(context: Context) -> tuple[Path, ...]:
+    """What lies in the inbox, by name; hidden and half-written (``.part``) files are left alone."""
+    return tuple(
+        sorted(
+            path
+            for path in context.workspace.folder("inbox").glob("*")
+            if path.is_file() and not path.name.startswith(".") and path.suffix != ".part"
+        )
+    )
+
+
+def delivery_document(delivery: Delivery) -> dict[str, Any]:
+    """A delivery's account for programs."""
+    return {
+        "file": delivery.name,
+        "sha256": delivery.sha256,
+        "kind": delivery.kind,
+        "read": delivery.read,
+        "accepted": delivery.accepted,
+        "duplicate": delivery.duplicate,
+        "rejected": dict(delivery.rejected),
+        "replay": delivery.replay,
+        "lake_versions": dict(delivery.lake_versions),
+    }
+
+
+@lru_cache(maxsize=65_536)
+def _sha256(path: Path, _size: int, _modified_ns: int) -> str:
+    """Hashing a large inbox again for every file in it would be quadratic; an unchanged file is hashed once."""
+    return file_sha256(path)
+
+
+def _waiting(context: Context) -> dict[str, Path]:
+    facts = [(path, path.stat()) for path in inbox_files(context)]
+    hashed = {_sha256(path, fact.st_size, fact.st_mtime_ns): path for path, fact in facts}
+    return {sha256: path for sha256, path in hashed.items() if context.deliveries.find(sha256) is None}
+
+
+def _arms(context: Context) -> dict[str, frozenset[str]]:
+    """The arms of every experiment that was ever started: late lines of ended ones still count."""
+    arms = {}
+    for record in context.control.experiments():
+        try:
+            plan, _ = context.control.plan(record.name)
+        except PlanNotSealed:
+            continue
+        arms[record.name] = frozenset(plan.weights)
+    return arms

@@ -1,0 +1,138 @@
+"""A job: what is due (``plan``, pure) and doing it (``act``, idempotent), run under the period ledger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from creatives.errors import CreativeError
+from experiments.core.errors import ExperimentError, TryLater
+from experiments.jobs.context import Context, Progress, silent
+from reports.errors import ReportError
+
+LEASE_SECONDS = 600.0
+WHOLE_WORKSPACE = "-"
+"""Stands for the experiment where a task belongs to none."""
+
+TaskState = Literal["done", "failed", "later"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of due work, named by what it covers and not by when it runs."""
+
+    job: str
+    experiment: str
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """What became of a task: ``later`` means that someone else holds it."""
+
+    task: Task
+    state: TaskState
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """What became of a job at one instant."""
+
+    job: str
+    as_of: datetime
+    tasks: tuple[TaskRun, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 done (also where nothing was due), 1 failed, 75 try later."""
+        states = {run.state for run in self.tasks}
+        return 1 if "failed" in states else 75 if "later" in states else 0
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "job": self.job,
+            "as_of": self.as_of.isoformat(),
+            "exit_code": self.exit_code,
+            "tasks": [
+                {
+                    "experiment": None if run.task.experiment == WHOLE_WORKSPACE else run.task.experiment,
+                    "period": run.task.period,
+                    "state": run.state,
+                    "result": run.result,
+                    "error": run.error,
+                }
+                for run in self.tasks
+            ],
+        }
+
+
+def raise_if_failed(run: JobRun) -> None:
+    """For commands that do one job's work: the first failure as an error with its exit code."""
+    trouble = next((each for each in run.tasks if each.state != "done"), None)
+    if trouble:
+        message = trouble.error or f"{trouble.task.job} {trouble.task.experiment} did not end"
+        raise TryLater(message) if trouble.state == "later" else TaskFailed(message)
+
+
+class TaskFailed(ExperimentError):
+    """A task was tried and did not succeed; it is due again."""
+
+    exit_code = 1
+
+
+class Job(Protocol):
+    """``plan`` reads and decides; ``act`` may be repeated at any point without harm."""
+
+    name: str
+    summary: str
+    every_minutes: int
+    """How often the scheduler rings for it."""
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]: ...
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]: ...
+
+
+def run_job(
+    context: Context,
+    job: Job,
+    as_of: datetime,
+    *,
+    progress: Progress = silent,
+    finished: Callable[[TaskRun], None] = lambda _run: None,
+) -> JobRun:
+    """Do everything of ``job`` that is due at ``as_of``.
+
+    Doing one task may make another due (the next look, after this one), so the plan is asked again until it is empty
+    or names only what was tried already.
+    """
+    runs: dict[Task, TaskRun] = {}
+    while fresh := [task for task in job.plan(context, as_of) if task not in runs]:
+        for task in fresh:
+            runs[task] = _run_task(context, job, task, as_of, progress)
+            finished(runs[task])
+    return JobRun(job.name, as_of, tuple(runs.values()))
+
+
+def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress: Progress) -> TaskRun:
+    key = (task.job, task.experiment, task.period, context.owner, LEASE_SECONDS)
+    try:
+        # The plan looks at what exists, so where the ledger says done and the plan says due (a page was deleted, say),
+        # the plan is right and the period is opened again.
+        lease = context.ledger.claim(*key) or context.ledger.reopen(*key)
+    except TryLater as error:
+        return TaskRun(task, "later", error=str(error))
+    try:
+        with context.ledger.kept(lease):
+            result = job.act(context, task, as_of, progress)
+    except (ExperimentError, CreativeError, ReportError) as error:
+        context.ledger.fail(lease, str(error))
+        return TaskRun(task, "later" if isinstance(error, TryLater) else "failed", error=str(error))
+    except BaseException as error:
+        context.ledger.fail(lease, f"{type(error).__name__}: {error}")
+        raise
+    context.ledger.finish(lease, result)
+    return TaskRun(task, "done", result)

@@ -1,0 +1,94 @@
+"""What programs and status screens are told of experiments: plain documents made from the stores."""
+
+from datetime import datetime
+from typing import Any
+
+from experiments.core.lifecycle import allocation
+from experiments.jobs.context import Context
+from experiments.jobs.registry import JOBS
+from experiments.store.control import PlanNotSealed
+from experiments.store.records import VerdictRecord
+from reports.words import reason
+
+
+def verdict_text(record: VerdictRecord) -> str:
+    """All reasons of a verdict, in words."""
+    return " ".join(reason(each["code"], each["parameters"]) for each in record.document["verdict"]["reasons"])
+
+
+def experiment_document(context: Context, name: str) -> dict[str, Any]:
+    """One experiment: phase, arms with what is served now, every look with its verdict."""
+    state = context.control.state(name)
+    document: dict[str, Any] = {
+        "experiment": name,
+        "phase": str(state.phase),
+        "winner": state.winner,
+        "promoted_arm": state.promoted_arm,
+        "plan_hash": state.plan_hash,
+        "arms": [],
+        "looks": [],
+        "next_look": None,
+    }
+    try:
+        plan, _ = context.control.plan(name)
+    except PlanNotSealed:
+        return document
+    serving = allocation(state, plan.weights, plan.control, plan.holdback)
+    total = sum(serving.values())
+    document["arms"] = [
+        {"arm": arm.name, "style": arm.style, "weight": arm.weight, "serving": serving.get(arm.name, 0.0) / total}
+        for arm in plan.arms
+    ]
+    verdicts = context.control.verdicts(name)
+    document["looks"] = [
+        {
+            "look": verdict.look,
+            "looks": plan.looks.count,
+            "at": plan.look_time(verdict.look).isoformat(),
+            "text": verdict_text(verdict),
+            "judgement": dict(verdict.document),
+        }
+        for verdict in verdicts
+    ]
+    if len(verdicts) < plan.looks.count:
+        document["next_look"] = plan.look_time(len(verdicts) + 1).isoformat()
+    return document
+
+
+def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
+    """Everything one screen shows: experiments, what is due, how deliveries were accounted for."""
+    rows = []
+    for record in context.control.experiments():
+        verdicts = context.control.verdicts(record.name)
+        try:
+            looks = context.control.plan(record.name)[0].looks.count
+        except PlanNotSealed:
+            looks = None
+        rows.append(
+            {
+                "experiment": record.name,
+                "phase": str(record.phase),
+                "looks_taken": len(verdicts),
+                "looks": looks,
+                "verdict": verdicts[-1].kind if verdicts else None,
+                "winner": record.winner,
+            }
+        )
+    deliveries = context.deliveries.all()
+    due = [
+        {"job": task.job, "experiment": task.experiment, "period": task.period}
+        for job in JOBS.values()
+        for task in job.plan(context, as_of)
+    ]
+    return {
+        "workspace": context.workspace.name,
+        "experiments": rows,
+        "due": due,
+        "deliveries": {
+            "files": len(deliveries),
+            "read": sum(each.read for each in deliveries),
+            "accepted": sum(each.accepted for each in deliveries),
+            "duplicate": sum(each.duplicate for each in deliveries),
+            "rejected": sum(sum(each.rejected.values()) for each in deliveries),
+        },
+    }

@@ -1,0 +1,91 @@
+"""Report: the weekly page of every ISO week that has ended."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from experiments.core.errors import ExperimentError
+from experiments.jobs.context import Context, Progress
+from experiments.jobs.job import WHOLE_WORKSPACE, Task
+from experiments.jobs.weekly import build_report, has_news
+from reports.page import write_report
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """One ISO 8601 week, Monday to Sunday, in UTC."""
+
+    monday: date
+
+    def __str__(self) -> str:
+        year, number, _ = self.monday.isocalendar()
+        return f"{year}-W{number:02d}"
+
+    @property
+    def start(self) -> datetime:
+        return datetime.combine(self.monday, time(), UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The midnight after Sunday."""
+        return self.start + timedelta(weeks=1)
+
+
+def week_of(instant: datetime) -> Week:
+    """The week an instant lies in."""
+    day = instant.astimezone(UTC).date()
+    return Week(day - timedelta(days=day.weekday()))
+
+
+def last_whole_week(instant: datetime) -> Week:
+    """The latest week that had ended at ``instant``."""
+    return Week(week_of(instant).monday - timedelta(weeks=1))
+
+
+def parse_week(text: str) -> Week:
+    """``2026-W47``, or an error that says so."""
+    found = re.fullmatch(r"(\d{4})-W(\d{2})", text)
+    try:
+        return Week(date.fromisocalendar(int(found[1]), int(found[2]), 1)) if found else _bad_week(text)
+    except ValueError:
+        return _bad_week(text)
+
+
+def _bad_week(text: str) -> Week:
+    raise ExperimentError(f"{text!r} is no ISO week; write it like 2026-W47")
+
+
+class Report:
+    """One page a week in which an experiment ran or was decided on; missing ones of earlier weeks are made up for."""
+
+    name = "report"
+    summary = "write the weekly page and its JSON"
+    every_minutes = 60
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:
+        created = [record.created_at for record in context.control.experiments()]
+        if not created:
+            return ()
+        week, last = week_of(min(created)), last_whole_week(as_of)
+        weeks = []
+        while week.monday <= last.monday:
+            weeks.append(week)
+            week = Week(week.monday + timedelta(weeks=1))
+        folder = context.workspace.folder("reports")
+        return tuple(
+            Task(self.name, WHOLE_WORKSPACE, str(each))
+            for each in weeks
+            if not (folder / f"{each}.html").is_file() and has_news(context, each.start, each.end)
+        )
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        page, data = write_week(context, parse_week(task.period), None, context.workspace.folder("reports"))
+        return {"page": str(page), "data": str(data)}
+
+
+def write_week(context: Context, week: Week, only: str | None, out: Path) -> tuple[Path, Path]:
+    """The page and the JSON of one week, of one experiment or of all that had news in it."""
+    report = build_report(context, str(week), week.start, week.end, only)
+    return write_report(report, out)

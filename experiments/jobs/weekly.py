@@ -1,0 +1,296 @@
+"""Fill the weekly report's model from the stores: every number the page shows is looked up or computed here."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from creatives.render import thumbnail
+from experiments.core.comparison import compare
+from experiments.core.evidence import Evidence
+from experiments.core.lifecycle import Milestone, Phase, State, replay
+from experiments.core.plan import Metric, Plan
+from experiments.core.sample_ratio import sample_ratio
+from experiments.events.evidence import gather
+from experiments.jobs.context import Context
+from experiments.store.control import PlanNotSealed
+from experiments.store.records import MilestoneRecord, VerdictRecord
+from reports.model import (
+    ArmCount,
+    ArmRow,
+    ArmUnits,
+    DailyRow,
+    DecisionView,
+    DeliveryRow,
+    ExperimentReport,
+    GuardrailRow,
+    HealthView,
+    LiftRow,
+    LookRow,
+    MethodFacts,
+    MetricView,
+    MilestoneRow,
+    ReasonView,
+    VariantTile,
+    VerdictView,
+    WeeklyReport,
+)
+
+CLOSING = timedelta(days=1)
+"""A week's page stays open until a day after its last midnight: Sunday's look is judged, and promoted, on Monday."""
+THUMBNAIL = 480
+"""Longest side in pixels."""
+
+
+def has_news(context: Context, start: datetime, end: datetime) -> bool:
+    """Whether anything ran or was decided in the week."""
+    return bool(_names(context, start, end))
+
+
+def build_report(context: Context, week: str, start: datetime, end: datetime, only: str | None) -> WeeklyReport:
+    """The week's report; of one experiment where ``only`` is given."""
+    names = (context.control.experiment(only).name,) if only else _names(context, start, end)
+    return WeeklyReport(
+        workspace=context.workspace.name,
+        week=week,
+        start=start.date(),
+        end=(end - timedelta(days=1)).date(),
+        as_of=end,
+        sections=tuple(section for name in names if (section := _section(context, name, start, end)) is not None),
+    )
+
+
+def _names(context: Context, start: datetime, end: datetime) -> tuple[str, ...]:
+    """Started experiments that were not over before the week began."""
+    names = []
+    for record in context.control.experiments():
+        history = _until(context.control.history(record.name), end + CLOSING)
+        state = _state(history)
+        started = any(fact.kind == "started" for fact in history)
+        news = any(fact.at >= start for fact in history)
+        if started and state and (news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)):
+            names.append(record.name)
+    return tuple(names)
+
+
+def _until(history: tuple[MilestoneRecord, ...], instant: datetime) -> tuple[MilestoneRecord, ...]:
+    return tuple(fact for fact in history if fact.at < instant)
+
+
+def _state(history: tuple[MilestoneRecord, ...]) -> State | None:
+    return replay(Milestone(fact.kind, fact.payload) for fact in history)
+
+
+def _section(context: Context, name: str, start: datetime, end: datetime) -> ExperimentReport | None:
+    history = _until(context.control.history(name), end + CLOSING)
+    state = _state(history)
+    try:
+        plan, plan_hash = context.control.plan(name)
+    except PlanNotSealed:
+        return None
+    if state is None or plan.start >= end:
+        return None
+    verdicts = tuple(each for each in context.control.verdicts(name) if plan.look_time(each.look) <= end)
+    latest = verdicts[-1] if verdicts else None
+    evidence = _evidence(context, plan, latest, end)
+    document = context.control.experiment(name).document
+    brief = context.control.brief(document["brief"]).document
+    primary = plan.primary
+    return ExperimentReport(
+        name=name,
+        title=brief["headline"],
+        advertiser=brief["advertiser"],
+        campaign=brief["campaign"],
+        phase=str(state.phase),
+        look=len(verdicts),
+        looks=plan.looks.count,
+        verdict=_verdict(latest) if latest else None,
+        decision=_decision(state, history),
+        metric=_metric(primary),
+        arms=_arms(plan, evidence, latest),
+        lifts=_lifts(latest.document["comparison"]) if latest else (),
+        looks_taken=tuple(
+            LookRow(each.look, plan.look_time(each.look), _lifts(each.document["comparison"]), each.kind)
+            for each in verdicts
+        ),
+        daily=tuple(DailyRow(row.day, row.arm, row.impressions, row.clicks) for row in evidence.daily),
+        guardrails=_guardrails(plan, latest) if latest else (),
+        health=_health(context, plan, evidence, start, end),
+        gallery=_gallery(context, name, plan, brief["headline"]),
+        timeline=tuple(MilestoneRow(fact.at, str(fact.kind), fact.actor, _flat(fact.payload)) for fact in history),
+        method=_method(plan, plan_hash, evidence),
+    )
+
+
+def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, end: datetime) -> Evidence:
+    """What the last look judged, if it was at the week's end; if not, a reading of its own, which decides nothing."""
+    if latest and plan.look_time(latest.look) == end:
+        return context.control.evidence(latest.evidence_id)
+    evidence = gather(context.lake, plan, end)
+    context.control.record_evidence(evidence)
+    return evidence
+
+
+def _metric(metric: Metric) -> MetricView:
+    return MetricView(metric.name, metric.numerator, metric.denominator, str(metric.direction))
+
+
+def _verdict(record: VerdictRecord) -> VerdictView:
+    reasons = record.document["verdict"]["reasons"]
+    return VerdictView(
+        record.kind, record.arm, tuple(ReasonView(each["code"], _flat(each["parameters"])) for each in reasons)
+    )
+
+
+def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionView:
+    name = state.experiment
+    by_kind = {str(fact.kind): fact for fact in history}
+    rollback = f"adstyle experiment rollback {name}"
+    match state.phase:
+        case Phase.PROMOTED:
+            fact = by_kind["promoted"]
+            return DecisionView("promoted", state.promoted_arm, fact.at, fact.actor, undo_command=rollback)
+        case Phase.ROLLED_BACK:
+            fact = by_kind["rolled_back"]
+            return DecisionView("rolled_back", state.winner, fact.at, fact.actor)
+        case Phase.CONCLUDED if state.proposed:
+            fact = by_kind["proposed"]
+            return DecisionView(
+                "proposed", state.proposed, fact.at, fact.actor,
+                undo_command=f"adstyle experiment decline {name}", next_command=f"adstyle experiment approve {name}",
+            )  # fmt: skip
+        case Phase.CONCLUDED:
+            fact = by_kind.get("stopped") or by_kind["concluded"]
+            return DecisionView(str(fact.kind), state.winner, fact.at, fact.actor)
+        case Phase.RUNNING:
+            return DecisionView("waiting", next_command=f"adstyle experiment stop {name}")
+        case _:
+            return DecisionView("none")
+
+
+def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple[ArmRow, ...]:
+    """Every arm's evidence to date; how probably it is best is only said at a look."""
+    metric = plan.primary
+    pairs = {name: moments.pair(metric.numerator, metric.denominator) for name, moments in evidence.arms.items()}
+    estimates = {each.arm: each for each in compare(pairs, control=plan.control, direction=metric.direction).arms}
+    judged = latest is not None and plan.look_time(latest.look) == evidence.as_of
+    return tuple(
+        ArmRow(
+            name=arm.name,
+            style=arm.style,
+            control=arm.name == plan.control,
+            units=pairs[arm.name].units,
+            numerator=pairs[arm.name].y,
+            denominator=pairs[arm.name].x,
+            rate=estimates[arm.name].rate,
+            low=estimates[arm.name].low,
+            high=estimates[arm.name].high,
+            probability_best=estimates[arm.name].probability_best if judged else None,
+            expected_loss=estimates[arm.name].expected_loss if judged else None,
+        )
+        for arm in plan.arms
+    )
+
+
+def _lifts(comparison: Mapping[str, Any]) -> tuple[LiftRow, ...]:
+    fields = LiftRow.__dataclass_fields__
+    return tuple(LiftRow(**{name: lift[name] for name in fields}) for lift in comparison["lifts"])
+
+
+def _guardrails(plan: Plan, latest: VerdictRecord) -> tuple[GuardrailRow, ...]:
+    by_name = {metric.name: metric for metric in plan.metrics}
+    rows = []
+    for guardrail in latest.document["guardrails"]:
+        metric, comparison = by_name[guardrail["metric"]], guardrail["comparison"]
+        rates = {arm["arm"]: arm["rate"] for arm in comparison["arms"]}
+        rows.extend(
+            GuardrailRow(
+                metric=_metric(metric),
+                arm=lift["arm"],
+                control_rate=rates[plan.control],
+                rate=rates[lift["arm"]],
+                relative=lift["relative"],
+                relative_low=lift["relative_low"],
+                relative_high=lift["relative_high"],
+                margin=metric.margin or 0.0,
+                state=guardrail["states"][lift["arm"]],
+            )
+            for lift in comparison["lifts"]
+        )
+    return tuple(rows)
+
+
+def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, end: datetime) -> HealthView:
+    units = {name: moments.units for name, moments in evidence.arms.items()}
+    total, weights = sum(units.values()), sum(plan.weights.values())
+    ratio = sample_ratio(units, plan.weights, plan.gates.sample_ratio_p) if total else None
+    health = evidence.health
+    return HealthView(
+        sample_ratio_p=ratio.p if ratio else None,
+        sample_ratio_ok=ratio.ok if ratio else None,
+        units=tuple(ArmUnits(arm, total * weight / weights, units[arm]) for arm, weight in plan.weights.items()),
+        crossover_units=health.crossover_units,
+        invalid_impressions=tuple(ArmCount(arm, count) for arm, count in sorted(health.invalid_impressions.items())),
+        repeated_clicks=health.repeated_clicks,
+        unmatched_clicks=health.unmatched_clicks,
+        days_expected=health.days_expected,
+        days_covered=health.days_covered,
+        deliveries=tuple(
+            DeliveryRow(
+                each.name, each.kind, each.read, each.accepted, each.duplicate, tuple(sorted(each.rejected.items()))
+            )
+            for each in context.deliveries.between(start, end + CLOSING)
+        ),
+    )
+
+
+def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[VariantTile, ...]:
+    styles = {arm.name: arm.style for arm in plan.arms}
+    tiles = []
+    for variant in context.control.variants(name):
+        if variant.arm not in styles or not Path(variant.path).is_file():
+            continue  # declined, or cleared away since: the evidence stands without its picture
+        picture = thumbnail(Path(variant.path), THUMBNAIL)
+        look = "the untouched photograph" if variant.arm == plan.control else f"the {variant.arm} look"
+        tiles.append(
+            VariantTile(
+                arm=variant.arm,
+                style=styles[variant.arm],
+                slot=variant.slot,
+                file_name=variant.file_name,
+                alt=f"Advertisement “{headline}” at {variant.slot} in {look}",
+                width=variant.width,
+                height=variant.height,
+                thumbnail=picture.data,
+                media_type=picture.media_type,
+                weight=variant.bytes,
+            )
+        )
+    return tuple(tiles)
+
+
+def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
+    return MethodFacts(
+        alpha=plan.alpha,
+        correction="dunnett",
+        spending="obrien_fleming",
+        looks=plan.looks.count,
+        look_days=plan.looks.days,
+        unit="unit",
+        salt=plan.salt,
+        plan_hash=plan_hash,
+        lake_versions=tuple(sorted(evidence.lake_versions.items())),
+        click_days=plan.attribution.click_days,
+        conversion_days=plan.attribution.conversion_days,
+        promotion=str(plan.promotion),
+        holdback=plan.holdback,
+        sample_ratio_p=plan.gates.sample_ratio_p,
+        crossover_share=plan.gates.crossover_share,
+        minimum_units=plan.gates.minimum_units,
+        coverage=plan.gates.coverage,
+    )
+
+
+def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists become tuples: the model holds plain, hashable values."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in payload.items()}

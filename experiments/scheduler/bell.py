@@ -1,0 +1,66 @@
+"""The bell. APScheduler only says *when*; what is due and whether it was done stands in our own tables."""
+
+from collections.abc import Callable
+from datetime import UTC
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from experiments.core.errors import TryLater
+from experiments.jobs.context import Context
+from experiments.jobs.job import Job, run_job
+from experiments.jobs.registry import JOBS
+
+Say = Callable[[str], None]
+LEADER = "scheduler"
+LEASE_SECONDS = 90.0
+
+
+def build_scheduler(context: Context, say: Say) -> BlockingScheduler:
+    """A scheduler in UTC with one interval trigger a job.
+
+    One worker thread: jobs of one tick run in order, and a job is never run beside itself. A bell missed while the
+    machine slept rings once (coalesce), however late: the ledger knows what is due.
+    """
+    scheduler = BlockingScheduler(
+        timezone=UTC,
+        executors={"default": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    for job in JOBS.values():
+        scheduler.add_job(
+            ring, IntervalTrigger(minutes=job.every_minutes, timezone=UTC), args=(context, job, say),
+            id=job.name, next_run_time=context.clock(),
+        )  # fmt: skip
+    return scheduler
+
+
+def ring(context: Context, job: Job, say: Say) -> None:
+    """One bell for one job, if this scheduler holds the lease."""
+    try:
+        with context.ledger.lock(LEADER, context.owner, LEASE_SECONDS):
+            run = run_job(context, job, context.clock())
+    except TryLater as standing_by:
+        say(f"{job.name}: standing by ({standing_by})")
+        return
+    for task in run.tasks:
+        say(f"{run.as_of:%Y-%m-%d %H:%M} {job.name} {task.task.experiment} {task.task.period[:12]}: {task.error or task.state}")
+
+
+def ring_once(context: Context, say: Say) -> None:
+    """Every bell once, in order."""
+    for job in JOBS.values():
+        ring(context, job, say)
+
+
+def serve(context: Context, say: Say) -> None:
+    """Ring until interrupted."""
+    scheduler = build_scheduler(context, say)
+    say(f"The scheduler rings for {', '.join(JOBS)} (UTC). Ctrl-C ends it; nothing is lost.")
+    try:
+        scheduler.start()
+    except (KeyboardInterrupt, SystemExit):
+        if scheduler.running:
+            scheduler.shutdown(wait=True)
+        say("The scheduler has ended.")

@@ -1,0 +1,183 @@
+"""A workspace: the folder a team works in, found by its ``adstyle.toml``.
+
+adstyle.toml   settings         briefs/       what advertisers hand in      inbox/    ad-server logs are dropped here
+adstyle.db     control plane    experiments/  what ad ops schedule          packs/    the team's own style packs
+lake/          events           variants/     finished advertisements       reports/  the weekly pages
+secrets/       the key under which units are hashed; never leaves the machine
+"""
+
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from creatives.documents import validate_document
+from experiments.core.errors import ExperimentError
+
+SETTINGS = "adstyle.toml"
+FOLDERS = ("briefs", "experiments", "inbox", "packs")
+SOURCE_MARKERS = ("pyproject.toml", "setup.py", "package.json", "Cargo.toml", "go.mod")
+
+SETTINGS_TEXT = """\
+# An AdStyle workspace. Paths are relative to this file.
+[workspace]
+name = "{name}"
+
+[stores]
+database = "sqlite:///adstyle.db"   # in production: postgresql+psycopg://user@host/adstyle
+lake = "lake"                       # Delta tables; for more than one host: s3://bucket/lake
+
+[secrets]
+unit_key = "secrets/unit.key"       # units are stored only as hashes under this key: back it up, never share it
+"""
+
+IGNORED = "/adstyle.db*\n/lake/\n/secrets/\n/variants/\n/reports/\n"
+
+
+class NoWorkspace(ExperimentError):
+    """No ``adstyle.toml`` here or above."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WorkspaceSettings(_Strict):
+    """The ``[workspace]`` table."""
+
+    name: str = Field(min_length=1, max_length=80)
+
+
+class StoreSettings(_Strict):
+    """The ``[stores]`` table."""
+
+    database: str = "sqlite:///adstyle.db"
+    lake: str = "lake"
+
+
+class SecretSettings(_Strict):
+    """The ``[secrets]`` table."""
+
+    unit_key: str = "secrets/unit.key"
+
+
+class Settings(_Strict):
+    """``adstyle.toml``, checked."""
+
+    workspace: WorkspaceSettings
+    stores: StoreSettings = StoreSettings()
+    secrets: SecretSettings = SecretSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where things lie. Holds no connection and reads nothing but its settings and its key."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.settings.workspace.name
+
+    @property
+    def database_url(self) -> str:
+        """The control plane's URL; a relative SQLite path is taken from the workspace."""
+        url = self.settings.stores.database
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not Path(url.removeprefix(prefix)).is_absolute():
+            return prefix + str(self.root / url.removeprefix(prefix))
+        return url
+
+    @property
+    def lake_root(self) -> str:
+        """A folder, or an object store's URL as given."""
+        lake = self.settings.stores.lake
+        return lake if "://" in lake else str(self.root / lake)
+
+    def folder(self, name: str) -> Path:
+        """``briefs``, ``experiments``, ``inbox``, ``packs``, ``variants`` or ``reports``."""
+        return self.root / name
+
+    def unit_key(self) -> bytes:
+        """The key under which units are hashed."""
+        path = self.root / self.settings.secrets.unit_key
+        try:
+            key = bytes.fromhex(path.read_text().strip())
+        except FileNotFoundError:
+            raise ExperimentError(
+                f"{path} is missing: without it no unit can be recognised again. Restore it from your backup."
+            ) from None
+        except ValueError:
+            raise ExperimentError(f"{path} does not hold a key in hexadecimal. Restore it from your backup.") from None
+        if len(key) < 16:
+            raise ExperimentError(f"{path} holds {len(key)} bytes; a key has at least 16. Restore it from your backup.")
+        return key
+
+
+def find_workspace(start: Path) -> Workspace:
+    """The workspace that ``start`` lies in."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS).is_file():
+            return open_workspace(folder)
+    raise NoWorkspace(
+        f"{start} is not in a workspace (no {SETTINGS} here or above): run adstyle init DIR, or give -w DIR"
+    )
+
+
+def open_workspace(root: Path) -> Workspace:
+    """The workspace whose ``adstyle.toml`` lies in ``root``."""
+    path = root / SETTINGS
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NoWorkspace(f"{root} is not a workspace (no {SETTINGS} in it): run adstyle init {root}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: {error}") from None
+    return Workspace(root.resolve(), validate_document(table, Settings, str(path)))
+
+
+def refuse_source_tree(root: Path) -> None:
+    """A workspace's folders would mingle with a program's: say so before anything is written."""
+    root = root.resolve()
+    for folder in (root, *root.parents):
+        found = next((marker for marker in SOURCE_MARKERS if (folder / marker).exists()), None)
+        if found:
+            raise ExperimentError(
+                f"{root} lies in a source checkout ({folder / found}): choose a folder outside it, "
+                "for example adstyle init ~/ads"
+            )
+        if (folder / ".git").exists():
+            return
+
+
+def create_workspace(root: Path, name: str | None = None) -> Workspace:
+    """Make ``root`` a workspace. What is already there stays; an existing workspace is refused."""
+    if (root / SETTINGS).exists():
+        raise ExperimentError(f"{root / SETTINGS} exists: this is a workspace already")
+    if root.exists() and not root.is_dir():
+        raise ExperimentError(f"{root} is a file: give the name of a folder")
+    title = (name or root.resolve().name).replace("\\", "").replace('"', "")
+    try:
+        for folder in (*FOLDERS, "secrets"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        _write_key(root / "secrets" / "unit.key")
+        (root / ".gitignore").write_text(IGNORED)
+        aside = root / f"{SETTINGS}.part"
+        aside.write_text(SETTINGS_TEXT.format(name=title or "workspace"), encoding="utf-8")
+        os.replace(aside, root / SETTINGS)  # last: a folder with settings is a whole workspace
+    except PermissionError as error:
+        raise ExperimentError(f"{error.filename} cannot be written: {error.strerror.lower()}") from None
+    return open_workspace(root)
+
+
+def _write_key(path: Path) -> None:
+    if path.exists():
+        return  # a key is never replaced: units hashed under it would become strangers
+    path.parent.chmod(0o700)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32) + "\n")

@@ -1,0 +1,109 @@
+"""The command line as its user meets it: help is quick and light, misuse is one line and exit code 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ADSTYLE = str(Path(sys.executable).with_name("adstyle"))
+HEAVY = ("torch", "skimage", "scipy", "pandas", "pyarrow", "duckdb", "ibis", "deltalake", "sqlalchemy", "altair", "PIL", "numpy")
+
+
+def adstyle(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ADSTYLE, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def says_one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("adstyle: ")
+    return lines[0]
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from experiments.cli.app import run\n"
+        "code = run(['--help'])\n"
+        f"print('loaded', [name for name in {HEAVY!r} if name in sys.modules], code)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "loaded [] 0" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["nonsense"], "nonsense"),
+        (["status"], "adstyle init"),
+        (["--now", "yesterday", "status"], "RFC 3339|2026-11-23T06:00:00Z"),
+        (["-w", "nowhere", "status"], "adstyle init"),
+        (["job", "run"], "NAME"),
+        (["compare", "missing.csv"], "missing.csv"),
+        (["render", "missing.yaml", "--style", "pencil", "--out", "x"], "missing.yaml"),
+        (["styles", "show", "pencl"], "pencil"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_misuse_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    line = says_one_line(adstyle(*arguments, cwd=tmp_path))
+    assert any(part in line for part in expected.split("|"))
+    assert not list(tmp_path.iterdir()), "nothing may be half-written"
+
+
+def test_init_makes_a_workspace_once(tmp_path: Path) -> None:
+    first = adstyle("init", "ads", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert {path.name for path in (tmp_path / "ads").iterdir()} >= {"adstyle.toml", "briefs", "experiments", "inbox", "packs"}
+    key = tmp_path / "ads" / "secrets" / "unit.key"
+    assert key.stat().st_mode & 0o077 == 0, "the key is for its owner alone"
+    before = key.read_text()
+    assert "exists" in says_one_line(adstyle("init", "ads", cwd=tmp_path))
+    assert key.read_text() == before
+
+
+@pytest.mark.parametrize("marker", ["pyproject.toml", "setup.py", "package.json"])
+def test_init_inside_a_source_checkout_is_refused(tmp_path: Path, marker: str) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / marker).touch()
+    (tmp_path / "deep").mkdir()
+    line = says_one_line(adstyle("init", cwd=tmp_path / "deep"))
+    assert "source checkout" in line
+    assert not list((tmp_path / "deep").iterdir())
+
+
+def test_a_source_tree_above_the_repository_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "package.json").touch()
+    (tmp_path / "ads" / ".git").mkdir(parents=True)
+    assert adstyle("init", "ads", cwd=tmp_path).returncode == 0
+
+
+def test_unknown_settings_are_refused_with_a_suggestion(tmp_path: Path) -> None:
+    adstyle("init", "ads", cwd=tmp_path)
+    settings = tmp_path / "ads" / "adstyle.toml"
+    settings.write_text(settings.read_text().replace("lake =", "lakes ="))
+    line = says_one_line(adstyle("status", cwd=tmp_path / "ads"))
+    assert "lakes" in line
+    assert "lake" in line.replace("lakes", "")
+
+
+def test_status_of_an_empty_workspace_in_json(tmp_path: Path) -> None:
+    adstyle("init", "ads", cwd=tmp_path)
+    result = adstyle("status", "--json", cwd=tmp_path / "ads")
+    document = json.loads(result.stdout)
+    assert document["experiments"] == []
+    assert document["deliveries"]["read"] == 0
+
+
+def test_doctor_finds_a_key_that_others_can_read(tmp_path: Path) -> None:
+    adstyle("init", "ads", cwd=tmp_path)
+    healthy = adstyle("doctor", cwd=tmp_path / "ads")
+    assert healthy.returncode == 0, healthy.stdout
+    (tmp_path / "ads" / "secrets" / "unit.key").chmod(0o644)
+    ill = adstyle("doctor", cwd=tmp_path / "ads")
+    assert ill.returncode == 1
+    assert "chmod 600" in ill.stdout
