@@ -1,0 +1,114 @@
+"""Smoothing, edges and textures that several looks are made of. Lengths are pixels; the callers scale them.
+
+Arrays are float32; ``grey`` is ``(height, width)``, a picture ``(height, width, 3)``.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+Floats = NDArray[np.float32]
+
+
+def unit_of(shape: tuple[int, ...]) -> float:
+    """How many pixels one pixel of a 1080-pixel picture is here: looks keep their grain at every size."""
+    return max(min(shape[0], shape[1]) / 1080, 0.02)
+
+
+def blur(values: Floats, sigma: float) -> Floats:
+    """Gaussian blur of a grey or of each channel."""
+    if sigma < 0.1:
+        return values
+    per_axis = (sigma, sigma, 0)[: values.ndim]
+    return gaussian_filter(values, per_axis, mode="nearest", truncate=3)
+
+
+def guided(picture: Floats, guide: Floats, radius: float, epsilon: float) -> Floats:
+    """Edge-preserving smoothing, in constant time a pixel.
+
+    K. He, J. Sun, X. Tang, "Guided image filtering" (ECCV 2010).
+    """
+    size = 2 * max(round(radius), 1) + 1
+
+    def box(values: Floats) -> Floats:
+        return uniform_filter(values, (size, size, 0)[: values.ndim], mode="nearest")
+
+    mean = box(guide)
+    variance = box(guide * guide) - mean * mean
+    slope = (box(picture * guide[:, :, None]) - box(picture) * mean[:, :, None]) / (variance + epsilon)[:, :, None]
+    offset = box(picture) - slope * mean[:, :, None]
+    return np.clip(box(slope) * guide[:, :, None] + box(offset), 0, 1)
+
+
+def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:
+    """Painterly flattening: each pixel takes the colour of its calmest quadrant, softly chosen.
+
+    M. Kuwahara et al. (1976); the soft choice by inverse variance after G. Papari et al. (IEEE TIP 16, 2007).
+    """
+    reach = max(round(radius), 1)
+    mean = uniform_filter(picture, (reach, reach, 0), mode="nearest")
+    level = uniform_filter(grey, reach, mode="nearest")
+    variance = np.maximum(uniform_filter(grey * grey, reach, mode="nearest") - level * level, 0)
+    trust = 1 / (variance + 1e-5) ** 3
+    half = (reach + 1) // 2
+    height, width = grey.shape
+    mean = np.pad(mean, ((half, half), (half, half), (0, 0)), mode="edge")
+    trust = np.pad(trust, half, mode="edge")
+    total = np.zeros_like(picture)
+    weights = np.zeros_like(grey)
+    for top in (0, 2 * half):
+        for left in (0, 2 * half):
+            window = np.s_[top : top + height, left : left + width]
+            total += mean[window] * trust[window][:, :, None]
+            weights += trust[window]
+    return total / weights[:, :, None]
+
+
+def line_art(grey: Floats, sigma: float, sharpness: float, threshold: float) -> Floats:
+    """Ink lines, 1 on paper and 0 in ink: the extended difference of Gaussians.
+
+    H. Winnemoeller, J. E. Kyprianidis, S. C. Olsen, "XDoG" (Computers & Graphics 36, 2012).
+    """
+    near, far = blur(grey, sigma), blur(grey, sigma * 1.6)
+    response = (1 + sharpness) * near - sharpness * far
+    return np.where(response >= threshold, 1, 1 + np.tanh(12 * (response - threshold))).astype(np.float32)
+
+
+def screen(shape: tuple[int, ...], period: float, degrees: float) -> Floats:
+    """The threshold of a halftone screen: a rotated egg-crate in 0..1, so that tone t inks the places below t."""
+    angle = np.deg2rad(degrees)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    u = (x * np.cos(angle) + y * np.sin(angle)) * np.float32(2 * np.pi / period)
+    v = (y * np.cos(angle) - x * np.sin(angle)) * np.float32(2 * np.pi / period)
+    return ((np.cos(u) + np.cos(v)) / 4 + 0.5).astype(np.float32)
+
+
+def inked(tone: Floats, threshold: Floats, softness: float) -> Floats:
+    """1 where a tone puts ink at a threshold, with an antialiased edge; full and empty tones are solid."""
+    return np.clip((tone * (1 + 2 * softness) - softness - threshold) / softness / 2 + 0.5, 0, 1)
+
+
+def noise(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> Floats:
+    """Smooth noise with mean 0 and deviation 1, of grain size ``sigma``."""
+    coarse = max(int(sigma / 1.5), 1)
+    small = (shape[0] // coarse + 4, shape[1] // coarse + 4)
+    values = blur(rng.standard_normal(small, dtype=np.float32), sigma / coarse)
+    values = _enlarged(values, coarse)[: shape[0], : shape[1]]
+    return (values - values.mean()) / max(float(values.std()), 1e-6)
+
+
+def _enlarged(values: Floats, factor: int) -> Floats:
+    if factor == 1:
+        return values
+    for axis in (0, 1):
+        length = (values.shape[axis] - 1) * factor
+        position = np.arange(length, dtype=np.float32) / factor
+        low = position.astype(np.intp)
+        share = (position - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        values = values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share
+    return values
+
+
+def paper_grain(shape: tuple[int, ...], unit: float, rng: np.random.Generator) -> Floats:
+    """The tooth of watercolour paper: two sizes of noise."""
+    return 0.65 * noise(shape, 1.1 * unit, rng) + 0.35 * noise(shape, 3.2 * unit, rng)

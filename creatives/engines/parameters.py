@@ -1,0 +1,29 @@
+"""Parameters of engines, read strictly."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from creatives.documents import validate_document
+from creatives.engines import EngineError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
+
+
+class Parameters(BaseModel):
+    """Base of every look's parameters: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_look(
+    looks: Mapping[str, type[Parameters]], parameters: Mapping[str, Any], where: str
+) -> tuple[str, Parameters]:
+    """The look that ``parameters`` name under the key ``look``, and its checked parameters."""
+    name = parameters.get("look")
+    if name not in looks:
+        raise EngineError(f"{where}: look {name!r} is none of {', '.join(looks)}")
+    rest = {key: value for key, value in parameters.items() if key != "look"}
+    return str(name), validate_document(rest, looks[str(name)], where)

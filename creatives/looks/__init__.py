@@ -1,0 +1,1 @@
+"""How each look of the engines without weights is drawn."""

@@ -1,0 +1,130 @@
+"""Looks of the engine ``filters`` that are painted or lit: ink wash, watercolour, pastel, neon, gold."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creatives.brushes import blur, guided, kuwahara, line_art, noise, paper_grain, unit_of
+from creatives.colour import gradient_map, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
+from creatives.engines.filters import GoldLeaf, InkWash, Neon, Pastel, Watercolor
+
+Bytes = NDArray[np.uint8]
+Renderer = Callable[[Bytes, Any, int], Bytes]
+
+
+def ink_wash(rgb: Bytes, look: InkWash, seed: int) -> Bytes:
+    """Sumi-e: few dilutions of one ink, wet edges, a brushed line."""
+    picture = to_float(rgb)
+    unit = unit_of(rgb.shape)
+    rng = np.random.default_rng(seed)
+    grey = luma(picture)
+    flat = luma(kuwahara(picture, grey, look.wash * unit))
+    flat = luma(guided(np.repeat(flat[:, :, None], 3, axis=2), flat, 7 * unit, 2e-3))
+    flow = noise(flat.shape, 26 * unit, rng) * 0.025
+    steps = np.clip(1 - flat + flow, 0, 1) * 4.2
+    dilution = (np.floor(steps) + smoothstep(0.25, 0.75, steps - np.floor(steps))) / 4.2
+    pooled = np.clip(np.abs(dilution - blur(dilution, 3 * unit)) * 1.6, 0, 0.3)
+    lines = 1 - line_art(blur(grey, 0.8 * unit), look.line * unit, 15, 0.38)
+    blank = 1 - smoothstep(0.9, 0.985, flat)
+    grain = paper_grain(flat.shape, unit, rng) * 0.03
+    cover = np.clip(dilution**1.25 * 0.86 + pooled + grain * (dilution > 0.03), 0, 1) * blank
+    cover = np.maximum(cover, lines * 0.94 * (flat < 0.97))[:, :, None]
+    return to_bytes(parse_hex(look.paper) * (1 - cover) + parse_hex(look.ink) * cover)
+
+
+def watercolor(rgb: Bytes, look: Watercolor, seed: int) -> Bytes:
+    """Washes bleed a little, pool at their edges and granulate in the paper's tooth; the lights are bare paper."""
+    picture = to_float(rgb)
+    unit = unit_of(rgb.shape)
+    rng = np.random.default_rng(seed)
+    flat = kuwahara(picture, luma(picture), look.wash * unit)
+    flat = kuwahara(flat, luma(flat), look.wash * 0.7 * unit)
+    flat = saturate(flat, 1.28)
+    pigment = 1 - (flat * (1 - look.lightness) + look.lightness)
+    edges = np.abs(luma(flat) - blur(luma(flat), 4 * unit)) + 0.5 * np.abs(luma(flat) - blur(luma(flat), 1.5 * unit))
+    pooling = 1 + look.pooling * np.clip(edges * 7, 0, 1.2)[:, :, None]
+    flow = 1 + 0.06 * noise(edges.shape, 38 * unit, rng)[:, :, None]
+    tooth = 1 + look.grain * 0.16 * paper_grain(edges.shape, unit, rng)[:, :, None]
+    bare = (1 - smoothstep(0.9, 0.985, luma(flat)))[:, :, None]
+    drawn = (1 - line_art(luma(picture), 1.1 * unit, 14, 0.36))[:, :, None] * 0.35
+    layer = np.clip(pigment * pooling * flow * tooth * bare, 0, 1)
+    return to_bytes((1 - layer) * (1 - drawn * np.array([0.75, 0.8, 0.7], dtype=np.float32)))
+
+
+def pastel(rgb: Bytes, look: Pastel, seed: int) -> Bytes:
+    """Chalk: soft colour dragged over the paper's tooth in one direction."""
+    picture = to_float(rgb)
+    unit = unit_of(rgb.shape)
+    rng = np.random.default_rng(seed)
+    flat = kuwahara(picture, luma(picture), look.stroke * unit)
+    soft = saturate(flat, 1.12)
+    soft = soft * (1 - look.lightness) + look.lightness * np.array([1.0, 0.985, 0.965], dtype=np.float32)
+    tone = luma(flat)
+    streaks = noise((rgb.shape[0] + rgb.shape[1], max(rgb.shape[1] // 10, 4)), 1.3 * unit, rng)
+    rows, columns = np.mgrid[0 : rgb.shape[0], 0 : rgb.shape[1]]
+    drag = streaks[(rows + columns // 2) % streaks.shape[0], (columns - rows // 3) // 10 % streaks.shape[1]]
+    tooth = 0.6 * paper_grain(tone.shape, unit, rng) + 0.55 * drag
+    bare = 1 - smoothstep(0.9, 0.985, tone)
+    chalk = 1 + look.tooth * 0.11 * tooth * bare
+    shade = 1 - 0.16 * (1 - line_art(luma(picture), 1.6 * unit, 12, 0.36))
+    white = (1 - bare)[:, :, None]
+    return to_bytes(np.clip(soft * (chalk * shade)[:, :, None], 0, 1) * (1 - white) + white)
+
+
+def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
+    """Night grade with glowing contours, cold on one side and warm on the other."""
+    picture = to_float(rgb)
+    unit = unit_of(rgb.shape)
+    smooth = guided(picture, luma(picture), 5 * unit, 2e-3)
+    tone = luma(smooth)
+    ramp = np.stack(
+        [parse_hex(look.night), parse_hex(look.night) * 0.45 + parse_hex(look.dusk) * 0.55, parse_hex(look.dusk)]
+    )
+    night = gradient_map(tone, np.array([0, 0.6, 1], dtype=np.float32), ramp.astype(np.float32))
+    night = (
+        night
+        + saturate(smooth, 1.5) * (smoothstep(0.05, 0.7, tone) * (1 - smoothstep(0.8, 0.97, tone)))[:, :, None] * 0.36
+    )
+    contour = np.clip(np.abs(blur(tone, 1.2 * unit) - blur(tone, 3.2 * unit)) * 9 - 0.10, 0, 1)
+    across = (
+        np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
+        + np.linspace(-0.2, 0.2, rgb.shape[0], dtype=np.float32)[:, None]
+    )
+    mix = smoothstep(0.25, 0.75, across)[:, :, None]
+    tube = parse_hex(look.cold) * (1 - mix) + parse_hex(look.warm) * mix
+    light = contour[:, :, None] * tube * 1.15
+    halo = blur(contour, 9 * unit)[:, :, None] * tube * 1.5 + blur(contour, 28 * unit)[:, :, None] * tube * 0.9
+    lit = 1 - (1 - np.clip(night, 0, 1)) * (1 - np.clip(halo * look.glow, 0, 0.9))
+    return to_bytes(1 - (1 - lit) * (1 - np.clip(light, 0, 1)))
+
+
+def gold_leaf(rgb: Bytes, look: GoldLeaf, seed: int) -> Bytes:
+    """Gilding: lacquered darks, gold with fine crackle and shine, ivory lights."""
+    picture = to_float(rgb)
+    unit = unit_of(rgb.shape)
+    rng = np.random.default_rng(seed)
+    smooth = kuwahara(picture, luma(picture), 6 * unit)
+    tone = luma(smooth)
+    shine = noise(tone.shape, 22 * unit, rng) * 0.03 + noise(tone.shape, 2.2 * unit, rng) * 0.016
+    middle = smoothstep(0.18, 0.4, tone) * (1 - smoothstep(0.86, 0.97, tone))
+    colours = np.stack([parse_hex(c) for c in (look.lacquer, look.shade, look.gold, look.shine, look.paper)])
+    gilded = gradient_map(
+        np.clip(tone + shine * middle, 0, 1), np.array([0, 0.26, 0.5, 0.78, 1], dtype=np.float32), colours
+    )
+    cracks = np.abs(noise(tone.shape, 15 * unit, rng))
+    crackle = (1 - smoothstep(0.0, 0.035, cracks)) * middle * look.crackle
+    lines = (1 - line_art(luma(picture), 1.4 * unit, 16, 0.4)) * (tone < 0.97)
+    gilded = gilded * (1 - 0.45 * crackle[:, :, None])
+    cover = lines[:, :, None] * 0.85
+    return to_bytes(gilded * (1 - cover) + parse_hex(look.lacquer) * cover)
+
+
+RENDERERS: Mapping[str, Renderer] = {
+    "ink-wash": ink_wash,
+    "watercolor": watercolor,
+    "pastel": pastel,
+    "neon": neon,
+    "gold-leaf": gold_leaf,
+}

@@ -1,0 +1,287 @@
+"""Style packs: a look as data, with an identity. A reference names a look, its strength, or a blend of several."""
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from creatives.documents import validate_document
+from creatives.engines import engine_named
+from creatives.errors import CreativeError
+
+ORIGINAL = "original"
+MANIFEST = "style.toml"
+WEIGHTS = "weights.safetensors"
+SHIPPED = Path(__file__).parent / "shipped"
+LARGEST_WEIGHTS = 256 * 1024 * 1024
+HASH_DIGITS = 12
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+Rgb = NDArray[np.uint8]
+
+
+class PackError(CreativeError):
+    """A pack cannot be used; the message says which, why, and what to do."""
+
+
+class UnknownStyle(CreativeError):
+    """No such style, or no such reference."""
+
+
+class _Manifest(BaseModel):
+    """``style.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=f"^{_NAME.pattern}$")]
+    look: Annotated[str, Field(min_length=10, max_length=200)]
+    engine: str
+    licence: Annotated[str, Field(min_length=1)]
+    author: Annotated[str, Field(min_length=1)]
+    made: Annotated[str, Field(min_length=1)]
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StylePack:
+    """One look: its manifest, checked by its engine."""
+
+    name: str
+    look: str
+    engine: str
+    engine_version: str
+    parameters: dict[str, Any]
+    weights_sha256: str | None
+    licence: str
+    author: str
+    made: str
+    folder: Path
+
+    @cached_property
+    def identity(self) -> str:
+        """``name#hash12``: evidence belongs to exactly this picture-making, whatever licence or prose say."""
+        return f"{self.name}#{identity_hash(self.engine, self.engine_version, self.parameters, self.weights_sha256)}"
+
+
+def identity_hash(engine: str, engine_version: str, parameters: dict[str, Any], weights_sha256: str | None) -> str:
+    """First digits of the SHA-256 of the canonical JSON of everything that decides the picture."""
+    decides = {"engine": engine, "engine_version": engine_version, "parameters": parameters, "weights": weights_sha256}
+    canonical = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def read_pack(folder: Path) -> StylePack:
+    """The pack in a folder.
+
+    Raises:
+        CreativeError: for a missing or wrong manifest, weights that are not those named, or anything but safetensors.
+    """
+    path = folder / MANIFEST
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PackError(f"{folder} is no style pack: it has no {MANIFEST}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PackError(f"{path}: {error}") from None
+    manifest = validate_document(table, _Manifest, str(path))
+    if manifest.name != folder.name:
+        raise PackError(f"{path}: the style is named {manifest.name!r} but its folder {folder.name!r}: rename one")
+    engine = engine_named(manifest.engine)
+    parameters = engine.check(manifest.parameters, f"{path}: parameters")
+    _check_weights(folder, manifest.weights_sha256)
+    return StylePack(
+        manifest.name, manifest.look, manifest.engine, engine.version, parameters, manifest.weights_sha256,
+        manifest.licence, manifest.author, manifest.made, folder,
+    )  # fmt: skip
+
+
+def _check_weights(folder: Path, sha256: str | None) -> None:
+    foreign = [
+        each.name for each in folder.iterdir() if each.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".onnx")
+    ]
+    if foreign:
+        raise PackError(f"{folder}: {foreign[0]} may run code when loaded; packs hold {WEIGHTS} only")
+    weights = folder / WEIGHTS
+    if sha256 is None:
+        if weights.exists():
+            raise PackError(f"{folder}: {WEIGHTS} is not named in {MANIFEST}; add its weights_sha256")
+        return
+    if not weights.is_file():
+        raise PackError(f"{folder}: {MANIFEST} names weights but {WEIGHTS} is missing; get the whole pack again")
+    if weights.stat().st_size > LARGEST_WEIGHTS:
+        raise PackError(f"{weights} is larger than {LARGEST_WEIGHTS >> 20} MiB; this cannot be a style")
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise PackError(
+            f"{weights} is not the file named in {MANIFEST} (its sha256 is {found[:12]}...): get the pack again"
+        )
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        raise PackError(f"{weights} is no safetensors file ({error}); get the pack again") from None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A style reference made real: ``(pack, strength, weight)`` of each part; none for the original."""
+
+    reference: str
+    parts: tuple[tuple[StylePack, float, float], ...] = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """The exact look: ``ink-wash#ab12cd34ef56@0.6``, joined by ``+`` for blends."""
+        if not self.parts:
+            return ORIGINAL
+        return "+".join(pack.identity + _settings(strength, weight) for pack, strength, weight in self.parts)
+
+    @property
+    def name(self) -> str:
+        return "+".join(pack.name for pack, _, _ in self.parts) or ORIGINAL
+
+    @property
+    def slug(self) -> str:
+        """Fit for file names and arms: ``ink-wash``, ``ink-wash-60``, ``ink-wash-50-pencil-50``."""
+        if not self.parts:
+            return ORIGINAL
+        words = []
+        for pack, strength, weight in self.parts:
+            words.append(pack.name)
+            if strength * weight != 1:
+                words.append(f"{strength * weight * 100:g}".replace(".", "p"))
+        return "-".join(words)
+
+    @property
+    def look(self) -> str:
+        """In words."""
+        return " + ".join(pack.look for pack, _, _ in self.parts) or "The photograph as it is."
+
+    @property
+    def engine(self) -> str:
+        return self.parts[0][0].engine if self.parts else ORIGINAL
+
+    @property
+    def engine_version(self) -> str:
+        return self.parts[0][0].engine_version if self.parts else "1"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Of the one pack, or of each part of a blend by its identity."""
+        if len(self.parts) == 1 and self.parts[0][1] == 1:
+            return self.parts[0][0].parameters
+        return {
+            pack.identity: {"strength": strength, "weight": weight, **pack.parameters}
+            for pack, strength, weight in self.parts
+        }
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the one pack; a blend names each pack by its identity, which holds it."""
+        return self.parts[0][0].weights_sha256 if len(self.parts) == 1 else None
+
+    @property
+    def paper(self) -> tuple[int, int, int]:
+        """What becomes of pure white."""
+        white = np.full((1, 3), 255.0)
+        for pack, strength, weight in self.parts:
+            ground = engine_named(pack.engine).paper(pack.parameters)
+            tint = np.array([int(ground[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float64)
+            white = white + (tint - 255.0) * strength * weight
+        return tuple(round(value) for value in white[0])  # type: ignore[return-value]
+
+    def apply(self, rgb: Rgb, *, seed: int) -> Rgb:
+        """The styled picture, ``(height, width, 3)`` uint8 like ``rgb``; the same seed gives the same picture."""
+        shares = [strength * weight for _, strength, weight in self.parts]
+        if not any(shares):
+            return rgb.copy()
+        mixed = rgb.astype(np.float32) * (1 - sum(shares))
+        for (pack, _, _), share in zip(self.parts, shares, strict=True):
+            styled = engine_named(pack.engine).apply(rgb, pack.parameters, seed=seed)
+            if share == 1:
+                return styled
+            mixed += styled.astype(np.float32) * share
+        return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def _settings(strength: float, weight: float) -> str:
+    if weight != 1:
+        return f"@{strength:g}*{weight:g}"
+    return "" if strength == 1 else f"@{strength:g}"
+
+
+class StyleLibrary:
+    """The packs that are at hand: those shipped, and those in the given folders."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self._packs: dict[str, StylePack] = {}
+        for parent in (SHIPPED, *folders):
+            for folder in sorted(parent.glob("*/")) if parent.is_dir() else ():
+                if folder.name.startswith((".", "_")):
+                    continue
+                pack = read_pack(folder)
+                if pack.name in self._packs or pack.name == ORIGINAL:
+                    taken = self._packs[pack.name].folder if pack.name in self._packs else "the untouched photograph"
+                    raise PackError(f"{folder}: the name {pack.name!r} is taken by {taken}; rename the pack")
+                self._packs[pack.name] = pack
+
+    def packs(self) -> tuple[StylePack, ...]:
+        """Every pack, by name."""
+        return tuple(self._packs[name] for name in sorted(self._packs))
+
+    def get(self, name: str) -> StylePack:
+        """One pack, or an error that suggests a near name."""
+        if name in self._packs:
+            return self._packs[name]
+        near = difflib.get_close_matches(name, self._packs, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self._packs))}"
+        raise UnknownStyle(f"there is no style {name!r}: {advice}")
+
+    def resolve(self, reference: str) -> Look:
+        """``ink-wash``, ``ink-wash@0.6`` (strength), ``ink-wash@1*0.5+pencil@1*0.5`` (blend), ``original``.
+
+        Raises:
+            UnknownStyle: for names that are none, strengths outside 0..1, weights that do not sum to 1, or a blend of
+                several engines.
+        """
+        text = reference.strip()
+        if text == ORIGINAL:
+            return Look(ORIGINAL, ())
+        parts = tuple(self._part(part, text) for part in text.split("+"))
+        weights = sum(weight for _, _, weight in parts)
+        if abs(weights - 1) > 1e-6:
+            raise UnknownStyle(f"style {text!r}: the weights sum to {weights:g}; they must sum to 1")
+        engines = sorted({pack.engine for pack, _, _ in parts})
+        if len(engines) > 1:
+            raise UnknownStyle(f"style {text!r} blends engines {' and '.join(engines)}; blend styles of one engine")
+        if len({pack.name for pack, _, _ in parts}) < len(parts):
+            raise UnknownStyle(f"style {text!r} names a style twice; give it one weight")
+        canonical = "+".join(pack.name + _settings(strength, weight) for pack, strength, weight in parts)
+        return Look(canonical, parts)
+
+    def _part(self, text: str, whole: str) -> tuple[StylePack, float, float]:
+        name, _, settings = text.strip().partition("@")
+        strength, _, weight = settings.partition("*")
+        try:
+            numbers = float(strength or 1), float(weight or 1)
+        except ValueError:
+            raise UnknownStyle(
+                f"style {whole!r}: {settings!r} is no strength; write {name}@0.6 or {name}@1*0.5"
+            ) from None
+        if not 0 < numbers[0] <= 1 or not 0 < numbers[1] <= 1:
+            raise UnknownStyle(f"style {whole!r}: strength and weight lie above 0 and up to 1")
+        return self.get(name), *numbers
