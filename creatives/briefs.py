@@ -25,6 +25,8 @@ def _one_line(text: str) -> str:
     text = " ".join(part for part in re.split(r"[ \t\r\n]+", text) if part)
     if _CONTROL.search(text):
         raise ValueError("holds a control character")
+    if not text.strip("\u00ad\u200b\u00a0 "):
+        raise ValueError("is empty")
     return text
 
 
@@ -43,7 +45,9 @@ def _known_slot(name: str) -> str:
 
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_plain_name)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_plain_name)
+]
 HexColour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

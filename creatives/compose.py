@@ -66,9 +66,7 @@ def direct(brief: Brief, original: NDArray[np.uint8], logo: Logo | None) -> Dire
     return Direction(theme_for(brief.colours, logo, float(luminance(original).mean())), logo, focus)
 
 
-def compose(
-    picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Direction
-) -> Composition:
+def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Direction) -> Composition:
     """``picture`` (height, width, 3), already styled, as the advertisement of ``brief`` in ``slot``.
 
     ``direction`` comes from the unstyled picture, so that all arms are cut and coloured alike.
@@ -111,7 +109,7 @@ def compose(
 def crop_box(
     picture: tuple[int, int], target: Box, clear: Box, focus: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """The part of a (width, height) picture that fills ``target``, its ``focus`` as near as can be to the middle of ``clear``."""
+    """The part of a (width, height) picture that fills ``target``, its ``focus`` near the middle of ``clear``."""
     scale = max(target.width / picture[0], target.height / picture[1])
     edges = []
     for side, length, middle, point in (

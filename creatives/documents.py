@@ -83,8 +83,14 @@ def _validated(value: Mapping[str, Any], model: type[M], where: str, lines: Line
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(detail, model, where, lines) for detail in error.errors(include_url=False)]
-        raise DocumentError(problems) from None
+        details = error.errors(include_url=False)
+        places = [detail["loc"] for detail in details]
+        # A list of wrong items is also "too short": of two problems, one inside the other, the inner is the cause.
+        causes = [
+            detail for detail, place in zip(details, places, strict=True)
+            if not any(other != place and other[: len(place)] == place for other in places)
+        ]  # fmt: skip
+        raise DocumentError([_problem(detail, model, where, lines) for detail in causes]) from None
 
 
 def _problem(detail: Any, model: type[BaseModel], where: str, lines: Lines) -> str:
@@ -164,7 +170,9 @@ class _StrictLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_whole_map(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
+        mapping: dict[Any, Any] = {}
+        yield mapping  # PyYAML's protocol: the object first, what is in it afterwards
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -173,12 +181,7 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
             seen.add(key.value)
         # A key is text whatever it looks like: 300x250, 1, null.
-        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
-
-    def construct_whole_map(self, node: yaml.MappingNode) -> Iterator[dict[Any, Any]]:
-        mapping: dict[Any, Any] = {}
-        yield mapping
-        mapping.update(self.construct_mapping(node))
+        mapping.update((key.value, self.construct_object(value, deep=True)) for key, value in node.value)
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _StrictLoader.construct_whole_map)

@@ -1,4 +1,4 @@
-"""Finished pictures as files: light enough for their slot, the same bytes every time, nothing but the picture in them."""
+"""Finished pictures as files: light enough for their slot, the same bytes every time, holding the picture alone."""
 
 from dataclasses import dataclass
 from io import BytesIO

@@ -58,8 +58,10 @@ class Face:
         return self._reference.getlength(text) / _REFERENCE
 
     def bearing(self, text: str) -> float:
-        """The white space before the ink of ``text``."""
-        return self._reference.getbbox(text, anchor="ls")[0] / _REFERENCE
+        """The white space before the ink of ``text``, which its first character has; negative where ink overhangs."""
+        mask, (left, _) = self._reference.getmask2(text[:1], mode="L", anchor="ls")
+        inked = mask.getbbox()
+        return (left + (inked[0] if inked else 0)) / _REFERENCE
 
     def at(self, size: float) -> ImageFont.FreeTypeFont:
         """The face at ``size`` pixels an em."""

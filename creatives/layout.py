@@ -212,7 +212,7 @@ def _picture_left(slot: Slot, width: int) -> dict[str, Box | Fade]:
 def _column(
     slot: Slot, content: Content, faces: Faces, frame: Box, *, headline_height: float, headline_lines: int
 ) -> Layout:
-    """Headline, button with the logo beside or below it, legal text: from the frame's bottom up. The picture is the caller's."""
+    """Headline, button with the logo beside or below it, legal text, set from the frame's bottom up; no picture yet."""
     scale = sqrt(slot.width * slot.height)
     bottom = frame.bottom
     legal = None

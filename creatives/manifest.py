@@ -63,7 +63,7 @@ class Manifest:
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """The folder's manifest. One that is absent or broken is empty: the files are then made again, which harms nothing."""
+    """The folder's manifest; empty where it is absent or broken: files are then made again, which harms nothing."""
     try:
         document = json.loads((folder / MANIFEST).read_bytes())
         entries = [_entry(item) for item in document["variants"]]

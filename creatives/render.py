@@ -24,12 +24,19 @@ from creatives.brand import ready_logo
 from creatives.briefs import Brief
 from creatives.compose import Direction, compose, direct, restore_protected
 from creatives.encode import encode, thumbnail
-from creatives.manifest import Entry, Manifest, load_manifest
+from creatives.manifest import Entry, load_manifest
 from creatives.names import file_name
 from creatives.pictures import Picture, load_picture
 from creatives.quality import (
-    Finding, GateResult, fingerprint, judge_file, judge_layer, likeness, near_duplicates, sound_layer,
-)  # fmt: skip
+    Finding,
+    GateResult,
+    fingerprint,
+    judge_file,
+    judge_layer,
+    likeness,
+    near_duplicates,
+    sound_layer,
+)
 from creatives.slots import Slot
 
 __all__ = ["ORIGINAL", "RenderTask", "RenderedVariant", "plan_render", "render", "thumbnail"]
@@ -114,26 +121,25 @@ def render(
         CreativeError: a picture, font, style or text that cannot be used. What was finished before stays.
     """
     manifest = load_manifest(out)
-    sources = {task.brief: None for task in tasks}
-    ready_sources = {brief: _source(brief) for brief in sources}
-    keys = [_key(task, ready_sources[task.brief]) for task in tasks]
+    sources = {brief: _source(brief) for brief in dict.fromkeys(task.brief for task in tasks)}
+    keys = [_key(task, sources[task.brief]) for task in tasks]
     entries = {key: entry for key in keys if (entry := manifest.usable(key))}
-    missing: dict[tuple[str, Brief], list[tuple[RenderTask, str]]] = {}
+    missing: dict[tuple[str, str, Brief], list[tuple[RenderTask, str]]] = {}
     for task, key in zip(tasks, keys, strict=True):
         if key not in entries:
-            missing.setdefault((task.arm, task.brief), []).append((task, key))
+            missing.setdefault((task.arm, task.look.identity, task.brief), []).append((task, key))
 
     def tell() -> None:
         if progress:
             progress(sum(key in entries for key in keys), len(keys))
 
     tell()
-    jobs = [(job, ready_sources[brief]) for (_, brief), job in missing.items()]
+    jobs = [(job, sources[brief]) for (_, _, brief), job in missing.items()]
     for made in _run(jobs, executor):
         manifest.save(made)
         entries |= {entry.key: entry for entry, _ in made}
         tell()
-    return _judged(tasks, [entries[key] for key in keys], ready_sources, out)
+    return _judged(tasks, [entries[key] for key in keys], sources, out)
 
 
 _Job = Sequence[tuple[RenderTask, str]]
@@ -184,11 +190,12 @@ def _make(job: _Job, source: _Source) -> _Made:
             "likeness": round(alike, 4),
             "quality": encoded.quality,
         }
+        problems = findings + judge_file(composition.contrasts, len(encoded.data), slot.max_bytes)
         entry = Entry(
             key=key, arm=task.arm, slot=slot.name, file_name=name,
             sha256=hashlib.sha256(encoded.data).hexdigest(), bytes=len(encoded.data), width=slot.width,
             height=slot.height, provenance=provenance,
-            findings=findings + judge_file(composition.contrasts, len(encoded.data), slot.max_bytes), fingerprint=print_,
+            findings=problems, fingerprint=print_,
         )  # fmt: skip
         made.append((entry, encoded.data))
     return made
@@ -211,12 +218,11 @@ def _judged(
     for task, entry in zip(tasks, entries, strict=True):
         twin = twins.get((task.brief, task.arm))
         gate = GateResult.of([*entry.findings, *([twin] if twin else [])])
-        variants.append(
-            RenderedVariant(
-                task.arm, entry.slot, entry.file_name, out / entry.file_name, entry.sha256, entry.bytes, entry.width,
-                entry.height, entry.provenance, gate,
-            )  # fmt: skip
-        )
+        variant = RenderedVariant(
+            task.arm, entry.slot, entry.file_name, out / entry.file_name, entry.sha256, entry.bytes, entry.width,
+            entry.height, entry.provenance, gate,
+        )  # fmt: skip
+        variants.append(variant)
     return tuple(variants)
 
 
@@ -233,7 +239,7 @@ def _source(brief: Brief) -> _Source:
 
 
 def _flattened(picture: Picture, ground: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A cut-out stands on the brand's paper: an engine must not see what its file happens to hold under transparency."""
+    """A cut-out stands on the brand's paper: engines must not see what its file holds under transparency."""
     if picture.alpha is None:
         return picture.rgb
     cover = picture.alpha[..., None].astype(np.float32) / 255

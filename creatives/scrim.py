@@ -47,9 +47,7 @@ def weakest_readable(
     """The least strength at which ``text`` keeps its contrast with every pixel of ``places``."""
 
     def readable(strength: float) -> bool:
-        return all(
-            contrasts(text, covered(pixels, ground, fade, strength, place)).min() >= TEXT for place in places
-        )
+        return all(contrasts(text, covered(pixels, ground, fade, strength, place)).min() >= TEXT for place in places)
 
     if readable(0.0):
         return 0.0
@@ -70,4 +68,3 @@ def _whole(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The box with whole pixels, outwards, inside the picture."""
     left, top = max(int(np.floor(box.left)), 0), max(int(np.floor(box.top)), 0)
     return left, top, min(int(np.ceil(box.right)), width), min(int(np.ceil(box.bottom)), height)
-

@@ -32,7 +32,7 @@ def fit(
     text: str, width_of: Callable[[str], float], *, width: float, height: float, largest: float, smallest: float,
     lines: int, leading: float, cap_height: float,
 ) -> Fitted | None:  # fmt: skip
-    """The largest setting of ``text`` in ``width`` x ``height`` pixels and at most ``lines`` lines; None where none fits.
+    """The largest setting of ``text`` in ``width`` x ``height`` pixels and so many ``lines``; None where none fits.
 
     ``width_of`` measures in ems; ``leading`` is the distance of base lines in ems. The height counts from the top of
     the first line's capitals to the last base line.
@@ -57,9 +57,8 @@ def fit(
 def _atoms(text: str) -> list[tuple[str, str]]:
     """(unbreakable piece, what joins it to the next): a space, nothing, or a soft hyphen."""
     atoms: list[tuple[str, str]] = []
-    for word in text.split(" "):
-        pieces = re.split(rf"(?<=[-–—/])(?=\w)|({SOFT_HYPHEN})", word)
-        for piece in pieces:
+    for word in filter(None, (word.strip(SOFT_HYPHEN) for word in text.split(" "))):
+        for piece in re.split(rf"(?<=[-–—/])(?=\w)|({SOFT_HYPHEN})", word):
             if piece == SOFT_HYPHEN:
                 atoms[-1] = (atoms[-1][0], SOFT_HYPHEN)
             elif piece:

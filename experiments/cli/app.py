@@ -2,9 +2,8 @@
 
 import errno
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from creatives.errors import CreativeError
@@ -27,6 +26,9 @@ AdStyle turns one brief into styled variants, serves them as a randomised experi
 proves it, tells people in a weekly report, and promotes the winner.
 """
 EPILOG = "Exit codes: 0 done, 1 failed, 2 misuse, 75 try later (someone else is at it)."
+
+CommandLineError = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+"""Typer brings its own copy of click and does not name this base class."""
 
 app = typer.Typer(
     help=HELP,
@@ -77,14 +79,11 @@ def run(arguments: list[str]) -> int:
     """Run one command line; print one line for whatever goes wrong; return the exit code."""
     try:
         result = app(arguments, prog_name="adstyle", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
-        return _say(error.format_message(), error.exit_code, usage_of=error)
+    except CommandLineError as error:
+        return _misused(error)
     except (ExperimentError, CreativeError, ReportError) as error:
         return _say(str(error), getattr(error, "exit_code", 2))
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted; what was finished is kept, and running the same again goes on from there", 130)
     except BrokenPipeError:  # the reader of our output has had enough: `adstyle ... | head`
         sys.stdout = None  # type: ignore[assignment]  # nothing more can be flushed into it at exit
@@ -96,8 +95,15 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say(line: str, code: int, usage_of: click.ClickException | None = None) -> int:
-    context = getattr(usage_of, "ctx", None)
-    hint = f" (see {context.command_path} --help)" if context else ""
-    sys.stderr.write(f"adstyle: {' '.join(line.split())}{hint}\n")
+def _misused(error: Any) -> int:
+    """A wrong command line. Asking a group for nothing shows its help, which is not one line and not an error of ours."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    hint = f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""
+    return _say(error.format_message() + hint, error.exit_code)
+
+
+def _say(line: str, code: int) -> int:
+    sys.stderr.write(f"adstyle: {' '.join(line.split())}\n")
     return code

@@ -61,7 +61,7 @@ def create(
     with shell.open() as stores:
         brief = _brief_of(stores.workspace.folder("briefs"), document.brief)
         looks = document.looks_of(stores.library)
-        stores.control.save_brief(brief.brief, brief.document())
+        stores.control.save_brief(brief.brief, brief.model_dump(mode="json"))
         for look in looks.values():
             stores.control.save_style(look)
         stores.control.create_experiment(

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import typer.main
 
 BEGIN, END = "<!-- commands: made by `make docs` -->", "<!-- end of commands -->"
@@ -24,7 +24,7 @@ def renew(readme: str) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n\n{commands_markdown()}\n{END}", readme)
 
 
-def _leaves(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
     if children is None:
         yield path, command
@@ -33,7 +33,7 @@ def _leaves(path: str, command: click.Command) -> Iterator[tuple[str, click.Comm
         yield from _leaves(f"{path} {name}", child)
 
 
-def _section(path: str, command: click.Command) -> Iterator[str]:
+def _section(path: str, command: Any) -> Iterator[str]:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([path, *(_usage(argument) for argument in arguments)])
@@ -48,7 +48,7 @@ def _section(path: str, command: click.Command) -> Iterator[str]:
     yield ""
 
 
-def _usage(argument: click.Parameter) -> str:
+def _usage(argument: Any) -> str:
     name = (argument.metavar or argument.name or "").upper().strip("[].")
     many = "..." if argument.nargs == -1 else ""
     return f"{name}{many}" if argument.required else f"[{name}{many}]"

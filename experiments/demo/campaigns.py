@@ -38,7 +38,7 @@ class Campaign:
 CAMPAIGNS = (
     Campaign("coffee", "NORDLICHT", ("warm-film", "watercolor", "duotone-dusk", "halftone-pop", "ink-wash"), "auto"),
     Campaign("motorcycle", "VELOCE", ("neon-night", "poster-flat", "riso", "pencil"), "auto"),
-    Campaign("cat", "PELLE & CO", ("watercolor@0.8", "pastel", "linocut", "gold-leaf"), "propose"),
+    Campaign("cat", "PELLE & CO", ("watercolor", "pastel", "linocut", "gold-leaf"), "propose"),
 )
 
 

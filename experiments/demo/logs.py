@@ -34,12 +34,12 @@ def week_is_written(inbox: Path, week: int) -> bool:
     return _paths(inbox, week)[-1].is_file()
 
 
-def write_week(inbox: Path, servings: Sequence[Serving], week: int, monday: datetime, seed: int) -> int:
-    """Simulate a week (0, 1, ...) of every experiment and drop its files into ``inbox``; return the number of lines."""
+def write_week(inbox: Path, servings: Sequence[Serving], week: int, weeks: int, monday: datetime, seed: int) -> int:
+    """Simulate week 0, 1, ... of ``weeks`` of every experiment and drop its files into ``inbox``; return the number of lines."""
     rng = np.random.default_rng(seed_for("demo", str(seed), "delivery", str(week)))
     kinds: list[list[Events]] = [[], [], []]
     for serving in servings:
-        audience = Audience.draw(serving, seed)
+        audience = Audience.draw(serving, seed, weeks)
         for events, kind in zip(week_of_events(audience, serving, week, monday), kinds, strict=True):
             kind.append(events)
         for events, kind in zip(bot_visits(serving, week, monday), kinds, strict=False):

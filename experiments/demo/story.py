@@ -20,11 +20,15 @@ from experiments.demo.campaigns import CAMPAIGNS, write_campaigns
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from contextlib import AbstractContextManager
+
     from experiments.core.worlds import World
+    from experiments.demo.audience import Serving
     from experiments.jobs.context import Context
 
 Adstyle = Callable[[list[str]], int]
 
+CONTROL = "original"
 FIRST_MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 WEEKS = 3
 TRUTH = "hidden-truth.json"
@@ -109,13 +113,13 @@ class Story:
 
     def live_through(self, week: int) -> None:
         """The audience comes; on Monday morning the scheduler's jobs run."""
-        from experiments.demo.logs import write_week
+        from experiments.demo.logs import week_is_written, write_week
 
         monday = FIRST_MONDAY + timedelta(weeks=week)
         self._chapter(f"Week {week + 1}: the audience comes, the logs arrive, Monday's jobs run")
-        if not self._page(week).is_file():
-            servings = self._servings()
-            lines = write_week(self.out / "inbox", servings, week, monday, self.seed)
+        inbox = self.out / "inbox"
+        if not week_is_written(inbox, week):
+            lines = write_week(inbox, self._servings(), week, WEEKS, monday, self.seed)
             self.console.print(f"The audience: {lines:,} log lines dropped into inbox/")
         now = monday + timedelta(weeks=1) + MORNING
         for job in ("ingest", "analyse", "promote", "report"):
@@ -148,7 +152,7 @@ class Story:
         from experiments.core.worlds import draw_world
 
         return {
-            campaign.name: draw_world(seed_for("demo", str(self.seed), campaign.name), campaign.arms)
+            campaign.name: draw_world(seed_for("demo", str(self.seed), campaign.name), CONTROL, campaign.styles)
             for campaign in CAMPAIGNS
         }
 

@@ -38,7 +38,7 @@ from reports.model import (
 
 CLOSING = timedelta(days=1)
 """A week's page stays open until a day after its last midnight: Sunday's look is judged, and promoted, on Monday."""
-THUMBNAIL = 480
+THUMBNAIL = 320
 """Longest side in pixels."""
 
 
@@ -250,7 +250,6 @@ def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[Va
     for variant in context.control.variants(name):
         if variant.arm not in styles or not Path(variant.path).is_file():
             continue  # declined, or cleared away since: the evidence stands without its picture
-        picture = thumbnail(Path(variant.path), THUMBNAIL)
         look = "the untouched photograph" if variant.arm == plan.control else f"the {variant.arm} look"
         tiles.append(
             VariantTile(
@@ -261,8 +260,8 @@ def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[Va
                 alt=f"Advertisement “{headline}” at {variant.slot} in {look}",
                 width=variant.width,
                 height=variant.height,
-                thumbnail=picture.data,
-                media_type=picture.media_type,
+                thumbnail=thumbnail(Path(variant.path), THUMBNAIL),
+                media_type="image/webp",
                 weight=variant.bytes,
             )
         )

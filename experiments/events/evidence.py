@@ -1,0 +1,132 @@
+"""Gathering evidence: the lake at one version, the one definition of what counts, and the engine that computes it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from experiments.core.errors import ExperimentError
+from experiments.core.evidence import DailyCounts, Evidence, Health
+from experiments.core.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
+from experiments.core.plan import Plan
+from experiments.events.expression import evidence_expression
+from experiments.events.lake import EventLake, storage_failures
+from experiments.events.schema import TABLES
+
+READ = ("impressions", "outcomes")
+"""The tables evidence is computed from."""
+
+
+
+def _unbound(name: str) -> ir.Table:
+    """A table of the lake to the expression; nullable throughout, because a union wants the same type on all sides."""
+    types = ibis.Schema.from_pyarrow(TABLES[name].schema)
+    return ibis.table({column: kind.copy(nullable=True) for column, kind in types.items()}, name=name)
+
+
+_IMPRESSIONS, _OUTCOMES = map(_unbound, READ)
+
+__all__ = ["evidence_expression", "evidence_of", "gather"]
+
+
+def gather(lake: EventLake, plan: Plan, as_of: datetime, versions: Mapping[str, int] | None = None) -> Evidence:
+    """What the lake says about an experiment's events before ``as_of``.
+
+    Args:
+        lake: the events.
+        plan: sealed; gives the arms, the start and the attribution windows.
+        as_of: exclusive upper bound of event time, aware.
+        versions: of the lake's tables; by default the latest. The same versions give the same evidence, always.
+
+    Raises:
+        ExperimentError: when the lake has no such version.
+        StorageFailure: when it cannot be read.
+    """
+    latest = lake.versions()
+    if versions and (unknown := sorted(set(versions) - set(latest))):
+        raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
+    chosen = latest | dict(versions or {})
+    impressions, outcomes = (lake.dataset(name, chosen[name]) for name in READ)
+    with storage_failures(lake.root):
+        return evidence_of(impressions, outcomes, plan, as_of, chosen)
+
+
+def evidence_of(
+    impressions: pa.Table | ds.Dataset,
+    outcomes: pa.Table | ds.Dataset,
+    plan: Plan,
+    as_of: datetime,
+    lake_versions: Mapping[str, int],
+) -> Evidence:
+    """The evidence in Arrow tables or data sets that have the lake's schemas, computed by DuckDB in this process."""
+    query = ibis.to_sql(evidence_expression(_IMPRESSIONS, _OUTCOMES, plan, as_of), dialect="duckdb")
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.register("impressions", impressions)
+        engine.register("outcomes", outcomes)
+        facts = engine.execute(query).to_arrow_table().to_pylist()
+    return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions)
+
+
+def whole_days(start: datetime, end: datetime) -> tuple[date, ...]:
+    """The UTC days that lie in [start, end) from midnight to midnight."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    first = start.date() if start.time() == time() else start.date() + timedelta(days=1)
+    return tuple(first + timedelta(days=n) for n in range(max(0, (end.date() - first).days)))
+
+
+def _evidence(
+    facts: Iterable[Mapping[str, Any]], plan: Plan, as_of: datetime, lake_versions: Mapping[str, int]
+) -> Evidence:
+    by_arm: dict[str, dict[str, int]] = defaultdict(dict)
+    daily: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
+    totals: dict[str, int] = {}
+    seen: set[date] = set()
+    moments: list[datetime] = []
+    for row in facts:
+        fact, value = row["fact"], int(row["value"])
+        if fact.startswith("daily_"):
+            daily[row["day"], row["arm"]][fact.removeprefix("daily_")] = value
+        elif fact == "seen":
+            seen.add(row["day"])
+        elif fact == "last_event":
+            moments += [row["moment"].astimezone(UTC)] if value else []
+        elif row["arm"] is None:
+            totals[fact] = value
+        else:
+            by_arm[row["arm"]][fact] = value
+    arms = list(dict.fromkeys([*plan.weights, *sorted(by_arm)]))
+    expected = whole_days(plan.start, as_of)
+    return Evidence(
+        experiment=plan.experiment,
+        as_of=as_of,
+        lake_versions=dict(lake_versions),
+        arms={arm: _moments(by_arm[arm]) for arm in arms},
+        daily=tuple(_daily_counts(day, arm, daily[day, arm]) for day, arm in sorted(daily)),
+        health=Health(
+            **totals,
+            invalid_impressions={arm: by_arm[arm].get("invalid_impressions", 0) for arm in arms},
+            invalid_clicks={arm: by_arm[arm].get("invalid_clicks", 0) for arm in arms},
+            days_expected=len(expected),
+            days_covered=len(seen.intersection(expected)),
+            last_event=max(moments, default=None),
+        ),
+    )
+
+
+def _moments(facts: Mapping[str, int]) -> UnitMoments:
+    return UnitMoments(
+        facts.get(UNITS, 0),
+        tuple(facts.get(name, 0) for name in OUTCOMES),
+        tuple(facts.get(f"{left}*{right}", 0) for left, right in PRODUCTS),
+    )
+
+
+def _daily_counts(day: date, arm: str, counts: Mapping[str, int]) -> DailyCounts:
+    return DailyCounts(day, arm, *(counts.get(name, 0) for name in ("impressions", "clicks", "conversions")))

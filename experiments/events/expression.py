@@ -1,0 +1,175 @@
+"""What counts, said once: an Ibis expression from events to facts.
+
+Its words: *kept* impressions are the experiment's own, in its window, by no declared bot, of units seen in one arm only.
+A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
+``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
+latest kept impression at or before it is at most ``conversion_days`` old.
+"""
+
+from datetime import datetime
+
+import ibis
+import ibis.expr.types as ir
+from ibis import Deferred, _
+
+from experiments.core.moments import OUTCOMES, PRODUCTS
+from experiments.core.plan import Plan
+
+EXACT = "decimal(38, 0)"
+"""Wider than any sum of products of 64-bit integers that a campaign could reach; beyond it the engine refuses."""
+
+
+def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, as_of: datetime) -> ir.Table:
+    """All facts about an experiment as rows of ``fact, arm, day, moment, value``; values are integers.
+
+    Args:
+        impressions: columns as in ``schema.IMPRESSIONS``, every experiment's.
+        outcomes: columns as in ``schema.OUTCOMES``.
+        plan: gives the name, the start and the attribution windows.
+        as_of: exclusive upper bound of event time, aware.
+    """
+    shown = _between(impressions.filter(impressions.experiment == plan.experiment), plan.start, as_of)
+    valid = shown.filter(shown.invalid.isnull())
+    arms_of_unit = valid.group_by("unit").aggregate(arms=valid.arm.nunique())
+    crossover = arms_of_unit.filter(arms_of_unit.arms > 1)
+    kept = valid.anti_join(crossover, "unit")
+
+    happened = _once(_between(outcomes, plan.start, as_of))
+    all_clicks = happened.filter(happened.kind == "click")
+    clicks = all_clicks.filter(all_clicks.invalid.isnull())
+    attributed = _click_impressions(clicks, kept, plan.attribution.click_days)
+    in_order = ibis.window(group_by=attributed.impression, order_by=[attributed.ts, attributed.event_id])
+    ranked = attributed.mutate(place=ibis.row_number().over(in_order))
+    first_clicks = ranked.filter(ranked.place == 0)
+    bot_clicks = _click_impressions(
+        all_clicks.filter(all_clicks.invalid.notnull()), shown, plan.attribution.click_days
+    )
+    conversions = _conversions(happened, kept, plan.attribution.conversion_days)
+
+    return ibis.union(
+        _moments(_per_unit(kept, first_clicks, conversions)),
+        _daily("impressions", kept),
+        _daily("clicks", first_clicks),
+        _daily("conversions", conversions),
+        _by_arm("invalid_impressions", shown.filter(shown.invalid.notnull())),
+        _by_arm("invalid_clicks", bot_clicks),
+        _total("crossover_units", crossover),
+        _total("repeated_clicks", ranked.filter(ranked.place > 0)),
+        _total("unmatched_clicks", _unmatched(clicks, attributed, impressions, kept)),
+        _fact("seen", shown.group_by("date").aggregate(value=_.count()), day=_.date),
+        *(
+            _fact("last_event", events.aggregate(value=_.count(), moment=_.ts.max()), moment=_.moment)
+            for events in (shown, attributed, conversions)
+        ),
+    )
+
+
+def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
+    return events.filter((events.ts >= start) & (events.ts < end))
+
+
+def _once(outcomes: ir.Table) -> ir.Table:
+    """Each event once: the lake drops repetitions within a day, an id that came on several days counts on the first."""
+    by_time = ibis.window(group_by=[outcomes.kind, outcomes.event_id], order_by=outcomes.ts)
+    return outcomes.mutate(place=ibis.row_number().over(by_time)).filter(_.place == 0).drop("place")
+
+
+def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir.Table:
+    """Clicks that belong to one of ``impressions``, with it: ``event_id, ts, date, impression, arm, unit``."""
+    shown = impressions.select(impression="event_id", unit="unit", arm="arm", shown_at="ts")
+    by_name = clicks.filter(clicks.impression_id.notnull()).select("event_id", "ts", "date", impression="impression_id")
+    by_unit = clicks.filter(clicks.impression_id.isnull()).select("event_id", "ts", "date", "unit")
+    columns = ("event_id", "ts", "date", "impression", "arm", "unit", "shown_at")
+    pairs = ibis.union(
+        by_name.join(shown, "impression").select(*columns), by_unit.join(shown, "unit").select(*columns)
+    )
+    return _latest_shown(pairs, days)
+
+
+def _conversions(happened: ir.Table, kept: ir.Table, days: int) -> ir.Table:
+    """Conversions that count: ``event_id, ts, date, value_micros, unit, arm``."""
+    valid = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
+    converted = valid.select("event_id", "ts", "date", "unit", value_micros=valid.value_micros.fill_null(0))
+    shown = kept.select(impression="event_id", unit="unit", arm="arm", shown_at="ts")
+    return _latest_shown(converted.join(shown, "unit"), days)
+
+
+def _latest_shown(pairs: ir.Table, days: int) -> ir.Table:
+    """Of each event's impressions at or before it and at most ``days`` old, the latest."""
+    in_time = pairs.filter((pairs.shown_at <= pairs.ts) & (pairs.ts <= pairs.shown_at + ibis.interval(hours=24 * days)))
+    latest = ibis.window(
+        group_by=in_time.event_id, order_by=[in_time.shown_at.desc(), in_time.impression.desc()]
+    )
+    return in_time.mutate(rank=ibis.row_number().over(latest)).filter(_.rank == 0).drop("rank", "shown_at")
+
+
+def _unmatched(clicks: ir.Table, attributed: ir.Table, impressions: ir.Table, kept: ir.Table) -> ir.Table:
+    """Clicks that nothing explains: not attributed here, nor naming an impression (or unit) left out or elsewhere."""
+    elsewhere = impressions.anti_join(kept, "event_id")
+    loose = clicks.anti_join(attributed, "event_id")
+    named = loose.filter(loose.impression_id.notnull())
+    unnamed = loose.filter(loose.impression_id.isnull())
+    return ibis.union(
+        named.anti_join(elsewhere, named.impression_id == elsewhere.event_id).select("event_id"),
+        unnamed.anti_join(elsewhere, "unit").select("event_id"),
+    )
+
+
+def _per_unit(kept: ir.Table, clicks: ir.Table, conversions: ir.Table) -> ir.Table:
+    """Each unit's sums of all outcomes, exact."""
+    counted = ibis.union(
+        _counted(kept, impressions=1), _counted(clicks, clicks=1), _counted(conversions, conversions=1, value_micros=_.value_micros)
+    )
+    return counted.group_by("unit", "arm").aggregate({name: counted[name].sum().cast(EXACT) for name in OUTCOMES})
+
+
+def _counted(events: ir.Table, **amounts: int | Deferred) -> ir.Table:
+    return events.select(
+        "unit",
+        "arm",
+        **{name: _integer(amounts.get(name, 0)) for name in OUTCOMES},
+    )
+
+
+def _integer(amount: int | Deferred) -> ir.Value | Deferred:
+    return ibis.literal(amount, "int64") if isinstance(amount, int) else amount
+
+
+def _moments(units: ir.Table) -> ir.Table:
+    """``units``, each outcome's sum under its name, each product's under ``left*right``."""
+    sums = {name: units[name].sum().cast(EXACT) for name in OUTCOMES}
+    products = {f"{left}*{right}": (units[left] * units[right]).sum().cast(EXACT) for left, right in PRODUCTS}
+    wide = units.group_by("arm").aggregate({"units": units.count().cast(EXACT), **sums, **products})
+    long = wide.pivot_longer([name for name in wide.columns if name != "arm"], names_to="fact", values_to="value")
+    return _fact(long.fact, long, arm=_.arm)
+
+
+def _daily(name: str, events: ir.Table) -> ir.Table:
+    counts = events.group_by("arm", "date").aggregate(value=_.count())
+    return _fact(f"daily_{name}", counts, arm=_.arm, day=_.date)
+
+
+def _by_arm(name: str, events: ir.Table) -> ir.Table:
+    return _fact(name, events.group_by("arm").aggregate(value=_.count()), arm=_.arm)
+
+
+def _total(name: str, events: ir.Table) -> ir.Table:
+    return _fact(name, events.aggregate(value=_.count()))
+
+
+def _fact(
+    name: str | ir.Value,
+    values: ir.Table,
+    *,
+    arm: Deferred | None = None,
+    day: Deferred | None = None,
+    moment: Deferred | None = None,
+) -> ir.Table:
+    """Rows of one shape, so that facts of all sorts are one table."""
+    return values.select(
+        fact=ibis.literal(name) if isinstance(name, str) else name,
+        arm=ibis.null("string") if arm is None else arm,
+        day=ibis.null("date") if day is None else day,
+        moment=ibis.null("timestamp('UTC', 6)") if moment is None else moment,
+        value=values.value.cast(EXACT),
+    )

@@ -1,0 +1,160 @@
+"""The event lake: three Delta tables, appended to once per delivery, readable as of any version."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from experiments.core.errors import ExperimentError, StorageFailure, TryLater
+from experiments.events.schema import TABLES
+
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+"""A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
+
+
+@dataclass(frozen=True, slots=True)
+class TableHealth:
+    """One table, as its log describes it."""
+
+    name: str
+    version: int
+    rows: int
+    bytes: int
+
+
+class EventLake:
+    """The tables under one root, a local folder or an object store URL; a missing table is created empty."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root).rstrip("/")
+
+    def versions(self) -> dict[str, int]:
+        """The latest version of each table."""
+        return {name: self._open(name).version() for name in TABLES}
+
+    def health(self) -> tuple[TableHealth, ...]:
+        """Version and size of each table, from its log alone."""
+        return tuple(self._health(name) for name in TABLES)
+
+    def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
+        """A table's rows at one version (the latest by default), read only where and when a query needs them.
+
+        Raises:
+            ExperimentError: when the table has no such version.
+        """
+        with storage_failures(self.root):
+            return self._open(name, version).to_pyarrow_dataset()
+
+    def begin(self, name: str) -> "Append":
+        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
+        return Append(self._open(name), name, self.root)
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable:
+        uri = f"{self.root}/{name}"
+        layout = TABLES[name]
+        with storage_failures(self.root):
+            if not DeltaTable.is_deltatable(uri):
+                DeltaTable.create(
+                    uri,
+                    layout.schema,
+                    mode="ignore",
+                    partition_by=list(layout.partition_by),
+                    configuration=_CONFIGURATION,
+                )
+            table = DeltaTable(uri)
+            if version is not None and version != table.version():
+                if not 0 <= version < table.version():
+                    raise ExperimentError(
+                        f"table {name} in {self.root} has no version {version}: its latest is {table.version()}"
+                    )
+                table.load_as_version(version)
+            return table
+
+    def _health(self, name: str) -> TableHealth:
+        table = self._open(name)
+        files = pa.table(table.get_add_actions(flatten=True))
+        rows, size = (pc.sum(files[column]).as_py() or 0 for column in ("num_records", "size_bytes"))
+        return TableHealth(name, table.version(), rows, size)
+
+
+class Append:
+    """One handle on one table: what it has seen is what its commit is checked against.
+
+    An application transaction alone does not make a delivery exactly-once, because Delta does not compare its version
+    with the recorded one; and a retried commit would rebase on a table this handle never read. So the question "was it
+    delivered?", the look for duplicates and the commit share this handle, and the commit is not retried.
+    """
+
+    def __init__(self, table: DeltaTable, name: str, root: str) -> None:
+        self._table = table
+        self._name = name
+        self._root = root
+
+    @property
+    def version(self) -> int:
+        """The version this handle has seen, or made."""
+        return self._table.version()
+
+    def delivered(self, delivery: str) -> bool:
+        """True when the delivery's rows are in the table already: all of them, since a commit is all or nothing."""
+        return self._table.transaction_version(delivery) is not None
+
+    def known_ids(self, incoming: pa.Table, delivery: str) -> frozenset[str]:
+        """Of the incoming event ids, those that *other* deliveries left in the table on the same dates.
+
+        ``incoming`` has the table's own schema and events of one kind.
+        """
+        chosen = pc.field("date").isin(pc.unique(incoming["date"])) & (pc.field("delivery") != delivery)
+        if self._name == "outcomes":
+            chosen &= pc.field("kind").isin(pc.unique(incoming["kind"]))
+        with storage_failures(self._root), duckdb.connect() as engine:
+            stored = self._table.to_pyarrow_dataset().scanner(columns=["event_id"], filter=chosen)
+            engine.register("stored", stored)
+            engine.register("incoming", incoming.select(["event_id"]))
+            both = engine.execute("SELECT DISTINCT event_id FROM incoming SEMI JOIN stored USING (event_id)").fetchall()
+        return frozenset(event_id for (event_id,) in both)
+
+    def commit(self, rows: pa.Table, delivery: str) -> None:
+        """Append ``rows`` in one atomic commit that also records the delivery.
+
+        Raises:
+            TryLater: when somebody else committed since this handle was opened; nothing was added.
+            StorageFailure: when the disk is full; nothing was added.
+        """
+        once = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(delivery, 1)])
+        with storage_failures(self._root):
+            try:
+                write_deltalake(self._table, rows, mode="append", commit_properties=once)
+            except CommitFailedError as error:
+                if _is_disk_full(error):
+                    raise
+                raise TryLater(f"{self._root}: another ingest wrote to {self._name}; try again in a moment") from error
+
+
+@contextmanager
+def storage_failures(where: str) -> Iterator[None]:
+    """Raise our error, in one line, where the lake's or the system's would mean a full disk or a damaged lake."""
+    try:
+        yield
+    except (OSError, DeltaError, pa.ArrowException, duckdb.Error) as error:
+        if _is_disk_full(error):
+            raise StorageFailure(f"{where}: the disk is full; free some space and run the same command again") from error
+        raise StorageFailure(f"{where}: the lake cannot be read or written: {_first_line(error)}") from error
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in _DISK_FULL or any(words in str(error) for words in _DISK_FULL_WORDS)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,84 @@
+"""What the lake's tables hold: one Arrow schema each, and how their files are laid out."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+DECLARED_BOT = "declared_bot"
+"""Rule name in ``invalid``: the user agent says of itself that it is a robot."""
+
+_DELIVERED = [
+    pa.field("delivery", pa.string(), nullable=False),  # SHA-256 of the file the line came in
+    pa.field("delivered_at", TIMESTAMP, nullable=False),
+    pa.field("date", pa.date32(), nullable=False),
+]
+_SEEN_BY = [
+    pa.field("invalid", pa.string()),  # name of the rule that says the event is not a person's
+    pa.field("network", pa.string()),  # the IP address cut to /24 or /48
+]
+
+IMPRESSIONS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("ts", TIMESTAMP, nullable=False),
+        pa.field("experiment", pa.string(), nullable=False),
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("unit", pa.string(), nullable=False),  # keyed hash, hexadecimal
+        pa.field("variant", pa.string()),
+        pa.field("slot", pa.string()),
+        pa.field("placement", pa.string()),
+        pa.field("device", pa.string()),
+        pa.field("country", pa.string()),
+        pa.field("propensity", pa.float64()),
+        *_SEEN_BY,
+        *_DELIVERED,
+    ]
+)
+
+OUTCOMES = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("ts", TIMESTAMP, nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # click or conversion
+        pa.field("impression_id", pa.string()),
+        pa.field("click_id", pa.string()),
+        pa.field("unit", pa.string()),
+        pa.field("action", pa.string()),
+        pa.field("value_micros", pa.int64()),
+        pa.field("currency", pa.string()),
+        *_SEEN_BY,
+        *_DELIVERED,
+    ]
+)
+
+REJECTS = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),  # of the file
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),  # 1 is the first line of the file, headers included
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # the line, without raw units and addresses
+        *_DELIVERED,
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableLayout:
+    """A table's columns and the ones its folders are split by."""
+
+    schema: pa.Schema
+    partition_by: tuple[str, ...]
+
+
+TABLES: dict[str, TableLayout] = {
+    "impressions": TableLayout(IMPRESSIONS, ("experiment", "date")),
+    "outcomes": TableLayout(OUTCOMES, ("date",)),
+    "rejects": TableLayout(REJECTS, ("date",)),
+}
+
+
+def table_of(kind: str) -> str:
+    """The table that keeps events of this kind."""
+    return "impressions" if kind == "impression" else "outcomes"

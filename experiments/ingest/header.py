@@ -1,0 +1,83 @@
+"""Which columns a file has, and so which kind of events it holds."""
+
+import re
+from collections.abc import Iterable
+
+from experiments.ingest.log import FileRefused
+
+COLUMNS: dict[str, list[str]] = {
+    "impression": (
+        "event_id ts experiment arm unit variant slot placement device country propensity user_agent ip".split()
+    ),
+    "click": "event_id ts impression_id unit user_agent ip".split(),
+    "conversion": "event_id ts unit impression_id click_id action value currency".split(),
+}
+"""All columns of each kind, in the order in which a row's cells are handed on."""
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "impression": ("event_id", "ts", "experiment", "arm", "unit"),
+    "click": ("event_id", "ts"),
+    "conversion": ("event_id", "ts", "unit"),
+}
+CLICK_REFERENCES = frozenset({"impression_id", "unit"})
+"""A click file has at least one of them."""
+PRIVATE = ("unit", "ip")
+"""Columns whose values are never kept as they came."""
+_TELLS_CONVERSION = frozenset({"click_id", "action", "value", "currency"})
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+
+
+def canonical(name: str) -> str | None:
+    """The column a header means, whatever its case and punctuation (``Event-ID`` is ``event_id``); None for others."""
+    return _CANONICAL.get(_bare(name))
+
+
+def kind_of(file_name: str, asked: str | None, columns: Iterable[str]) -> str:
+    """What a file holds: as asked, or by the beginning of its name, or by its columns.
+
+    Raises:
+        FileRefused: when nothing tells, or the kind is none of ours.
+    """
+    if asked is not None:
+        if asked not in COLUMNS:
+            raise FileRefused(f"there is no kind {asked!r} of events: use {', '.join(COLUMNS)}")
+        return asked
+    if prefixes := [kind for kind in COLUMNS if file_name.lower().startswith(kind)]:
+        return prefixes[0]
+    found = set(columns)
+    if {"experiment", "arm"} <= found:
+        return "impression"
+    if found & _TELLS_CONVERSION:
+        return "conversion"
+    if "impression_id" in found and "unit" not in found:
+        return "click"
+    raise FileRefused(
+        f"{file_name} could hold any kind of events (it has {_listed(found)}): say which with --kind, or begin the "
+        f"file's name with {', '.join(COLUMNS)}"
+    )
+
+
+def check_columns(file_name: str, kind: str, columns: Iterable[str], as_written: Iterable[str]) -> None:
+    """Refuse a file that lacks a column no line could do without.
+
+    Raises:
+        FileRefused: in one line: what is missing, and what was found.
+    """
+    found = set(columns)
+    missing = [column for column in REQUIRED[kind] if column not in found]
+    if kind == "click" and not found & CLICK_REFERENCES:
+        missing.append("impression_id or unit")
+    if missing:
+        raise FileRefused(f"{file_name} lacks {', '.join(missing)} for {kind}s: it has {_listed(as_written)}")
+
+
+def _bare(name: str) -> str:
+    return _NOT_ALPHANUMERIC.sub("", name).lower()
+
+
+_CANONICAL = {_bare(column): column for columns in COLUMNS.values() for column in columns}
+_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = [name[:_SHOWN_CHARACTERS] for name in sorted(names) if name.isprintable()]
+    return ", ".join(shown[:_SHOWN_COLUMNS]) or "no readable column"

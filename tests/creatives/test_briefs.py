@@ -1,0 +1,95 @@
+"""Briefs: what an advertiser may write, and what is refused with which words."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from creatives.briefs import Brief, load_brief
+from creatives.documents import DocumentError
+
+GOOD = {
+    "brief": "coffee",
+    "advertiser": "Nordlicht Coffee",
+    "campaign": "slow-mornings",
+    "concept": "cup",
+    "picture": "cup.png",
+    "headline": "Slow mornings start here",
+    "call_to_action": "Find your roast",
+    "landing_url": "https://nordlicht.example/roasts",
+}
+
+
+def written(folder: Path, **changes: str) -> Path:
+    Image.new("RGB", (8, 8)).save(folder / "cup.png")
+    entries = {key: value for key, value in (GOOD | changes).items() if value}
+    path = folder / "coffee.yaml"
+    path.write_text("\n".join(f"{key}: {value}" for key, value in entries.items()), encoding="utf-8")
+    return path
+
+
+def test_a_brief_with_what_is_needed_gets_the_rest(tmp_path: Path) -> None:
+    brief = load_brief(written(tmp_path))
+    assert brief.picture == tmp_path / "cup.png"
+    assert brief.slots == ("300x250", "728x90", "1080x1080")
+    assert (brief.language, brief.font, brief.logo, brief.protect) == ("en", "sans", None, ())
+    assert hash(brief) == hash(load_brief(tmp_path / "coffee.yaml"))
+
+
+def test_everything_can_be_said(tmp_path: Path) -> None:
+    brief = load_brief(
+        written(
+            tmp_path,
+            language="de-CH",
+            logo="cup.png",
+            legal='"Prices   include VAT."',
+            slots="[1080x1920]",
+            protect="[{left: 0.1, top: 0, right: 0.4, bottom: 1}]",
+            focus="{x: 0.3, y: 0.5}",
+            colours='{accent: "#ff0000"}',
+            font="serif",
+        )
+    )
+    assert brief.legal == "Prices include VAT."
+    assert brief.logo == tmp_path / "cup.png"
+    assert brief.colours.rgb("accent") == (255, 0, 0)
+    assert brief.colours.rgb("paper") == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("picture", "nowhere.png", "picture: there is no file"),
+        ("logo", "nowhere.png", "logo: there is no file"),
+        ("font", "nowhere.ttf", "font: there is no file"),
+        ("brief", "../up", "brief:"),
+        ("advertiser", "a/b", "must not hold /"),
+        ("concept", '".."', "must not hold /"),
+        ("campaign", '"a\\\\b"', "must not hold /"),
+        ("headline", "x" * 91, "at most 90"),
+        ("headline", '"  "', "is empty"),
+        ("headline", '"a\\u0007"', "control character"),
+        ("call_to_action", "x" * 31, "at most 30"),
+        ("landing_url", "javascript:alert(1)", "must be a complete http:// or https:// address"),
+        ("landing_url", "https://", "must be a complete http:// or https:// address"),
+        ("slots", "[300x251]", "did you mean '300x250'?"),
+        ("slots", "[]", "at least 1"),
+        ("protect", "[{left: 0.5, top: 0, right: 0.5, bottom: 1}]", "left must be less than right"),
+        ("focus", "{x: 2, y: 0}", "focus.x"),
+        ("colours", '{ink: "#787878"}', "ink on paper has a contrast of 4.4; text needs 4.5 (WCAG AA)"),
+        ("colours", "{ink: black}", "colours.ink"),
+        ("headine", "x", "did you mean 'headline'?"),
+    ],
+)
+def test_a_mistake_is_one_line_naming_the_file(tmp_path: Path, key: str, value: str, message: str) -> None:
+    path = written(tmp_path, **{key: value})
+    with pytest.raises(DocumentError) as caught:
+        load_brief(path)
+    (problem,) = caught.value.problems
+    assert problem.startswith(str(path))
+    assert message in problem
+
+
+def test_a_brief_is_plain_values_to_whoever_keeps_it(tmp_path: Path) -> None:
+    brief = load_brief(written(tmp_path))
+    assert Brief.model_validate(brief.model_dump(mode="json")) == brief

@@ -1,0 +1,157 @@
+"""Layouts: nothing is clipped, nothing overlaps, everything is legible and inside the safe zone, in every slot."""
+
+from math import sqrt
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from creatives.fonts import SANS, SERIF, FontError, face, load_face
+from creatives.layout import LEADING, SMALLEST_BUTTON, SMALLEST_HEADLINE, Box, Content, Faces, Layout, NoRoom, lay_out
+from creatives.slots import Slot, catalogue
+from creatives.typesetting import SOFT_HYPHEN, fit
+
+SLOTS = tuple(catalogue().values())
+GERMAN = f"Donaudampfschifffahrts{SOFT_HYPHEN}gesellschafts{SOFT_HYPHEN}kapitän gesucht"
+
+
+def faces(family: str = SANS) -> Faces:
+    return Faces(face(family, "Bold"), face(family, "SemiBold"), face(family, "Regular"))
+
+
+def content(headline: str = "Slow mornings start here", **changes: object) -> Content:
+    given_ = {"call_to_action": "Find your roast", "legal": None, "logo_aspect": 5.0, "picture_aspect": 1.5}
+    return Content(headline=headline, **(given_ | changes))  # type: ignore[arg-type]
+
+
+def boxes(layout: Layout) -> dict[str, Box]:
+    named = {"headline": layout.headline.box, "button": layout.button}
+    if layout.logo:
+        named["logo"] = layout.logo
+    if layout.legal:
+        named["legal"] = layout.legal.box
+    return named
+
+
+def apart(one: Box, other: Box) -> bool:
+    across = one.right <= other.left or other.right <= one.left
+    return across or one.bottom <= other.top + 0.5 or other.bottom <= one.top + 0.5
+
+
+def check(slot: Slot, layout: Layout, words: str) -> None:
+    safe = slot.safe
+    for name, box in boxes(layout).items():
+        assert box.left >= max(safe.left, 2), name
+        assert box.top >= max(safe.top, 1), name
+        assert box.right <= slot.width - max(safe.right, 2) + 0.5, name
+        assert box.bottom <= slot.height - max(safe.bottom, 1) + 0.5, name
+    placed = list(boxes(layout).items())
+    for number, (name, box) in enumerate(placed):
+        for other_name, other in placed[:number]:
+            assert apart(box, other), (slot.name, name, other_name)
+    inner, outer = layout.button_text.box, layout.button
+    assert outer.left + 2 <= inner.left
+    assert inner.right <= outer.right - 2
+    assert outer.top < inner.top
+    assert inner.bottom < outer.bottom
+    assert layout.headline.size >= SMALLEST_HEADLINE * slot.pixel_ratio
+    assert layout.button_text.size >= SMALLEST_BUTTON * slot.pixel_ratio
+    said = " ".join(line.text for line in layout.headline.lines)
+    assert said.replace("-", "").replace(" ", "") == words.replace(SOFT_HYPHEN, "").replace("-", "").replace(" ", "")
+
+
+@pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.name)
+@pytest.mark.parametrize("family", [SANS, SERIF])
+@pytest.mark.parametrize("legal", [None, "Prices include VAT."])
+@pytest.mark.parametrize("logo", [None, 1.0, 6.0])
+def test_every_slot_takes_an_ordinary_brief(slot: Slot, family: str, legal: str | None, logo: float | None) -> None:
+    words = "Ready for the first warm road?"
+    check(slot, lay_out(slot, content(words, legal=legal, logo_aspect=logo), faces(family)), words)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    slot=st.sampled_from(SLOTS),
+    words=st.lists(st.sampled_from(["so", "warm", "morning", "Geschwindigkeit", GERMAN]), min_size=1, max_size=9),
+    button=st.sampled_from(["Go", "Find your roast", "Jetzt unverbindlich anfragen"]),
+    legal=st.sampled_from([None, "T&Cs apply.", "Sollzins 3,9 % p. a., effektiver Jahreszins 4,1 %. " * 3]),
+    logo=st.sampled_from([None, 0.3, 1.0, 12.0]),
+    picture=st.floats(0.2, 5),
+)
+def test_whatever_is_set_fits_and_what_does_not_fit_is_refused(
+    slot: Slot, words: list[str], button: str, legal: str | None, logo: float | None, picture: float
+) -> None:
+    headline = " ".join(words)
+    asked = content(headline, call_to_action=button, legal=legal, logo_aspect=logo, picture_aspect=picture)
+    try:
+        layout = lay_out(slot, asked, faces())
+    except NoRoom:
+        return
+    check(slot, layout, headline)
+
+
+@pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.name)
+def test_the_picture_has_room_of_its_own(slot: Slot) -> None:
+    layout = lay_out(slot, content(), faces())
+    clear = layout.clear
+    assert clear.width * clear.height >= (0.15 if slot.width > 4 * slot.height else 0.28) * slot.width * slot.height
+    assert layout.picture.right >= clear.right - 0.5
+    assert layout.picture.bottom >= clear.bottom
+
+
+def test_text_beyond_a_slot_is_refused_with_advice() -> None:
+    with pytest.raises(NoRoom, match=r"320x50 has no room for the headline.*leave this slot out"):
+        lay_out(catalogue()["320x50"], content("word " * 17 + "word"), faces())
+
+
+def test_headlines_shrink_with_their_length() -> None:
+    slot = catalogue()["1080x1080"]
+    sizes = [lay_out(slot, content("word " * n + "word"), faces()).headline.size for n in (1, 6, 12)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == pytest.approx(0.088 * sqrt(1080 * 1080))
+
+
+def set_in(text: str, width: float, lines: int = 4) -> tuple[str, ...] | None:
+    """Each character is an em wide, and the size is one."""
+    found = fit(
+        text, lambda it: float(len(it)), width=width, height=100, largest=1, smallest=1, lines=lines, leading=LEADING,
+        cap_height=0.7,
+    )  # fmt: skip
+    return found.lines if found else None
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("aaa bbb ccc ddd", 11, ("aaa bbb", "ccc ddd")),  # greedily: "aaa bbb ccc" and a lonely "ddd"
+        ("aaa bbb", 7, ("aaa bbb",)),
+        (f"gesell{SOFT_HYPHEN}schaft", 8, ("gesell-", "schaft")),
+        (f"gesell{SOFT_HYPHEN}schaft", 12, ("gesellschaft",)),
+        ("Anti-Falten", 6, ("Anti-", "Falten")),
+        ("日本語の", 2, ("日本", "語の")),
+        ("a\u00a0b c", 3, ("a\u00a0b", "c")),
+        (f"{SOFT_HYPHEN}ab {SOFT_HYPHEN} cd{SOFT_HYPHEN}", 9, ("ab cd",)),
+        ("abcdef", 5, None),
+    ],
+)
+def test_lines_break_where_they_may_and_evenly(text: str, width: float, lines: tuple[str, ...] | None) -> None:
+    assert set_in(text, width) == lines
+
+
+def test_no_lonely_last_word_where_a_little_smaller_avoids_it() -> None:
+    arguments = {"height": 100.0, "largest": 1.1, "smallest": 0.5, "lines": 4, "leading": LEADING, "cap_height": 0.7}
+    found = fit("aaaaa bbbbb ccccc d", lambda it: float(len(it)), width=6.8, **arguments)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.lines == ("aaaaa", "bbbbb", "ccccc d")
+
+
+def test_fonts_refuse_what_they_cannot_show() -> None:
+    face(SANS, "Bold").check("Größe für 5 € – déjà vu?", "headline")
+    with pytest.raises(FontError, match="'sans' has no '日', which the headline needs"):
+        face(SANS, "Bold").check("日 day", "headline")
+    with pytest.raises(FontError, match="has no weight 'Heavy'"):
+        load_face(SANS, "Heavy", 12)
+    with pytest.raises(FontError, match="neither"):
+        load_face("comic", "Bold", 12)
+    with pytest.raises(FontError, match="no font that can be read"):
+        load_face(__file__, "Bold", 12)
