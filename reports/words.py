@@ -311,7 +311,6 @@ def undo_label(state: str) -> str:
 
 MILESTONES: Mapping[str, str] = {
     "created": "Created",
-    "generating": "Making the variants",
     "generating": "Variants asked for",
     "generated": "Variants made",
     "approved": "Approved",

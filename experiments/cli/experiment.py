@@ -255,8 +255,8 @@ def archive(context: typer.Context, name: Name, by: By = "ad ops") -> None:
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """One experiment: phase, arms, the last verdict, what to do next."""
-    from experiments.jobs.presenting import experiment_document
     from experiments.cli.advice import advice
+    from experiments.jobs.presenting import experiment_document
 
     shell: Shell = context.obj
     with shell.open() as stores:

@@ -49,8 +49,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     """One screen: experiments and their phases, what is due, how the deliveries went."""
     from rich.table import Table
 
-    from experiments.jobs.presenting import status_document
     from experiments.cli.advice import advice
+    from experiments.jobs.presenting import status_document
 
     shell: Shell = context.obj
     with shell.open() as stores:

@@ -1,7 +1,6 @@
 """The log files an ad server would deliver of a week, with what real logs have: late, repeated and broken lines, a bot."""
 
 import gzip
-import json
 import os
 from collections.abc import Sequence
 from datetime import datetime

@@ -18,9 +18,9 @@ from experiments.core.lifecycle import Phase, allocation
 from experiments.demo.campaigns import CAMPAIGNS, write_campaigns
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from contextlib import AbstractContextManager
+
+    from rich.console import Console
 
     from experiments.core.worlds import World
     from experiments.demo.audience import Serving

@@ -23,7 +23,6 @@ READ = ("impressions", "outcomes")
 """The tables evidence is computed from."""
 
 
-
 def _unbound(name: str) -> ir.Table:
     """A table of the lake to the expression; nullable throughout, because a union wants the same type on all sides."""
     types = ibis.Schema.from_pyarrow(TABLES[name].schema)

@@ -41,9 +41,7 @@ def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, a
     in_order = ibis.window(group_by=attributed.impression, order_by=[attributed.ts, attributed.event_id])
     ranked = attributed.mutate(place=ibis.row_number().over(in_order))
     first_clicks = ranked.filter(ranked.place == 0)
-    bot_clicks = _click_impressions(
-        all_clicks.filter(all_clicks.invalid.notnull()), shown, plan.attribution.click_days
-    )
+    bot_clicks = _click_impressions(all_clicks.filter(all_clicks.invalid.notnull()), shown, plan.attribution.click_days)
     conversions = _conversions(happened, kept, plan.attribution.conversion_days)
 
     return ibis.union(
@@ -80,9 +78,7 @@ def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir
     by_name = clicks.filter(clicks.impression_id.notnull()).select("event_id", "ts", "date", impression="impression_id")
     by_unit = clicks.filter(clicks.impression_id.isnull()).select("event_id", "ts", "date", "unit")
     columns = ("event_id", "ts", "date", "impression", "arm", "unit", "shown_at")
-    pairs = ibis.union(
-        by_name.join(shown, "impression").select(*columns), by_unit.join(shown, "unit").select(*columns)
-    )
+    pairs = ibis.union(by_name.join(shown, "impression").select(*columns), by_unit.join(shown, "unit").select(*columns))
     return _latest_shown(pairs, days)
 
 
@@ -97,9 +93,7 @@ def _conversions(happened: ir.Table, kept: ir.Table, days: int) -> ir.Table:
 def _latest_shown(pairs: ir.Table, days: int) -> ir.Table:
     """Of each event's impressions at or before it and at most ``days`` old, the latest."""
     in_time = pairs.filter((pairs.shown_at <= pairs.ts) & (pairs.ts <= pairs.shown_at + ibis.interval(hours=24 * days)))
-    latest = ibis.window(
-        group_by=in_time.event_id, order_by=[in_time.shown_at.desc(), in_time.impression.desc()]
-    )
+    latest = ibis.window(group_by=in_time.event_id, order_by=[in_time.shown_at.desc(), in_time.impression.desc()])
     return in_time.mutate(rank=ibis.row_number().over(latest)).filter(_.rank == 0).drop("rank", "shown_at")
 
 
@@ -118,7 +112,9 @@ def _unmatched(clicks: ir.Table, attributed: ir.Table, impressions: ir.Table, ke
 def _per_unit(kept: ir.Table, clicks: ir.Table, conversions: ir.Table) -> ir.Table:
     """Each unit's sums of all outcomes, exact."""
     counted = ibis.union(
-        _counted(kept, impressions=1), _counted(clicks, clicks=1), _counted(conversions, conversions=1, value_micros=_.value_micros)
+        _counted(kept, impressions=1),
+        _counted(clicks, clicks=1),
+        _counted(conversions, conversions=1, value_micros=_.value_micros),
     )
     return counted.group_by("unit", "arm").aggregate({name: counted[name].sum().cast(EXACT) for name in OUTCOMES})
 

@@ -148,7 +148,9 @@ def storage_failures(where: str) -> Iterator[None]:
         yield
     except (OSError, DeltaError, pa.ArrowException, duckdb.Error) as error:
         if _is_disk_full(error):
-            raise StorageFailure(f"{where}: the disk is full; free some space and run the same command again") from error
+            raise StorageFailure(
+                f"{where}: the disk is full; free some space and run the same command again"
+            ) from error
         raise StorageFailure(f"{where}: the lake cannot be read or written: {_first_line(error)}") from error
 
 

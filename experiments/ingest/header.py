@@ -7,10 +7,24 @@ from experiments.ingest.log import FileRefused
 
 COLUMNS: dict[str, list[str]] = {
     "impression": (
-        "event_id ts experiment arm unit variant slot placement device country propensity user_agent ip".split()
+        [
+            "event_id",
+            "ts",
+            "experiment",
+            "arm",
+            "unit",
+            "variant",
+            "slot",
+            "placement",
+            "device",
+            "country",
+            "propensity",
+            "user_agent",
+            "ip",
+        ]
     ),
-    "click": "event_id ts impression_id unit user_agent ip".split(),
-    "conversion": "event_id ts unit impression_id click_id action value currency".split(),
+    "click": ["event_id", "ts", "impression_id", "unit", "user_agent", "ip"],
+    "conversion": ["event_id", "ts", "unit", "impression_id", "click_id", "action", "value", "currency"],
 }
 """All columns of each kind, in the order in which a row's cells are handed on."""
 REQUIRED: dict[str, tuple[str, ...]] = {

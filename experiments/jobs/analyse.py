@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from experiments.core.judgement import judge_look
 from experiments.core.commands import Conclude
+from experiments.core.judgement import judge_look
 from experiments.core.lifecycle import Phase
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context, Progress

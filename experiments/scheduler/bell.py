@@ -45,7 +45,9 @@ def ring(context: Context, job: Job, say: Say) -> None:
         say(f"{job.name}: standing by ({standing_by})")
         return
     for task in run.tasks:
-        say(f"{run.as_of:%Y-%m-%d %H:%M} {job.name} {task.task.experiment} {task.task.period[:12]}: {task.error or task.state}")
+        say(
+            f"{run.as_of:%Y-%m-%d %H:%M} {job.name} {task.task.experiment} {task.task.period[:12]}: {task.error or task.state}"
+        )
 
 
 def ring_once(context: Context, say: Say) -> None:

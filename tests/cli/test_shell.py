@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 ADSTYLE = str(Path(sys.executable).with_name("adstyle"))
-HEAVY = ("torch", "skimage", "scipy", "pandas", "pyarrow", "duckdb", "ibis", "deltalake", "sqlalchemy", "altair", "PIL", "numpy")
+HEAVY = (
+    "torch",
+    "skimage",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "duckdb",
+    "ibis",
+    "deltalake",
+    "sqlalchemy",
+    "altair",
+    "PIL",
+    "numpy",
+)
 
 
 def adstyle(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -58,7 +71,13 @@ def test_misuse_is_one_line_and_exit_code_2(tmp_path: Path, arguments: list[str]
 def test_init_makes_a_workspace_once(tmp_path: Path) -> None:
     first = adstyle("init", "ads", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert {path.name for path in (tmp_path / "ads").iterdir()} >= {"adstyle.toml", "briefs", "experiments", "inbox", "packs"}
+    assert {path.name for path in (tmp_path / "ads").iterdir()} >= {
+        "adstyle.toml",
+        "briefs",
+        "experiments",
+        "inbox",
+        "packs",
+    }
     key = tmp_path / "ads" / "secrets" / "unit.key"
     assert key.stat().st_mode & 0o077 == 0, "the key is for its owner alone"
     before = key.read_text()
