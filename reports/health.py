@@ -84,7 +84,7 @@ def _bots(experiment: ExperimentReport) -> Check:
     total = sum(row.count for row in counts)
     if not total:
         return Check("good", title, "No impressions by declared bots.")
-    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in counts)
+    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in counts if row.count)
     return Check("note", title, f"{number_of(total, 'impression')} by declared bots left out ({by_arm}).")
 
 

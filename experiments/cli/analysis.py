@@ -47,11 +47,12 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Where to put it; the workspace's reports/ if not given.")
     ] = None,
 ) -> None:
-    """Write the weekly page and its JSON."""
+    """Write the weekly page and its JSON; of one experiment into a folder of its name."""
     from experiments.jobs.report import last_whole_week, parse_week, write_week
 
     shell: Shell = context.obj
     with shell.open() as stores:
         chosen = parse_week(week) if week else last_whole_week(stores.clock())
-        page, data = write_week(stores, chosen, experiment, out or stores.workspace.folder("reports"))
-    console().print(f"{page}\n{data}", soft_wrap=True)
+        folder = out or stores.workspace.folder("reports")
+        page, data = write_week(stores, chosen, experiment, folder / experiment if experiment else folder)
+    console().print(f"{page}\n{data}")

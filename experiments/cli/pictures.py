@@ -63,7 +63,7 @@ def show(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
         print_json(document)
         return
     for key, value in document.items():
-        console().print(f"[bold]{key:<11}[/bold] {value}", soft_wrap=True)
+        console().print(f"[bold]{key:<11}[/bold] {value}")
 
 
 @styles.command()
@@ -108,7 +108,7 @@ def preview(
     aside = out.with_name(out.name + ".part")
     sheet.save(aside, format="PNG")
     os.replace(aside, out)
-    console().print(str(out), soft_wrap=True)
+    console().print(str(out))
 
 
 def render(
@@ -135,4 +135,4 @@ def render(
     for variant in variants:
         findings = ", ".join(finding.code for finding in variant.gate.findings)
         note = f"  quality gate: {findings}" if findings else ""
-        console().print(f"{variant.path}  {variant.bytes / 1000:.0f} KB{note}", soft_wrap=True)
+        console().print(f"{variant.path}  {variant.bytes / 1000:.0f} KB{note}")

@@ -41,7 +41,6 @@ def init(
     console().print(
         f"{workspace.root} is a workspace. Put a picture and a brief into briefs/, an experiment into experiments/, "
         "then: adstyle experiment create experiments/NAME.yaml",
-        soft_wrap=True,
     )
 
 

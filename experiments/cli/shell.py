@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from experiments.jobs.context import Clock, Context, Progress
     from experiments.workspace import Workspace
 
+PIPE_WIDTH = 200
 DISK_FULL = "the disk is full: free some space and run the same command again; nothing was half-written"
 
 
@@ -78,10 +79,13 @@ def _plain(value: object) -> object:
 
 
 def console() -> "Console":
-    """Where people read: width of the terminal, no colour where none is wanted (NO_COLOR, pipes)."""
+    """Where people read: no colour where none is wanted (NO_COLOR, pipes), no line broken that the terminal can break.
+
+    Into a file or a pipe tables take the width they need.
+    """
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def progress_bar() -> Iterator["Progress"]:
     from rich.progress import Progress as RichProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with RichProgress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         tasks: dict[str, Any] = {}
 
         def report(what: str, done: int, of: int) -> None:

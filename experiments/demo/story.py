@@ -143,8 +143,8 @@ class Story:
                 found = state.winner + how if state.winner else "none"
                 table.add_row(campaign.name, found, said, "[red]yes[/red]" if wrong else "no")
         self.console.print(table)
-        self.console.print(f"Weekly report: [bold]{self._page(WEEKS - 1)}[/bold]", soft_wrap=True)
-        self.console.print(f"Look around:   adstyle -w {self.out} status", soft_wrap=True)
+        self.console.print(f"Weekly report: [bold]{self._page(WEEKS - 1)}[/bold]")
+        self.console.print(f"Look around:   adstyle -w {self.out} status")
 
     def worlds(self) -> dict[str, "World"]:
         """The hidden truth of each campaign, drawn from the seed and the campaign's name."""
@@ -159,7 +159,7 @@ class Story:
     def run(self, *arguments: str, now: datetime | None = None) -> None:
         """Run one real command of ours, shown as its user would type it."""
         shown = [*(["--now", f"{now:%Y-%m-%dT%H:%MZ}"] if now else []), *arguments]
-        self.console.print(f"[bold cyan]$ adstyle {shlex.join(shown)}[/bold cyan]", soft_wrap=True)
+        self.console.print(f"[bold cyan]$ adstyle {shlex.join(shown)}[/bold cyan]")
         code = self.adstyle(["--workspace", str(self.out), *shown])
         if code != 0:
             raise ExperimentError(

@@ -1,9 +1,12 @@
 """Generate: an experiment's creatives, rendered, gated and put before a person."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 from creatives.briefs import load_brief
+from creatives.overview import write_overview
 from creatives.render import plan_render, render
 from creatives.slots import find_slots
 from experiments.core.commands import FinishGeneration
@@ -14,6 +17,10 @@ from experiments.jobs.job import Task
 
 ACTOR = "job:generate"
 PERIOD = "creatives"
+WORKERS = min(os.cpu_count() or 1, 4)
+"""Looks rendered at once: numpy and Pillow release the interpreter, and each needs some 150 MB."""
+OVERVIEW = "overview.webp"
+"""Beside the variants: all of them on one sheet, for the person who reviews."""
 
 
 class Generate:
@@ -38,16 +45,21 @@ class Generate:
         document = restore_experiment(context.control.experiment(name).document)
         brief = load_brief(context.workspace.folder("briefs") / f"{document.brief}.yaml")
         looks = document.looks_of(context.library)
-        rendered = render(
-            plan_render(brief, looks, find_slots(document.slots or brief.slots)),
-            out=context.workspace.folder("variants") / name,
-            progress=lambda done, of: progress(f"rendering {name}", done, of),
-        )
+        folder = context.workspace.folder("variants") / name
+        with ThreadPoolExecutor(WORKERS) as executor:
+            rendered = render(
+                plan_render(brief, looks, find_slots(document.slots or brief.slots)),
+                out=folder,
+                executor=executor,
+                progress=lambda done, of: progress(f"rendering {name}", done, of),
+            )
         refused = {
             variant.arm: "quality gate: " + ", ".join(finding.code for finding in variant.gate.findings)
             for variant in rendered
             if not variant.gate.ok
         }
+        arms = {arm: [variant.path for variant in rendered if variant.arm == arm] for arm in looks}
+        write_overview(arms, folder / OVERVIEW)
         context.control.save_variants(name, rendered)
         context.control.execute(name, FinishGeneration(len(rendered), tuple(sorted(refused))), ACTOR)
         return {"variants": len(rendered), "declined": refused}

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from creatives.render import thumbnail
-from experiments.core.comparison import compare
+from experiments.core.comparison import ArmEstimate, compare
+from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
 from experiments.core.lifecycle import Milestone, Phase, State, replay
+from experiments.core.moments import PairMoments
 from experiments.core.plan import Metric, Plan
 from experiments.core.sample_ratio import sample_ratio
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context
-from experiments.store.control import PlanNotSealed
 from experiments.store.records import MilestoneRecord, VerdictRecord
 from reports.model import (
     ArmCount,
@@ -49,15 +50,22 @@ def has_news(context: Context, start: datetime, end: datetime) -> bool:
 
 def build_report(context: Context, week: str, start: datetime, end: datetime, only: str | None) -> WeeklyReport:
     """The week's report; of one experiment where ``only`` is given."""
-    names = (context.control.experiment(only).name,) if only else _names(context, start, end)
+    names = (_begun(context, only, end),) if only else _names(context, start, end)
     return WeeklyReport(
         workspace=context.workspace.name,
         week=week,
         start=start.date(),
         end=(end - timedelta(days=1)).date(),
         as_of=end,
-        sections=tuple(section for name in names if (section := _section(context, name, start, end)) is not None),
+        sections=tuple(_section(context, name, start, end) for name in names),
     )
+
+
+def _begun(context: Context, name: str, end: datetime) -> str:
+    state = _state(_until(context.control.history(name), end + CLOSING))
+    if state is None or state.plan_hash is None or context.control.plan(name)[0].start >= end:
+        raise ExperimentError(f"{name} had not started by {end:%Y-%m-%d}: there is nothing to report")
+    return name
 
 
 def _names(context: Context, start: datetime, end: datetime) -> tuple[str, ...]:
@@ -66,9 +74,11 @@ def _names(context: Context, start: datetime, end: datetime) -> tuple[str, ...]:
     for record in context.control.experiments():
         history = _until(context.control.history(record.name), end + CLOSING)
         state = _state(history)
-        started = any(fact.kind == "started" for fact in history)
-        news = any(fact.at >= start for fact in history)
-        if started and state and (news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)):
+        if state is None or state.plan_hash is None:
+            continue
+        begun = context.control.plan(record.name)[0].start < end
+        news = any(fact.at >= start + CLOSING for fact in history)
+        if begun and (news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)):
             names.append(record.name)
     return tuple(names)
 
@@ -78,21 +88,18 @@ def _until(history: tuple[MilestoneRecord, ...], instant: datetime) -> tuple[Mil
 
 
 def _state(history: tuple[MilestoneRecord, ...]) -> State | None:
+    """What the milestones amount to; None where there are none yet."""
     return replay(Milestone(fact.kind, fact.payload) for fact in history)
 
 
-def _section(context: Context, name: str, start: datetime, end: datetime) -> ExperimentReport | None:
+def _section(context: Context, name: str, start: datetime, end: datetime) -> ExperimentReport:
     history = _until(context.control.history(name), end + CLOSING)
     state = _state(history)
-    try:
-        plan, plan_hash = context.control.plan(name)
-    except PlanNotSealed:
-        return None
-    if state is None or plan.start >= end:
-        return None
+    plan, plan_hash = context.control.plan(name)
     verdicts = tuple(each for each in context.control.verdicts(name) if plan.look_time(each.look) <= end)
     latest = verdicts[-1] if verdicts else None
-    evidence = _evidence(context, plan, latest, end)
+    evidence = _evidence(context, plan, latest, _measured_until(history, plan, latest, end))
+    compared = latest.document["comparison"] if latest else None
     document = context.control.experiment(name).document
     brief = context.control.brief(document["brief"]).document
     primary = plan.primary
@@ -108,7 +115,7 @@ def _section(context: Context, name: str, start: datetime, end: datetime) -> Exp
         decision=_decision(state, history),
         metric=_metric(primary),
         arms=_arms(plan, evidence, latest),
-        lifts=_lifts(latest.document["comparison"]) if latest else (),
+        lifts=_lifts(compared),
         looks_taken=tuple(
             LookRow(each.look, plan.look_time(each.look), _lifts(each.document["comparison"]), each.kind)
             for each in verdicts
@@ -122,11 +129,21 @@ def _section(context: Context, name: str, start: datetime, end: datetime) -> Exp
     )
 
 
-def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, end: datetime) -> Evidence:
-    """What the last look judged, if it was at the week's end; if not, a reading of its own, which decides nothing."""
-    if latest and plan.look_time(latest.look) == end:
+def _measured_until(
+    history: tuple[MilestoneRecord, ...], plan: Plan, latest: VerdictRecord | None, end: datetime
+) -> datetime:
+    """The end of the week or, if that came first, of the experiment: later units were no longer dealt by its plan."""
+    ends = {str(fact.kind): fact.at for fact in history}
+    if "stopped" in ends:
+        return min(end, ends["stopped"])
+    return plan.look_time(latest.look) if "concluded" in ends and latest else end
+
+
+def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, until: datetime) -> Evidence:
+    """What the last look judged, if it was at that instant; if not, a reading of its own, which decides nothing."""
+    if latest and plan.look_time(latest.look) == until:
         return context.control.evidence(latest.evidence_id)
-    evidence = gather(context.lake, plan, end)
+    evidence = gather(context.lake, plan, until)
     context.control.record_evidence(evidence)
     return evidence
 
@@ -171,8 +188,8 @@ def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionVie
 def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple[ArmRow, ...]:
     """Every arm's evidence to date; how probably it is best is only said at a look."""
     metric = plan.primary
-    pairs = {name: moments.pair(metric.numerator, metric.denominator) for name, moments in evidence.arms.items()}
-    estimates = {each.arm: each for each in compare(pairs, control=plan.control, direction=metric.direction).arms}
+    pairs = {arm.name: evidence.arms[arm.name].pair(metric.numerator, metric.denominator) for arm in plan.arms}
+    estimates = _estimates(pairs, plan)
     judged = latest is not None and plan.look_time(latest.look) == evidence.as_of
     return tuple(
         ArmRow(
@@ -182,17 +199,29 @@ def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple
             units=pairs[arm.name].units,
             numerator=pairs[arm.name].y,
             denominator=pairs[arm.name].x,
-            rate=estimates[arm.name].rate,
-            low=estimates[arm.name].low,
-            high=estimates[arm.name].high,
-            probability_best=estimates[arm.name].probability_best if judged else None,
-            expected_loss=estimates[arm.name].expected_loss if judged else None,
+            rate=estimate.rate if estimate else None,
+            low=estimate.low if estimate else None,
+            high=estimate.high if estimate else None,
+            probability_best=estimate.probability_best if estimate and judged else None,
+            expected_loss=estimate.expected_loss if estimate and judged else None,
         )
         for arm in plan.arms
+        for estimate in (estimates.get(arm.name),)
     )
 
 
-def _lifts(comparison: Mapping[str, Any]) -> tuple[LiftRow, ...]:
+def _estimates(pairs: Mapping[str, PairMoments], plan: Plan) -> dict[str, ArmEstimate]:
+    """The arms that have a rate, where the control has one and is not alone."""
+    shown = {name: pair for name, pair in pairs.items() if pair.x > 0}
+    if plan.control not in shown or len(shown) < 2:
+        return {}
+    found = compare(shown, control=plan.control, split=plan.weights, direction=plan.primary.direction)
+    return {each.arm: each for each in found.arms}
+
+
+def _lifts(comparison: Mapping[str, Any] | None) -> tuple[LiftRow, ...]:
+    if comparison is None:
+        return ()
     fields = LiftRow.__dataclass_fields__
     return tuple(LiftRow(**{name: lift[name] for name in fields}) for lift in comparison["lifts"])
 
@@ -202,6 +231,8 @@ def _guardrails(plan: Plan, latest: VerdictRecord) -> tuple[GuardrailRow, ...]:
     rows = []
     for guardrail in latest.document["guardrails"]:
         metric, comparison = by_name[guardrail["metric"]], guardrail["comparison"]
+        if comparison is None:
+            continue  # nothing to read yet
         rates = {arm["arm"]: arm["rate"] for arm in comparison["arms"]}
         rows.extend(
             GuardrailRow(
@@ -239,7 +270,7 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
             DeliveryRow(
                 each.name, each.kind, each.read, each.accepted, each.duplicate, tuple(sorted(each.rejected.items()))
             )
-            for each in context.deliveries.between(start, end + CLOSING)
+            for each in context.deliveries.between(start if plan.start >= start else start + CLOSING, end + CLOSING)
         ),
     )
 
