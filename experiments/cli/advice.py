@@ -1,4 +1,4 @@
-"""What can be done next, by phase: the last line of many commands."""
+"""What can be done next: the last line of many commands."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,21 @@ NEXT: Mapping[str, str] = {
     "draft": "adstyle experiment generate {name}",
     "generating": "adstyle experiment generate {name}",
     "review": "adstyle experiment review {name}, then start {name}",
-    "running": "wait for the next look; adstyle report",
+    "running": "wait for the next look; adstyle experiment show {name}",
     "paused": "adstyle experiment resume {name}",
-    "concluded": "adstyle experiment show {name}; adstyle report",
-    "promoted": "adstyle experiment rollback {name} undoes it",
+    "concluded": "adstyle experiment archive {name}",
+    "promoted": "to undo: adstyle experiment rollback {name}",
     "rolled_back": "adstyle experiment archive {name}",
     "archived": "",
 }
+WINNER_WAITS = "adstyle job run promote"
+PROPOSED = "adstyle experiment approve {name}, or decline {name}"
 
 
-def advice(phase: str, name: str) -> str:
+def advice(phase: str, name: str, winner: str | None, proposed: str | None) -> str:
     """The command to type next, or what to wait for."""
+    if phase == "concluded" and proposed:
+        return PROPOSED.format(name=name)
+    if phase == "concluded" and winner:
+        return WINNER_WAITS
     return NEXT[phase].format(name=name)

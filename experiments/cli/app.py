@@ -96,7 +96,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _misused(error: Any) -> int:
-    """A wrong command line. Asking a group for nothing shows its help, which is not one line and not an error of ours."""
+    """A wrong command line, on one line; a group asked for nothing shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return 2

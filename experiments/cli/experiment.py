@@ -41,8 +41,9 @@ def check(
     slots = document.slots or brief.slots
     last = document.looks.count * document.looks.days
     console().print(
-        f"{document.experiment}: {len(arms)} arms ({', '.join(arms)}) in {len(slots)} slots, judged on {document.metric} "
-        f"every {document.looks.days} days, at most {document.looks.count} times, so for at most {last} days; "
+        f"{document.experiment}: {len(arms)} arms ({', '.join(arms)}) in {len(slots)} slots, "
+        f"judged on {document.metric} every {document.looks.days} days, "
+        f"at most {document.looks.count} times, so for at most {last} days; "
         f"a winner is {'promoted by itself' if document.promotion == 'auto' else 'proposed to you'}."
     )
 
@@ -79,15 +80,16 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
 
     shell: Shell = context.obj
     with shell.open() as stores:
-        records = stores.control.experiments()
+        states = [stores.control.state(record.name) for record in stores.control.experiments()]
     if as_json:
-        for record in records:
-            print_json({"experiment": record.name, "phase": record.phase, "winner": record.winner})
+        for state in states:
+            print_json({"experiment": state.experiment, "phase": state.phase, "winner": state.winner})
         return
     table = Table("experiment", "phase", "next", box=None)
-    for record in records:
-        table.add_row(record.name, record.phase, advice(record.phase, record.name))
-    console().print(table if records else "No experiments yet: adstyle experiment create FILE")
+    for state in states:
+        step = advice(state.phase, state.experiment, state.winner, state.proposed)
+        table.add_row(state.experiment, state.phase, step)
+    console().print(table if states else "No experiments yet: adstyle experiment create FILE")
 
 
 @app.command()
@@ -123,17 +125,22 @@ def review(context: typer.Context, name: Name) -> None:
     """The creatives that wait for a yes: where they lie and what the quality gate measured."""
     from rich.table import Table
 
+    from experiments.jobs.generate import OVERVIEW
+
     shell: Shell = context.obj
     with shell.open() as stores:
         variants = stores.control.variants(name)
         state = stores.control.state(name)
+        folder = stores.workspace.folder("variants") / name
     table = Table("arm", "slot", "KB", "gate", "file", box=None)
     for variant in variants:
         findings = ", ".join(finding["code"] for finding in variant.gate["findings"]) or "ok"
         declined = " (declined)" if variant.arm in state.declined_arms else ""
-        table.add_row(variant.arm + declined, variant.slot, f"{variant.bytes / 1000:.0f}", findings, variant.path)
+        table.add_row(variant.arm + declined, variant.slot, f"{variant.bytes / 1000:.0f}", findings, variant.file_name)
     out = console()
     out.print(table if variants else f"{name} has no creatives yet: adstyle experiment generate {name}")
+    if variants:
+        out.print(f"All on one sheet: {folder / OVERVIEW}")
     if state.phase == "review":
         out.print(f"adstyle experiment approve {name}   or   decline {name} --arm ARM --why TEXT")
 
@@ -270,7 +277,8 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         out.print(f"  {arm['arm']:<24} {arm['style']}  weight {arm['weight']:g}  serving {arm['serving']:.1%}")
     for look in document["looks"]:
         out.print(f"  look {look['look']}: {look['text']}")
-    out.print(advice(document["phase"], name))
+    if step := advice(document["phase"], name, document["winner"], document["proposed"]):
+        out.print(f"Next: {step}")
 
 
 @app.command()
@@ -296,4 +304,4 @@ def log(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
             )
         else:
             said = milestone(MilestoneRow(record.at, str(record.kind), record.actor, record.payload))
-            out.print(f"{record.sequence:>3}  {record.at:%Y-%m-%d %H:%M}  {record.actor:<14} {said}")
+            out.print(f"{record.sequence:>3}  {record.at:%Y-%m-%d %H:%M}  {record.actor:<16} {said}")

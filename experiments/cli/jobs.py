@@ -49,6 +49,7 @@ def run(
 ) -> None:
     """Do everything of a job that is due. Exit 0 done, 1 failed, 75 try later."""
     from experiments.jobs.job import run_job
+    from experiments.jobs.presenting import task_line
     from experiments.jobs.registry import jobs_named
 
     shell: Shell = context.obj
@@ -64,10 +65,7 @@ def run(
         if not done.tasks:
             out.print(f"{done.job}: nothing is due")
         for task in done.tasks:
-            subject = "" if task.task.experiment == "-" else f" {task.task.experiment}"
-            out.print(
-                f"{done.job}{subject} {task.task.period[:12]}: {task.state}{f' ({task.error})' if task.error else ''}"
-            )
+            out.print(task_line(task))
     raise typer.Exit(max((done.exit_code for done in runs), key=lambda code: (code == 1, code)))
 
 
@@ -94,7 +92,7 @@ def run_scheduler(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Ring every bell once and end.")] = False,
 ) -> None:
-    """Ring for every job in UTC until interrupted. Run as many as you like: one holds the lease, the others stand by."""
+    """Ring for every job in UTC until interrupted. Run as many as you like: one holds the lease."""
     from experiments.scheduler.bell import ring_once, serve
 
     shell: Shell = context.obj

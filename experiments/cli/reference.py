@@ -1,4 +1,4 @@
-"""The command reference in the README, made from the commands themselves: ``make docs`` renews it, a test compares it."""
+"""The README's command reference, made from the commands: ``make docs`` renews it, a test compares it."""
 
 import re
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ database = typer.Typer(help="The control plane's database.", no_args_is_help=Tru
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo's workspace goes.")] = Path("adstyle-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Draws the hidden truth and the audience.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the hidden truth and the audience.")] = 16,
     picture: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Your own photographs instead of the three that come along."),
@@ -62,7 +62,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     for row in document["experiments"]:
         look = f"{row['looks_taken']}/{row['looks']}" if row["looks"] else ""
         table.add_row(
-            row["experiment"], row["phase"], look, row["verdict"] or "", advice(row["phase"], row["experiment"])
+            row["experiment"],
+            row["phase"],
+            look,
+            row["verdict"] or "",
+            advice(row["phase"], row["experiment"], row["winner"], row["proposed"]),
         )
     out.print(table if document["experiments"] else "No experiments yet: adstyle experiment create FILE")
     due = document["due"]

@@ -1,4 +1,4 @@
-"""The log files an ad server would deliver of a week, with what real logs have: late, repeated and broken lines, a bot."""
+"""A week's log files as an ad server delivers them, with what real logs have: late, repeated, broken lines, a bot."""
 
 import gzip
 import os
@@ -34,7 +34,7 @@ def week_is_written(inbox: Path, week: int) -> bool:
 
 
 def write_week(inbox: Path, servings: Sequence[Serving], week: int, weeks: int, monday: datetime, seed: int) -> int:
-    """Simulate week 0, 1, ... of ``weeks`` of every experiment and drop its files into ``inbox``; return the number of lines."""
+    """Simulate week 0, 1, ... of every experiment, drop its files into ``inbox``, return the number of lines."""
     rng = np.random.default_rng(seed_for("demo", str(seed), "delivery", str(week)))
     kinds: list[list[Events]] = [[], [], []]
     for serving in servings:

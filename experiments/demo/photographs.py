@@ -1,4 +1,4 @@
-"""Where the demo's photographs lie: scikit-image carries them in its wheel, so they are never downloaded or copied here."""
+"""Where the demo's photographs lie: scikit-image carries them in its wheel, never downloaded, never copied here."""
 
 from importlib.util import find_spec
 from pathlib import Path

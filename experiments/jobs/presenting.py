@@ -5,10 +5,37 @@ from typing import Any
 
 from experiments.core.lifecycle import allocation
 from experiments.jobs.context import Context
+from experiments.jobs.job import WHOLE_WORKSPACE, TaskRun
 from experiments.jobs.registry import JOBS
 from experiments.store.control import PlanNotSealed
 from experiments.store.records import VerdictRecord
 from reports.words import reason
+
+
+def task_line(run: TaskRun) -> str:
+    """What became of one task, on one line: ``analyse coffee look-2: promote watercolor``."""
+    result, task = run.result, run.task
+    match run.state, task.job:
+        case (("failed" | "later"), _):
+            said = f"{run.state} ({run.error})"
+        case _, "ingest":
+            rejected = sum(result["rejected"].values())
+            return (
+                f"ingest {result['file']}: {result['read']:,} read = {result['accepted']:,} accepted "
+                f"+ {result['duplicate']:,} duplicate + {rejected:,} rejected"
+            )
+        case _, "analyse":
+            said = " ".join(filter(None, (str(result["verdict"]).replace("_", " "), result["arm"])))
+        case _, "promote":
+            said = f"{result['arm']} is {'promoted' if result['promoted'] else 'proposed; a person decides'}"
+        case _, "report":
+            said = result["page"]
+        case _, "generate":
+            said = f"{result['variants']} variants"
+        case _:
+            said = run.state
+    subject = task.period if task.experiment == WHOLE_WORKSPACE else f"{task.experiment} {task.period}"
+    return f"{task.job} {subject}: {said}"
 
 
 def verdict_text(record: VerdictRecord) -> str:
@@ -23,6 +50,7 @@ def experiment_document(context: Context, name: str) -> dict[str, Any]:
         "experiment": name,
         "phase": str(state.phase),
         "winner": state.winner,
+        "proposed": state.proposed,
         "promoted_arm": state.promoted_arm,
         "plan_hash": state.plan_hash,
         "arms": [],
@@ -72,6 +100,7 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
                 "looks": looks,
                 "verdict": verdicts[-1].kind if verdicts else None,
                 "winner": record.winner,
+                "proposed": context.control.state(record.name).proposed,
             }
         )
     deliveries = context.deliveries.all()

@@ -10,6 +10,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from experiments.core.errors import TryLater
 from experiments.jobs.context import Context
 from experiments.jobs.job import Job, run_job
+from experiments.jobs.presenting import task_line
 from experiments.jobs.registry import JOBS
 
 Say = Callable[[str], None]
@@ -45,9 +46,7 @@ def ring(context: Context, job: Job, say: Say) -> None:
         say(f"{job.name}: standing by ({standing_by})")
         return
     for task in run.tasks:
-        say(
-            f"{run.as_of:%Y-%m-%d %H:%M} {job.name} {task.task.experiment} {task.task.period[:12]}: {task.error or task.state}"
-        )
+        say(f"{run.as_of:%Y-%m-%d %H:%M} {task_line(task)}")
 
 
 def ring_once(context: Context, say: Say) -> None:
