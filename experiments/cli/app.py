@@ -51,7 +51,12 @@ def everywhere(
     ] = None,
     now: Annotated[
         str | None,
-        typer.Option("--now", metavar="TIME", help="Act as if it were this instant (RFC 3339): backfills, rehearsals."),
+        typer.Option(
+            "--now",
+            metavar="TIME",
+            envvar="ADSTYLE_NOW",
+            help="Act as if it were this instant (RFC 3339): backfills, rehearsals.",
+        ),
     ] = None,
 ) -> None:
     """Options that hold for every command."""

@@ -1,27 +1,58 @@
-"""The README's command reference, made from the commands: ``make docs`` renews it, a test compares it."""
+"""The parts of the README that are made from the code: ``make docs`` renews them, a test compares them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
-BEGIN, END = "<!-- commands: made by `make docs` -->", "<!-- end of commands -->"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def commands_markdown() -> str:
-    """Every command with its arguments and options, as Markdown."""
+def commands() -> str:
+    """Every command with its arguments and options."""
     from experiments.cli.app import app
 
     root = typer.main.get_command(app)
-    return "\n".join(line for path, command in _leaves("adstyle", root) for line in _section(path, command))
+    return "\n".join(line for path, command in _leaves("adstyle", root) for line in _command(path, command))
+
+
+def life() -> str:
+    """What may follow on what in an experiment's life."""
+    from experiments.core.lifecycle import draw_transitions
+
+    return draw_transitions()
+
+
+def styles() -> str:
+    """Every shipped style with its look in one sentence."""
+    from experiments.composition import library_of
+
+    rows = (f"| `{pack.name}` | {pack.engine} | {pack.look} |" for pack in library_of(None).packs())
+    return "\n".join(("| style | engine | look |", "| --- | --- | --- |", *rows)) + "\n"
+
+
+def rejects() -> str:
+    """Every reason for which a line of a log may be rejected."""
+    from reports.words import REJECTS
+
+    rows = (f"| `{code}` | {text} |" for code, text in sorted(REJECTS.items()))
+    return "\n".join(("| code | what is wrong with the line |", "| --- | --- |", *rows)) + "\n"
+
+
+PARTS: Mapping[str, Callable[[], str]] = {"commands": commands, "life": life, "styles": styles, "rejects": rejects}
 
 
 def renew(readme: str) -> str:
-    """The README with the reference between its marks made anew."""
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n\n{commands_markdown()}\n{END}", readme)
+    """The README with every part between its marks made anew."""
+    for name, make in PARTS.items():
+        begin, end = f"<!-- {name}: made by `make docs` -->", f"<!-- end of {name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        readme, found = pattern.subn(f"{begin}\n\n{make()}\n{end}".replace("\\", r"\\"), readme)
+        if found != 1:
+            raise ValueError(f"README.md has {found} parts {name!r}; it needs one, between {begin} and {end}")
+    return readme
 
 
 def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -33,19 +64,21 @@ def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
         yield from _leaves(f"{path} {name}", child)
 
 
-def _section(path: str, command: Any) -> Iterator[str]:
+def _command(path: str, command: Any) -> Iterator[str]:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([path, *(_usage(argument) for argument in arguments)])
-    yield f"**`{usage}`** {' '.join((command.help or '').split())}"
+    yield f"**`{usage}`**  "
+    yield " ".join((command.help or "").split())
+    yield ""
     for option in options:
         name = ", ".join(option.opts)
-        if getattr(option, "is_flag", False):
-            said = f"`{name}`"
-        else:
-            said = f"`{name} {option.metavar or option.type.name.upper()}`"
-        yield f"- {said}: {getattr(option, 'help', '')}"
-    yield ""
+        if option.type_descriptor.annotation is not bool:
+            name += f" {option.metavar or option.name.upper()}"
+        needed = " Required." if option.required else ""
+        yield f"- `{name}`: {option.help}{needed}"
+    if options:
+        yield ""
 
 
 def _usage(argument: Any) -> str:
@@ -55,5 +88,4 @@ def _usage(argument: Any) -> str:
 
 
 if __name__ == "__main__":
-    page = Path(__file__).resolve().parents[2] / "README.md"
-    page.write_text(renew(page.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(renew(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -69,7 +69,7 @@ def evidence_of(
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("impressions", impressions)
         engine.register("outcomes", outcomes)
-        facts = engine.execute(query).to_arrow_table().to_pylist()
+        facts = engine.sql(query).to_arrow_table().to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions)
 
 

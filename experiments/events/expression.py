@@ -1,7 +1,7 @@
 """What counts, said once: an Ibis expression from events to facts.
 
-Its words: *kept* impressions are the experiment's own, in its window, by no declared bot, of units seen in one arm only.
-A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
+Its words: *kept* impressions are the experiment's own, in its window, by no declared bot, of units seen in one arm
+only. A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
 ``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
 latest kept impression at or before it is at most ``conversion_days`` old.
 """

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -14,7 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
-from experiments.events.schema import TABLES
+from experiments.events.schema import TABLES, TableLayout
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
@@ -61,16 +62,9 @@ class EventLake:
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         uri = f"{self.root}/{name}"
-        layout = TABLES[name]
         with storage_failures(self.root):
             if not DeltaTable.is_deltatable(uri):
-                DeltaTable.create(
-                    uri,
-                    layout.schema,
-                    mode="ignore",
-                    partition_by=list(layout.partition_by),
-                    configuration=_CONFIGURATION,
-                )
+                _create(uri, TABLES[name])
             table = DeltaTable(uri)
             if version is not None and version != table.version():
                 if not 0 <= version < table.version():
@@ -124,6 +118,14 @@ class Append:
             both = engine.execute("SELECT DISTINCT event_id FROM incoming SEMI JOIN stored USING (event_id)").fetchall()
         return frozenset(event_id for (event_id,) in both)
 
+    def rows_of(self, delivery: str, *columns: str) -> list[dict[str, Any]]:
+        """What a delivery left in the table; nothing is read where it left nothing."""
+        if not self.delivered(delivery):
+            return []
+        with storage_failures(self._root):
+            rows = self._table.to_pyarrow_dataset().to_table(list(columns), filter=pc.field("delivery") == delivery)
+        return rows.to_pylist()
+
     def commit(self, rows: pa.Table, delivery: str) -> None:
         """Append ``rows`` in one atomic commit that also records the delivery.
 
@@ -139,6 +141,22 @@ class Append:
                 if _is_disk_full(error):
                     raise
                 raise TryLater(f"{self._root}: another ingest wrote to {self._name}; try again in a moment") from error
+
+
+def _create(uri: str, layout: TableLayout) -> None:
+    """An empty table. Whoever is a moment too late must not create it again on top: that would be version 1."""
+    try:
+        DeltaTable.create(
+            uri,
+            layout.schema,
+            mode="ignore",
+            partition_by=list(layout.partition_by),
+            configuration=_CONFIGURATION,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
+    except CommitFailedError:
+        if not DeltaTable.is_deltatable(uri):
+            raise
 
 
 @contextmanager

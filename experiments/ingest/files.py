@@ -1,7 +1,7 @@
 """One file into the lake: whole or not at all, once, with every line accounted for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -61,7 +61,8 @@ def ingest_file(
     """Read a file of events into the lake.
 
     The events are one commit, the rejected lines another, and the register is told last; each knows the file by its
-    hash. Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run.
+    hash. Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run:
+    what is in the lake already stays as it was judged, even if it would be judged otherwise now.
 
     Args:
         path: CSV or JSON lines, plain or gzip.
@@ -78,14 +79,13 @@ def ingest_file(
     with open_log(path) as log:
         if known := deliveries.find(log.sha256):
             return replace(known, replay=True)
-        reading = _read(log, arms, HashedUnits(hasher), now, kind, progress)
+        settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
+        reading = _read(log, arms, HashedUnits(hasher), now, kind, settled, progress)
     appended = lake.begin(table_of(reading.kind))
-    again = appended.known_ids(reading.events, log.sha256)
-    new = reading.events
-    if again:
-        new = new.filter(pc.invert(pc.is_in(new["event_id"], pa.array(sorted(again)))))
-    if new.num_rows and not appended.delivered(log.sha256):
-        appended.commit(new, log.sha256)
+    new = _without(reading.events, appended.known_ids(reading.events, log.sha256))
+    rest = _without(new, {row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
+    if rest.num_rows:
+        appended.commit(rest, log.sha256)
     rejects = lake.begin("rejects")
     if reading.rejected and not rejects.delivered(log.sha256):
         rejects.commit(reading.rejects_table(path.name, log.sha256, now), log.sha256)
@@ -103,6 +103,10 @@ def ingest_file(
     )
     deliveries.record(delivery)
     return delivery
+
+
+def _without(events: pa.Table, ids: Set[str]) -> pa.Table:
+    return events.filter(pc.invert(pc.is_in(events["event_id"], pa.array(sorted(ids))))) if ids else events
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def _read(
     units: HashedUnits,
     now: datetime,
     asked: str | None,
+    settled: Mapping[int, str],
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
     form, blocks = _form(log, asked)
@@ -147,8 +152,8 @@ def _read(
         rows: list[Row] = []
         for line in block:
             try:
-                if line.unreadable:
-                    raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes rejects down
+                if reason := line.unreadable or settled.get(line.number):
+                    raise Rejected(reason)  # noqa: TRY301 - one place writes rejects down
                 cells = form.cells(line)
                 if may_have_macros(line.text):
                     refuse_macros(form.kind, cells)

@@ -33,7 +33,7 @@ class Format(Protocol):
         """
 
     def masked(self, text: str, units: HashedUnits) -> str:
-        """The line without raw units and addresses."""
+        """The line as it may be kept: values under our own public names as they came, units and addresses hashed."""
 
 
 class Csv:
@@ -54,7 +54,7 @@ class Csv:
         self.kind = kind_of(file_name, asked, found)
         check_columns(file_name, self.kind, found, names)
         self._width = len(names)
-        self._private = {columns.index(name): name for name in PRIVATE if name in columns}
+        self._columns = columns
         absent = len(names)  # index of the empty cell put behind each row
         self._choose = itemgetter(*(columns.index(c) if c in columns else absent for c in COLUMNS[self.kind]))
 
@@ -69,17 +69,15 @@ class Csv:
         return self._choose(row)
 
     def masked(self, text: str, units: HashedUnits) -> str:
-        """A ragged row does not say where its values belong: all that could have slid under a private name is masked."""
+        """A row of another width does not say where its values belong: each of them may be a unit."""
         try:
             row = _split(text)
         except Rejected:
-            row = text.split(",")
+            row = []
         if len(row) == self._width:
-            for index, name in self._private.items():
-                row[index] = _masked_value(name, row[index], units)
-        elif self._private:
-            start = max(0, min(self._private) - max(0, self._width - len(row)))
-            row[start:] = [units[cell] if cell else "" for cell in row[start:]]
+            row = [_kept(name, cell, units) for name, cell in zip(self._columns, row, strict=True)]
+        else:
+            row = [units[cell] if cell else "" for cell in row or text.split(",")]
         out = io.StringIO()
         csv.writer(out, lineterminator="").writerow(row)
         return out.getvalue()
@@ -109,15 +107,14 @@ class JsonLines:
         return [_scalar(named.get(column)) for column in COLUMNS[self.kind]]
 
     def masked(self, text: str, units: HashedUnits) -> str:
-        """In a line that is no JSON, what follows a private name is masked wherever it looks like its value."""
+        """Keys that are not ours are left out."""
         try:
-            record = dict(_object(text))
+            record = _object(text)
         except Rejected:
-            return _PRIVATE_PAIR.sub(lambda pair: f"{pair[1]}{json.dumps(units[pair[2]])}", text)
-        for key in record:
-            if (name := self._columns[key]) in PRIVATE and record[key] is not None:
-                record[key] = _masked_value(str(name), _text(record[key]), units)
-        return json.dumps(record, ensure_ascii=False)
+            return _masked_tokens(text, units)
+        known = {key: value for key, value in record.items() if self._columns[key]}
+        kept = {key: _kept(self._columns[key], _text(value, units), units) for key, value in known.items()}
+        return json.dumps(kept, ensure_ascii=False)
 
 
 def looks_like_json(file_name: str, first: Line) -> bool:
@@ -136,9 +133,8 @@ class _Columns(dict[str, str | None]):
         return column
 
 
-_PRIVATE_PAIR = re.compile(
-    r"""(["'](?:%s)["']\s*:\s*)("(?:[^"\\]|\\.)*"?|[^,}\s]+)""" % "|".join(PRIVATE), re.IGNORECASE
-)
+_PUBLIC = frozenset(column for columns in COLUMNS.values() for column in columns) - frozenset(PRIVATE)
+_TOKEN = re.compile(r"""("(?:[^"\\]|\\.)*("?)|[^\s"{}\[\],:]+)(\s*:)?""", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -191,11 +187,35 @@ def _scalar(value: object) -> str:
     return value.strip()
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _masked_value(name: str, value: str, units: HashedUnits) -> str:
-    if not value:
+def _text(value: object, units: HashedUnits) -> str:
+    """A value as text; what has parts may have a unit among them."""
+    if isinstance(value, str):
         return value
-    return units[value] if name == "unit" else network_of(value) or units[value]
+    return units[json.dumps(value)] if isinstance(value, list | dict) else json.dumps(value)
+
+
+def _kept(name: str | None, value: str, units: HashedUnits) -> str:
+    """A value as it may be kept; nothing of what stands under a name that is not ours."""
+    if not value or name is None:
+        return ""
+    if name == "unit":
+        return units[value]
+    if name == "ip":
+        return network_of(value) or units[value]
+    return value
+
+
+def _masked_tokens(text: str, units: HashedUnits) -> str:
+    """A line that is no JSON object: but for names and the whole value right after a public one, all is hashed."""
+    public = False
+
+    def mask(token: re.Match[str]) -> str:
+        nonlocal public
+        written, closing, colon = token[1], token[2], token[3] or ""
+        name = canonical(written)
+        whole = bool(closing) or not written.startswith('"')
+        keep = name is not None if colon else public and whole
+        public = bool(colon) and name in _PUBLIC
+        return (written if keep else json.dumps(units[written.strip('"')])) + colon
+
+    return _TOKEN.sub(mask, text)

@@ -128,7 +128,7 @@ def present(text: str, reason: str) -> str:
 
 
 def has_macro(text: str) -> bool:
-    """True where an ad server left a placeholder unexpanded: ``%%ARM%%``, ``${ARM}``, ``{{arm}}``, ``[ARM]``, ``__ARM__``."""
+    """True for a macro the ad server did not expand: ``%%ARM%%``, ``${ARM}``, ``{{arm}}``, ``[ARM]``, ``__ARM__``."""
     return _MACRO.fullmatch(text) is not None
 
 

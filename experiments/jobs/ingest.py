@@ -1,5 +1,6 @@
 """Ingest: every file in the inbox, once."""
 
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from experiments.core.delivery import Delivery
 from experiments.ingest.files import file_sha256, ingest_file
+from experiments.ingest.log import FileRefused
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
 from experiments.store.control import PlanNotSealed
@@ -24,10 +26,16 @@ class Ingest:
     every_minutes = 15
 
     def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as it is there
-        return tuple(Task(self.name, WHOLE_WORKSPACE, sha256) for sha256 in _waiting(context))
+        return tuple(Task(self.name, WHOLE_WORKSPACE, key) for key in _waiting(context))
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
-        return delivery_document(ingest(context, _waiting(context)[task.period], None, progress))
+        known = context.deliveries.find(task.period)
+        if known is not None:  # somebody was faster
+            return delivery_document(replace(known, replay=True))
+        path = _waiting(context).get(task.period)
+        if path is None:
+            raise FileRefused(f"the file {task.period[:12]} is no longer in the inbox as it was: nothing was read")
+        return delivery_document(ingest(context, path, None, progress))
 
 
 def ingest(context: Context, path: Path, kind: str | None, progress: Progress) -> Delivery:
@@ -82,9 +90,19 @@ def _sha256(path: Path, _size: int, _modified_ns: int) -> str:
 
 
 def _waiting(context: Context) -> dict[str, Path]:
-    facts = [(path, path.stat()) for path in inbox_files(context)]
-    hashed = {_sha256(path, fact.st_size, fact.st_mtime_ns): path for path, fact in facts}
-    return {sha256: path for sha256, path in hashed.items() if context.deliveries.find(sha256) is None}
+    """The inbox's new files by hash; one that cannot be read is there under its name, so that it fails by itself."""
+    waiting = {}
+    for path in inbox_files(context):
+        try:
+            fact = path.stat()
+            key = _sha256(path, fact.st_size, fact.st_mtime_ns)
+        except FileNotFoundError:
+            continue
+        except FileRefused:
+            key = path.name
+        if context.deliveries.find(key) is None:
+            waiting[key] = path
+    return waiting
 
 
 def _arms(context: Context) -> dict[str, frozenset[str]]:
