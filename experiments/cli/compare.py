@@ -50,7 +50,7 @@ def compare(
     add_up: Annotated[bool, typer.Option("--sum", help="Add up repeated rows of an arm (aggregates).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One object a group, one line each.")] = False,
 ) -> None:
-    """Compare arms with their control: lifts, intervals, p-values and a verdict, right for arms, looks and repeat visitors."""
+    """Compare arms with their control: lifts, intervals, p-values, a verdict; right for arms, looks and people."""
     from experiments.core.comparison import Correction
     from experiments.core.errors import ExperimentError
     from experiments.ingest.table import Columns, read_groups
@@ -94,7 +94,7 @@ class Request:
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
-    """Each group with its comparison (None where there is none to make) and verdict; like-sized groups are computed together."""
+    """Each group with its comparison (None where there is none to make) and verdict; groups of one size share a pass."""
     from experiments.core.comparison import compare_groups
     from experiments.core.verdict import Reason, invalid, judge
 
@@ -252,6 +252,6 @@ def _print(document: dict[str, Any]) -> None:
     verdict = document["verdict"]
     said = " ".join(reason["text"] for reason in verdict["reasons"])
     kind = verdict["kind"].replace("_", " ")
-    out.print(f"[bold]{kind} {verdict['arm'] or ''}[/bold]: {said}")
+    out.print(f"[bold]{' '.join(filter(None, (kind, verdict['arm'])))}[/bold]: {said}")
     if "assumed_independent" in document["notes"]:
         out.print(f"[dim]Each of the {metric['denominator']} is assumed to be an independent, randomised unit.[/dim]")

@@ -25,6 +25,7 @@ from experiments.core.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
 from experiments.core.sequential import Looks, boundary, single_look_equivalent
 
 Array = NDArray[np.float64]
+Columns = slice | NDArray[np.intp]
 
 MARGINAL = 0.05
 """The arms' own intervals are at 95 %, whatever the comparison's alpha."""
@@ -235,19 +236,32 @@ def as_comparison(
     """One row of a table's result, its arms in the caller's ``order``; numbers that do not exist are None."""
     estimates = {
         name: ArmEstimate(
-            name, each.units, each.y, each.x, _number(result.rate[row, i]), _number(result.low[row, i]),
-            _number(result.high[row, i]), _number(result.probability_best[row, i]), _number(result.expected_loss[row, i]),
+            arm=name,
+            units=each.units,
+            numerator=each.y,
+            denominator=each.x,
+            rate=_number(result.rate[row, i]),
+            low=_number(result.low[row, i]),
+            high=_number(result.high[row, i]),
+            probability_best=_number(result.probability_best[row, i]),
+            expected_loss=_number(result.expected_loss[row, i]),
         )
         for i, (name, each) in enumerate(zip(names, moments, strict=True))
-    }  # fmt: skip
+    }
     lifts = {
         name: Lift(
-            name, *(_number(column[row, i]) for column in result.absolute),
-            *(_number(column[row, i]) for column in result.relative),
-            _number(result.p[row, i]), _number(result.p_adjusted[row, i]),
+            arm=name,
+            absolute=_number(result.absolute[0][row, i]),
+            absolute_low=_number(result.absolute[1][row, i]),
+            absolute_high=_number(result.absolute[2][row, i]),
+            relative=_number(result.relative[0][row, i]),
+            relative_low=_number(result.relative[1][row, i]),
+            relative_high=_number(result.relative[2][row, i]),
+            p=_number(result.p[row, i]),
+            p_adjusted=_number(result.p_adjusted[row, i]),
         )
         for i, name in enumerate(names[1:])
-    }  # fmt: skip
+    }
     tied = tuple(name for name, is_tied in zip(names, result.tied[row], strict=True) if is_tied)
     p_best = float(result.best_p[row])
     p_ratio = float(result.sample_ratio_p[row])
@@ -271,7 +285,7 @@ def _number(value: float) -> float | None:
 
 def _dispersion(table: ArmTable, outcome: Outcome, pooled: Array) -> Array:
     if outcome is Outcome.BINARY:
-        return np.maximum(1 - pooled, 1e-12)  # binomial variance relative to the mean
+        return np.asarray(np.maximum(1 - pooled, 1e-12))  # binomial variance relative to the mean
     phi = rates.pooled_dispersion(table.y, table.x, table.yy, table.xy, table.xx, table.units)
     return np.maximum(phi, 1e-12)
 
@@ -287,7 +301,7 @@ def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) ->
 
 
 def _contrast_z(
-    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: slice | Array, against: slice | Array
+    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns
 ) -> Array:
     """The signed z that decides, of arms against others; both index the arm axis."""
     y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
@@ -334,7 +348,7 @@ def _absolute_interval(
         if outcome is Outcome.BINARY:
             return proportions.difference_interval(y1, x1, y0, x0, z)
         low1, high1 = rates.rate_interval(y1, x1, phi[:, None], z)
-        low0, high0 = rates.rate_interval(*np.broadcast_arrays(y0, x0), phi[:, None], z)
+        low0, high0 = rates.rate_interval(y0, x0, phi[:, None], z)
         return gap - np.hypot(gap + y0 / x0 - low1, high0 - y0 / x0), gap + np.hypot(high1 - y1 / x1, y0 / x0 - low0)
 
     touching = _touches_zero(interval, gap)
@@ -374,7 +388,7 @@ def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
     deciding = np.abs(deciding)
     ratio = np.divide(family, deciding, out=np.full_like(bound, 2.0), where=deciding > 0)
     ratio = np.where((family == 0) & (deciding == 0), 1.0, ratio)
-    return bound * np.clip(ratio, 0.5, 2.0)
+    return np.asarray(bound * np.clip(ratio, 0.5, 2.0))
 
 
 def _touches_zero(interval, gap: Array) -> Array:  # type: ignore[no-untyped-def]
@@ -443,4 +457,5 @@ def arm_table(groups: Sequence[Sequence[PairMoments]], shares: Sequence[Sequence
     """Columns of sums from moments, the control first in each group."""
     fields = ("units", "y", "x", "yy", "xx", "xy")
     sums = np.array([[[float(getattr(each, field)) for field in fields] for each in group] for group in groups])
-    return ArmTable(*(sums[:, :, index] for index in range(len(fields))), shares=np.array(shares, dtype=np.float64))
+    columns = {field: sums[:, :, index] for index, field in enumerate(fields)}
+    return ArmTable(**columns, shares=np.array(shares, dtype=np.float64))

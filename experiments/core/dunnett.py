@@ -1,7 +1,8 @@
 """Several arms against one control: the joint tail of |Z|, its critical value, and Holm's step-down.
 
-The contrasts share the control, so their correlations have product form, rho_ij = l_i l_j with l_i = sqrt(v0 / (v0 + v_i)):
-given the control's deviation u they are independent, and the joint tail is one integral over u.
+The contrasts share the control, so their correlations have product form, rho_ij = l_i l_j with
+l_i = sqrt(v0 / (v0 + v_i)): given the control's deviation u they are independent, and the joint tail is one integral
+over u.
 C. W. Dunnett, "A multiple comparison procedure for comparing several treatments with a control", JASA 50 (1955).
 """
 
@@ -26,7 +27,7 @@ def shared_variance(control: Array, arms: Array) -> Array:
     """l_i for variances of the control's mean ``(..., 1)`` and the arms' means ``(..., m)``."""
     total = control + arms
     share = np.divide(control, total, out=np.full(np.shape(total), 0.5), where=total > 0)
-    return np.minimum(np.sqrt(share), _SHARED_AT_MOST)
+    return np.asarray(np.minimum(np.sqrt(share), _SHARED_AT_MOST))
 
 
 def joint_tail(critical: Array, shared: Array) -> Array:
@@ -43,7 +44,7 @@ def joint_tail(critical: Array, shared: Array) -> Array:
     contrasts = shared.shape[-1]
     single = 2 * ndtr(-critical)
     if contrasts == 1:
-        return single
+        return np.asarray(single)
     spread = np.sqrt(1 - shared**2)[..., :, None]
     step = min(_STEP, float(spread.min()) / _STEPS_A_SPREAD)
     nodes = np.linspace(-_REACH, _REACH, 2 * int(np.ceil(_REACH / step)) + 1)
@@ -53,7 +54,8 @@ def joint_tail(critical: Array, shared: Array) -> Array:
     outside = ndtr((drift - bound) / spread) + ndtr((-drift - bound) / spread)
     any_outside = -np.expm1(np.log1p(-np.minimum(outside, 1 - 1e-16)).sum(axis=-2))
     tail = (any_outside * weights).sum(axis=-1)
-    return np.where(critical >= _BONFERRONI_FROM, np.minimum(1.0, contrasts * single), np.clip(tail, single, 1.0))
+    far = np.minimum(1.0, contrasts * single)
+    return np.asarray(np.where(critical >= _BONFERRONI_FROM, far, np.clip(tail, single, 1.0)))
 
 
 def critical_value(alpha: float, shared: Array) -> Array:

@@ -62,7 +62,7 @@ def _edge(y1: Array, x1: Array, y0: Array, x0: Array, phi: Array, z: Array, insi
     return np.asarray((inside + outside) / 2)
 
 
-def rate_interval(y: Array, x: Array, phi: Array, z: float) -> tuple[Array, Array]:
+def rate_interval(y: Array, x: Array, phi: Array, z: Array | float) -> tuple[Array, Array]:
     """The rates that the likelihood of one arm's overdispersed count does not reject at ``z``."""
     rate = y / x
     scale = np.maximum(y, 0.5) / x

@@ -32,11 +32,14 @@ def sample_ratio(units: Mapping[str, int], weights: Mapping[str, float], thresho
 
 
 def sample_ratio_p(observed: Array, shares: Array) -> Array:
-    """p-values of ``(groups, arms)`` counts against relative shares (positive); 1 where there is nothing to test."""
-    total = observed.sum(axis=-1, keepdims=True)
-    expected = total * shares / shares.sum(axis=-1, keepdims=True)
+    """p-values of ``(groups, arms)`` counts against relative shares; 1 where there is nothing to test.
+
+    Arms without a share take no part.
+    """
+    taking_part = shares > 0
+    total = np.where(taking_part, observed, 0.0).sum(axis=-1, keepdims=True)
+    whole = shares.sum(axis=-1, keepdims=True)
+    expected = np.divide(total * shares, whole, out=np.zeros_like(observed), where=whole > 0)
     terms = np.divide(np.square(observed - expected), expected, out=np.zeros_like(observed), where=expected > 0)
-    freedom = observed.shape[-1] - 1
-    if freedom == 0:
-        return np.ones(observed.shape[:-1])
-    return np.asarray(chdtrc(freedom, terms.sum(axis=-1)))
+    freedom = taking_part.sum(axis=-1) - 1
+    return np.where(freedom > 0, chdtrc(np.maximum(freedom, 1), terms.sum(axis=-1)), 1.0)

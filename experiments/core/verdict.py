@@ -1,4 +1,4 @@
-"""The verdict: what a comparison means under its plan, with named reasons. Words for them live in the reports package."""
+"""The verdict: what a comparison means under its plan, with named reasons; the reports package has words for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

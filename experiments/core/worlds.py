@@ -52,7 +52,7 @@ class World:
 def draw_world(seed: int, control: str, styles: Sequence[str], better: bool | None = None) -> World:
     """A world from its seed: whether any style is better is drawn too where ``better`` is None.
 
-    Where none is, most styles are as good as the control and some are worse: the world in which nothing may be promoted.
+    Where none is, half of the styles are as good as the control and the others worse: nothing may be promoted.
     """
     rng = np.random.default_rng(seed)
     some_better = bool(rng.random() < 2 / 3) if better is None else better

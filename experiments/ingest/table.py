@@ -15,6 +15,8 @@ from experiments.core.moments import PairMoments
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
 
+LONGEST_LINE = 16_000_000
+
 
 class BadTable(ExperimentError):
     """The table cannot be compared; the message says which, where and what to do."""
@@ -55,7 +57,7 @@ def read_groups(path: Path, columns: Columns) -> tuple[Group, ...]:
     connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": "true"})
     try:
         _load(connection, path, columns)
-        return _units(connection, path, columns) if columns.unit else _aggregates(connection, path, columns)
+        return _units(connection, columns) if columns.unit else _aggregates(connection, path, columns)
     except duckdb.Error as error:
         raise BadTable(f"{path}: {str(error).splitlines()[0]}") from None
     finally:
@@ -119,7 +121,10 @@ def _source(path: Path) -> str:
     compression = "gzip" if packed else "none"
     match kind:
         case "csv":
-            return f"read_csv({literal}, header = true, all_varchar = true, compression = '{compression}', max_line_size = 16000000)"
+            return (
+                f"read_csv({literal}, header = true, all_varchar = true, compression = '{compression}', "
+                f"max_line_size = {LONGEST_LINE})"
+            )
         case "json":
             return f"read_json({literal}, format = 'newline_delimited', compression = '{compression}')"
         case _:
@@ -159,14 +164,18 @@ def _aggregates(connection: duckdb.DuckDBPyConnection, path: Path, columns: Colu
                 f"{path}: arm {twice[1]!r}{of_group} has several rows: add them up with --sum, or name a --group"
             )
     _refuse(
-        connection, path, "TRY_CAST(y AS DOUBLE) < 0 OR TRY_CAST(y AS DOUBLE) > TRY_CAST(x AS DOUBLE)", columns.numerator,
-        f"is not between 0 and {columns.denominator}: aggregates are counts of independent units", "y",
+        connection, path, "TRY_CAST(y AS DOUBLE) < 0 OR TRY_CAST(y AS DOUBLE) > TRY_CAST(x AS DOUBLE)",
+        columns.numerator, f"is not between 0 and {columns.denominator}, as counts of independent units are", "y",
     )  # fmt: skip
+    for alias, column in (("y", columns.numerator), ("x", columns.denominator), ("n", columns.units)):
+        if column is not None:
+            number = f"CAST({alias} AS DOUBLE)"
+            _refuse(connection, path, f"{number} <> trunc({number})", column, "is not a whole number", alias)
     units = "n" if columns.units else "x"
     rows = connection.execute(
         f"""
-        SELECT group_name, arm, sum({_integer("y")}), sum({_integer("x")}), sum({_integer(units)}), min(position) AS first,
-               min(min(position)) OVER (PARTITION BY group_name) AS group_first
+        SELECT group_name, arm, sum({_integer("y")}), sum({_integer("x")}), sum({_integer(units)}),
+               min(position) AS first, min(min(position)) OVER (PARTITION BY group_name) AS group_first
         FROM rows GROUP BY group_name, arm ORDER BY group_first, first
         """  # noqa: S608 - our own names
     ).fetchall()
@@ -176,7 +185,7 @@ def _aggregates(connection: duckdb.DuckDBPyConnection, path: Path, columns: Colu
     return tuple(Group(name, arms, 0, sum(pair.units for pair in arms.values())) for name, arms in groups.items())
 
 
-def _units(connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns) -> tuple[Group, ...]:
+def _units(connection: duckdb.DuckDBPyConnection, columns: Columns) -> tuple[Group, ...]:
     whole = _all_whole(connection, "y") and (columns.denominator is None or _all_whole(connection, "x"))
     cast = "HUGEINT" if whole else "DOUBLE"
     x = f"sum(CAST(x AS {cast}))" if columns.denominator else f"CAST(1 AS {cast})"
@@ -195,7 +204,8 @@ def _units(connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns) 
                    min(min(position)) OVER (PARTITION BY group_name) AS group_first
             FROM rows GROUP BY group_name, arm
         ), sums AS (
-            SELECT group_name, arm, count(*) AS n, sum(y) AS y, sum(x) AS x, sum(y * y) AS yy, sum(x * x) AS xx, sum(x * y) AS xy
+            SELECT group_name, arm, count(*) AS n, sum(y) AS y, sum(x) AS x,
+                   sum(y * y) AS yy, sum(x * x) AS xx, sum(x * y) AS xy
             FROM per_unit WHERE arms = 1 GROUP BY group_name, arm
         )
         SELECT places.group_name, places.arm, n, y, x, yy, xx, xy
@@ -216,16 +226,13 @@ def _units(connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns) 
 
 
 def _all_whole(connection: duckdb.DuckDBPyConnection, alias: str) -> bool:
-    return bool(
-        connection.execute(
-            f"SELECT bool_and(TRY_CAST({alias} AS HUGEINT) IS NOT NULL AND CAST({alias} AS DOUBLE) = trunc(CAST({alias} AS DOUBLE)))"  # noqa: S608
-            " FROM rows"
-        ).fetchall()[0][0]
-    )
+    value = f"CAST({alias} AS DOUBLE)"
+    whole = f"TRY_CAST({alias} AS HUGEINT) IS NOT NULL AND {value} = trunc({value})"
+    return bool(connection.execute(f"SELECT bool_and({whole}) FROM rows").fetchall()[0][0])  # noqa: S608 - our own names
 
 
 def _integer(alias: str) -> str:
-    """Counts may be written 1200, 1200.0 or 1.2e3; a fraction of a click is refused by the cast's own rounding check."""
+    """Counts may be written 1200, 1200.0 or 1.2e3."""
     return f"CAST(CAST({alias} AS DOUBLE) AS HUGEINT)"
 
 

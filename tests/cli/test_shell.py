@@ -56,7 +56,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--now", "yesterday", "status"], "RFC 3339|2026-11-23T06:00:00Z"),
         (["-w", "nowhere", "status"], "adstyle init"),
         (["job", "run"], "NAME"),
-        (["compare", "missing.csv"], "missing.csv"),
+        (["compare", "missing.csv", "--numerator", "clicks", "--denominator", "shown"], "missing.csv"),
         (["render", "missing.yaml", "--style", "pencil", "--out", "x"], "missing.yaml"),
         (["styles", "show", "pencl"], "pencil"),
     ],
