@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench docs
 help:  ## list these words
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -25,3 +25,6 @@ lint: .venv/.installed  ## style, types of the core, direction of every import
 
 bench: .venv/.installed  ## every figure the README states
 	$(BIN)/python -m benchmarks
+
+docs: .venv/.installed  ## the parts of the README that are made from the code
+	$(BIN)/python -m experiments.cli.reference

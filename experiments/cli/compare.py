@@ -94,7 +94,7 @@ class Request:
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
-    """Each group with its comparison (None where there is none to make) and verdict; groups of one size share a pass."""
+    """Each group with its comparison (None where none can be made) and verdict; groups of one size share a pass."""
     from experiments.core.comparison import compare_groups
     from experiments.core.verdict import Reason, invalid, judge
 

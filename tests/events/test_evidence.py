@@ -1,0 +1,371 @@
+"""The evidence expression against loops over dicts that say the same in another way, and each rule by itself."""
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+
+from experiments.core.errors import ExperimentError
+from experiments.core.moments import OUTCOMES, PRODUCTS
+from experiments.core.plan import Attribution
+from experiments.events.evidence import evidence_of, gather, whole_days
+from experiments.events.schema import DECLARED_BOT
+
+ARMS = ("original", "mosaic", "retired")
+DAY = timedelta(days=1)
+
+
+class Loops:
+    """What counts, by loops: events as dicts, one at a time."""
+
+    def __init__(self, impressions, outcomes, plan, as_of):
+        self.click_window = plan.attribution.click_days * DAY
+        self.conversion_window = plan.attribution.conversion_days * DAY
+        self.impressions = impressions
+        in_time = [event for event in impressions if plan.start <= event["ts"] < as_of]
+        self.shown = [event for event in in_time if event["experiment"] == plan.experiment]
+        arms_of = defaultdict(set)
+        for event in self.shown:
+            if event["invalid"] is None:
+                arms_of[event["unit"]].add(event["arm"])
+        self.crossover = {unit for unit, arms in arms_of.items() if len(arms) > 1}
+        self.kept = [e for e in self.shown if e["invalid"] is None and e["unit"] not in self.crossover]
+        first_of = {}
+        for event in sorted(outcomes, key=lambda e: e["ts"]):
+            if plan.start <= event["ts"] < as_of:
+                first_of.setdefault((event["kind"], event["event_id"]), event)
+        self.outcomes = list(first_of.values())
+        self.clicks_of = defaultdict(list)
+        self.unmatched = 0
+        self.invalid_clicks = Counter()
+        for click in (event for event in self.outcomes if event["kind"] == "click"):
+            if click["invalid"]:
+                found = self.impression_of(click, self.shown)
+                if found:
+                    self.invalid_clicks[found["arm"]] += 1
+            elif found := self.impression_of(click, self.kept):
+                self.clicks_of[found["event_id"]].append((click["ts"], click["event_id"], found))
+            else:
+                self.unmatched += not self.explained(click)
+        self.first_clicks = [min(clicks, key=lambda c: c[:2]) for clicks in self.clicks_of.values()]
+        self.conversions = []
+        for event in self.outcomes:
+            if event["kind"] == "conversion" and event["invalid"] is None:
+                found = self.latest(event, [i for i in self.kept if i["unit"] == event["unit"]], self.conversion_window)
+                if found:
+                    self.conversions.append((event, found))
+
+    @staticmethod
+    def latest(event, candidates, window):
+        before = [i for i in candidates if timedelta(0) <= event["ts"] - i["ts"] <= window]
+        return max(before, key=lambda i: (i["ts"], i["event_id"]), default=None)
+
+    def impression_of(self, click, candidates):
+        if click["impression_id"] is not None:
+            named = [i for i in candidates if i["event_id"] == click["impression_id"]]
+        else:
+            named = [i for i in candidates if i["unit"] == click["unit"]]
+        return self.latest(click, named, self.click_window)
+
+    def explained(self, click):
+        kept = {i["event_id"] for i in self.kept}
+        elsewhere = [i for i in self.impressions if i["event_id"] not in kept]
+        if click["impression_id"] is not None:
+            return any(i["event_id"] == click["impression_id"] for i in elsewhere)
+        return any(i["unit"] == click["unit"] for i in elsewhere)
+
+    def moments(self, arm):
+        units = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
+        for event in self.kept:
+            if event["arm"] == arm:
+                units[event["unit"]]["impressions"] += 1
+        for _, _, shown in self.first_clicks:
+            if shown["arm"] == arm:
+                units[shown["unit"]]["clicks"] += 1
+        for event, shown in self.conversions:
+            if shown["arm"] == arm:
+                units[shown["unit"]]["conversions"] += 1
+                units[shown["unit"]]["value_micros"] += event["value_micros"] or 0
+        sums = tuple(sum(unit[name] for unit in units.values()) for name in OUTCOMES)
+        products = tuple(sum(unit[a] * unit[b] for unit in units.values()) for a, b in PRODUCTS)
+        return len(units), sums, products
+
+    def daily(self):
+        counts = defaultdict(lambda: [0, 0, 0])
+        for event in self.kept:
+            counts[event["ts"].date(), event["arm"]][0] += 1
+        for moment, _, shown in self.first_clicks:
+            counts[moment.date(), shown["arm"]][1] += 1
+        for event, shown in self.conversions:
+            counts[event["ts"].date(), shown["arm"]][2] += 1
+        return [(day, arm, *counts[day, arm]) for day, arm in sorted(counts)]
+
+    def last_event(self):
+        moments = [event["ts"] for event in self.shown]
+        moments += [moment for clicks in self.clicks_of.values() for moment, _, _ in clicks]
+        moments += [event["ts"] for event, _ in self.conversions]
+        return max(moments, default=None)
+
+
+def world(seed, start):
+    """A few units, few instants and every kind of trouble, so that things collide."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    instants = [start + timedelta(hours=draw.choice((-1, 0, 6, 23, 24, 48, 191))) for _ in range(6)]
+    instants += [start + timedelta(hours=draw.uniform(-6, 220)) for _ in range(24)]
+    edges = [timedelta(0), timedelta(hours=3), DAY, 7 * DAY, timedelta(microseconds=1), timedelta(microseconds=-1)]
+    home = {f"u{n}": draw.choice(ARMS) for n in range(25)}
+
+    def invalid():
+        return draw.choice((None,) * 6 + (DECLARED_BOT,))
+
+    impressions = []
+    for number in range(150):
+        unit = draw.choice(tuple(home))
+        arm = home[unit] if draw.random() < 0.97 else draw.choice(ARMS)
+        experiment = draw.choice(("spring", "spring", "spring", "autumn"))
+        fields = {"ts": draw.choice(instants), "experiment": experiment, "arm": arm, "unit": unit}
+        impressions.append({"event_id": f"i{number}", "invalid": invalid(), **fields})
+    outcomes = {}
+    for number in range(200):
+        kind = draw.choice(("click", "click", "conversion"))
+        of = draw.choice(impressions)
+        ts = draw.choice((of["ts"], of["ts"], draw.choice(instants))) + draw.choice(edges) + draw.choice(edges)
+        event = {"event_id": f"o{number // 2 if draw.random() < 0.1 else number}", "ts": ts, "kind": kind}
+        names = kind == "click" and draw.random() < 0.6
+        event["impression_id"] = draw.choice((*[of["event_id"]] * 9, "nowhere")) if names else None
+        event["unit"] = None if names and draw.random() < 0.5 else draw.choice((*[of["unit"]] * 9, "stranger"))
+        event["value_micros"] = draw.choice((None, 0, 1, 2**53 + 1, 10**15)) if kind == "conversion" else None
+        event["invalid"] = invalid()
+        outcomes[kind, event["event_id"], event["ts"].date()] = event  # as the lake keeps them: one a day
+    return impressions, list(outcomes.values())
+
+
+@pytest.fixture
+def measure(rows, plan):
+    """The evidence of events given as dicts, as the lake would hand them to the expression."""
+
+    def measure(impressions, outcomes, as_of, plan=plan):
+        tables = rows("impressions", impressions), rows("outcomes", outcomes)
+        return evidence_of(*tables, plan, as_of, {"impressions": 3})
+
+    return measure
+
+
+@pytest.fixture
+def impression(at):
+    def impression(event_id, unit="u1", arm="original", *, hours=1.0, **fields):
+        whole = {"experiment": "spring", "invalid": None, "ts": at(hours=hours)}
+        return {"event_id": event_id, "arm": arm, "unit": unit, **whole, **fields}
+
+    return impression
+
+
+@pytest.fixture
+def outcome(at):
+    def outcome(event_id, kind="click", *, hours=2.0, **fields):
+        whole = {"impression_id": None, "unit": None, "invalid": None, "value_micros": None, "ts": at(hours=hours)}
+        return {"event_id": event_id, "kind": kind, **whole, **fields}
+
+    return outcome
+
+
+def totals(evidence, arm="original"):
+    moments = evidence.arms[arm]
+    return (moments.units, *moments.sums)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
+    impressions, outcomes = world(seed, start)
+    chosen = replace(plan, attribution=Attribution(1 + seed % 2, 7 - seed % 3))
+    as_of = start + timedelta(hours=(36, 100, 192, 240)[seed % 4])
+    loops = Loops(impressions, outcomes, chosen, as_of)
+    evidence = measure(impressions, outcomes, as_of, chosen)
+    for arm, moments in evidence.arms.items():
+        assert (moments.units, moments.sums, moments.products) == loops.moments(arm), arm
+    assert {event["arm"] for event in loops.kept} <= set(evidence.arms)
+    assert [(d.day, d.arm, d.impressions, d.clicks, d.conversions) for d in evidence.daily] == loops.daily()
+    health = evidence.health
+    assert health.crossover_units == len(loops.crossover)
+    bots = Counter(event["arm"] for event in loops.shown if event["invalid"])
+    assert Counter(health.invalid_impressions) == bots
+    assert Counter(health.invalid_clicks) == loops.invalid_clicks
+    assert health.repeated_clicks == sum(len(clicks) - 1 for clicks in loops.clicks_of.values())
+    assert health.unmatched_clicks == loops.unmatched
+    assert health.last_event == loops.last_event()
+    days = {event["ts"].date() for event in loops.shown}
+    assert health.days_covered == len(days & set(whole_days(chosen.start, as_of)))
+
+
+def test_daily_counts_add_to_the_totals(measure, start):
+    evidence = measure(*world(3, start), start + 8 * DAY)
+    for arm, moments in evidence.arms.items():
+        days = [day for day in evidence.daily if day.arm == arm]
+        for place, name in enumerate(("impressions", "clicks", "conversions")):
+            assert sum(getattr(day, name) for day in days) == moments.sums[place]
+
+
+def test_no_events_at_all(measure, start):
+    evidence = measure([], [], start + DAY)
+    assert list(evidence.arms) == ["original", "mosaic"], "the plan's arms, in the plan's order"
+    assert totals(evidence) == (0, 0, 0, 0, 0)
+    assert (evidence.daily, evidence.health.last_event, evidence.health.days_covered) == ((), None, 0)
+
+
+def test_a_unit_seen_in_two_arms_counts_in_neither(measure, impression, at):
+    shown = [impression("i1"), impression("i2", arm="mosaic"), impression("i3", "u2"), impression("i4", "u2")]
+    evidence = measure(shown, [], at(days=1))
+    assert evidence.health.crossover_units == 1
+    assert totals(evidence) == (1, 2, 0, 0, 0)
+    assert totals(evidence, "mosaic") == (0, 0, 0, 0, 0)
+
+
+def test_a_declared_bot_neither_counts_nor_makes_a_crossover(measure, impression, outcome, at):
+    shown = [impression("i1"), impression("i2", arm="mosaic", invalid=DECLARED_BOT)]
+    clicks = [outcome("c1", impression_id="i1", invalid=DECLARED_BOT), outcome("c2", impression_id="i2")]
+    evidence = measure(shown, clicks, at(days=1))
+    assert totals(evidence) == (1, 1, 0, 0, 0)
+    assert evidence.health.invalid_impressions == {"original": 0, "mosaic": 1}
+    assert evidence.health.invalid_clicks == {"original": 1, "mosaic": 0}
+    assert (evidence.health.crossover_units, evidence.health.unmatched_clicks) == (0, 0)
+
+
+def test_a_click_belongs_to_the_impression_it_names(measure, impression, outcome, at):
+    shown = [impression("i1", hours=1), impression("i2", hours=2), impression("i3", "u2", "mosaic")]
+    evidence = measure(shown, [outcome("c1", impression_id="i3", unit="u1", hours=3)], at(days=1))
+    assert (totals(evidence)[2], totals(evidence, "mosaic")[2]) == (0, 1)
+
+
+def test_a_click_without_a_name_belongs_to_its_units_latest_impression(measure, impression, outcome, at):
+    shown = [impression("i1", hours=1), impression("i2", hours=4), impression("i3", hours=10)]
+    clicks = [outcome("c1", unit="u1", hours=5), outcome("c2", impression_id="i2", hours=6)]
+    evidence = measure(shown, clicks, at(days=1))
+    assert totals(evidence)[2] == 1, "both are clicks on i2, the first counts"
+    assert evidence.health.repeated_clicks == 1
+
+
+def test_the_click_window_includes_its_end(measure, impression, outcome, at):
+    shown = [impression(f"i{n}", f"u{n}", hours=1) for n in range(4)]
+    last, too_late = at(hours=25), at(hours=25, microseconds=1)
+    clicks = [outcome("c0", impression_id="i0", ts=last), outcome("c1", unit="u1", ts=last)]
+    clicks += [outcome("c2", impression_id="i2", ts=too_late), outcome("c3", unit="u3", ts=too_late)]
+    evidence = measure(shown, clicks, at(days=3))
+    assert totals(evidence)[2] == 2
+    assert evidence.arms["original"].product("clicks", "clicks") == 2, "of two units"
+    assert evidence.health.unmatched_clicks == 2
+
+
+def test_a_click_before_its_impression_is_none(measure, impression, outcome, at):
+    evidence = measure([impression("i1", hours=2)], [outcome("c1", impression_id="i1", hours=1)], at(days=1))
+    assert totals(evidence)[2] == 0
+    assert evidence.health.unmatched_clicks == 1
+
+
+def test_clicks_on_other_experiments_are_not_unmatched(measure, impression, outcome, at):
+    shown = [impression("i1"), impression("other", "u2", experiment="autumn")]
+    clicks = [outcome("c1", impression_id="other"), outcome("c2", unit="u2"), outcome("c3", impression_id="nowhere")]
+    assert measure(shown, clicks, at(days=1)).health.unmatched_clicks == 1
+
+
+def test_the_conversion_window_includes_its_end(measure, impression, outcome, at):
+    shown = [impression("i1", hours=1), impression("i2", "u2", hours=1)]
+    bought = [outcome("v1", "conversion", unit="u1", ts=at(days=7, hours=1), value_micros=5)]
+    bought += [outcome("v2", "conversion", unit="u2", ts=at(days=7, hours=1, microseconds=1), value_micros=6)]
+    assert totals(measure(shown, bought, at(days=30)))[3:] == (1, 5)
+
+
+def test_one_conversion_serves_several_experiments(measure, plan, impression, outcome, at):
+    shown = [impression("i1"), impression("i2", experiment="autumn")]
+    bought = [outcome("v1", "conversion", unit="u1", value_micros=7)]
+    for name in ("spring", "autumn"):
+        evidence = measure(shown, bought, at(days=1), replace(plan, experiment=name))
+        assert totals(evidence) == (1, 1, 0, 1, 7)
+
+
+def test_an_outcome_that_came_on_two_days_counts_once(measure, impression, outcome, at):
+    bought = [outcome("v1", "conversion", unit="u1", hours=hours, value_micros=hours) for hours in (30, 2)]
+    assert totals(measure([impression("i1")], bought, at(days=3)))[3:] == (1, 2), "on the first day"
+
+
+def test_money_is_exact_beyond_what_a_float_holds(measure, impression, outcome, at):
+    amounts = [2**53 + 1, 2**53 + 1, 2**60 + 1]
+    bought = [outcome(f"v{n}", "conversion", unit="u1", value_micros=amount) for n, amount in enumerate(amounts)]
+    evidence = measure([impression("i1")], bought, at(days=1))
+    moments = evidence.arms["original"]
+    assert moments.total("value_micros") == sum(amounts)
+    assert moments.product("value_micros", "value_micros") == sum(amounts) ** 2
+    assert moments.product("impressions", "value_micros") == sum(amounts)
+
+
+def test_as_of_is_exclusive_and_the_start_inclusive(measure, impression, at):
+    shown = [
+        impression("i1", ts=at(hours=0)),
+        impression("i2", ts=at(hours=0, microseconds=-1)),
+        impression("i3", hours=5),
+    ]
+    assert totals(measure(shown, [], at(hours=5)))[1] == 1
+    assert totals(measure(shown, [], at(hours=5, microseconds=1)))[1] == 2
+
+
+def test_as_of_in_another_time_zone_is_the_same_instant(measure, start):
+    impressions, outcomes = world(2, start)
+    as_of = start + timedelta(days=4)
+    elsewhere = measure(impressions, outcomes, as_of.astimezone(timezone(timedelta(hours=9))))
+    assert elsewhere == measure(impressions, outcomes, as_of)
+    assert elsewhere.as_of.tzinfo is UTC
+
+
+def test_an_arm_that_left_the_plan_is_still_shown(measure, impression, at):
+    evidence = measure([impression("i1", arm="retired")], [], at(days=1))
+    assert list(evidence.arms) == ["original", "mosaic", "retired"]
+
+
+def test_whole_days_run_from_midnight_to_midnight():
+    morning = datetime(2026, 11, 2, 6, tzinfo=UTC)
+    assert whole_days(morning, morning + timedelta(days=2)) == (date(2026, 11, 3),)
+    assert whole_days(morning.replace(hour=0), morning) == ()
+    assert whole_days(morning, morning - DAY) == ()
+
+
+@pytest.fixture
+def deliver(lake, rows):
+    """Puts events into the lake as one delivery."""
+
+    def deliver(name, events, delivery):
+        lake.begin(name).commit(rows(name, events, delivery), delivery)
+
+    return deliver
+
+
+def test_evidence_of_an_older_version_is_the_same_after_later_deliveries(lake, deliver, plan, start):
+    impressions, outcomes = world(3, start)
+    as_of = start + 8 * DAY
+    deliver("impressions", impressions[::2], "d1")
+    deliver("outcomes", outcomes[::2], "d2")
+    before = gather(lake, plan, as_of)
+    assert before.lake_versions == {"impressions": 1, "outcomes": 1, "rejects": 0}
+    deliver("impressions", impressions[1::2], "d3")
+    deliver("outcomes", outcomes[1::2], "d4")
+    after = gather(lake, plan, as_of)
+    assert after.lake_versions == {"impressions": 2, "outcomes": 2, "rejects": 0}
+    assert after.arms != before.arms
+    assert gather(lake, plan, as_of, before.lake_versions) == before
+    assert gather(lake, plan, as_of, {"impressions": 0, "outcomes": 0}).health.last_event is None
+
+
+def test_the_lake_and_its_tables_in_memory_give_the_same_evidence(lake, deliver, measure, plan, start):
+    impressions, outcomes = world(7, start)
+    deliver("impressions", impressions, "d1")
+    deliver("outcomes", outcomes, "d2")
+    of_lake = gather(lake, plan, start + 8 * DAY)
+    assert replace(of_lake, lake_versions={"impressions": 3}) == measure(impressions, outcomes, start + 8 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("versions", "says"), [({"impresions": 1}, "no table 'impresions'"), ({"outcomes": 9}, "no version 9")]
+)
+def test_a_table_or_version_that_is_not_there_is_named(lake, plan, start, versions, says):
+    with pytest.raises(ExperimentError, match=says):
+        gather(lake, plan, start + DAY, versions)
