@@ -21,11 +21,11 @@ def photograph_report(page: Path) -> Image.Image:
         )
         sheet = browser.new_page(viewport=VIEW, color_scheme="light")
         sheet.goto(page.resolve().as_uri())
-        top = sheet.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": 470})
-        chapter = sheet.locator("section, article").filter(has=sheet.locator(".heroes")).first
+        top = sheet.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": 540})
+        chapter = sheet.locator(".experiment", has_text="Nordlicht").first
         chapter.scroll_into_view_if_needed()
         chapter.evaluate("node => window.scrollTo(0, node.getBoundingClientRect().top + window.scrollY)")
-        first = sheet.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": 1330})
+        first = sheet.screenshot(clip={"x": 0, "y": 0, "width": VIEW["width"], "height": 1150})
         browser.close()
     parts = [Image.open(BytesIO(part)) for part in (top, first)]
     whole = Image.new("RGB", (VIEW["width"], sum(part.height for part in parts)), "white")
