@@ -45,7 +45,9 @@ def test_the_sessions_print_what_the_readme_says(tmp_path: Path) -> None:
                     ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
                 )
                 printed = result.stdout + result.stderr
-                assert checker.check_output(said, printed, COMPARED), f"$ {command}\nREADME:\n{said}\nprinted:\n{printed}"
+                assert checker.check_output(said, printed, COMPARED), (
+                    f"$ {command}\nREADME:\n{said}\nprinted:\n{printed}"
+                )
                 commands += 1
     assert commands > 10
 
