@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from creatives.documents import read_document, validate_document
 from creatives.packs import Look, StyleLibrary
+from creatives.slots import find_slots
 from experiments.core.errors import ExperimentError
 from experiments.core.metrics import metric_named
 from experiments.core.names import check_name
@@ -124,6 +125,7 @@ def _checked(document: ExperimentDocument) -> ExperimentDocument:
     check_name("experiment", document.experiment)
     check_name("brief", document.brief)
     document.metrics()
+    find_slots(document.slots or ())
     return document
 
 

@@ -1,11 +1,16 @@
 """Who sees what, and what came of it: ``assign`` and ``ingest``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.cli.shell import Shell, console, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.core.delivery import Delivery
 
 
 def assign(
@@ -50,27 +55,42 @@ def ingest(
     as_json: Annotated[bool, typer.Option("--json", help="One object a delivery.")] = False,
 ) -> None:
     """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
-    from rich.table import Table
-
     from experiments.core.errors import ExperimentError
-    from experiments.jobs.ingest import delivery_document, inbox_files
+    from experiments.jobs.ingest import inbox_files
     from experiments.jobs.ingest import ingest as ingest_one
-    from reports.words import reject_reason
 
     if format != "adstyle":
         raise ExperimentError(f"there is no format {format!r}: this version reads adstyle")
     shell: Shell = context.obj
     with shell.open() as stores, progress_bar() as progress:
         chosen = tuple(paths or ()) or inbox_files(stores)
-        deliveries = [ingest_one(stores, path, kind, progress) for path in chosen]
+        deliveries, refused = [], []
+        for path in chosen:
+            try:
+                deliveries.append(ingest_one(stores, path, kind, progress))
+            except ExperimentError as error:
+                if error.exit_code != ExperimentError.exit_code:
+                    raise  # the lake is busy or the disk is full: the next file would fare no better
+                refused.append(str(error))
+    if chosen:
+        _print_deliveries(deliveries, as_json)
+    elif not as_json:
+        console().print("The inbox is empty.")
+    if refused:
+        raise ExperimentError("; ".join(refused))
+
+
+def _print_deliveries(deliveries: "Sequence[Delivery]", as_json: bool) -> None:
+    from rich.table import Table
+
+    from experiments.jobs.ingest import delivery_document
+    from reports.words import reject_reason
+
     if as_json:
         for delivery in deliveries:
             print_json(delivery_document(delivery))
         return
     out = console()
-    if not deliveries:
-        out.print("The inbox is empty.")
-        return
     table = Table("file", "kind", *(("read", "accepted", "duplicate", "rejected")), box=None)
     for column in table.columns[2:]:
         column.justify = "right"

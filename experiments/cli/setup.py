@@ -73,7 +73,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     out.print(f"Due now: {', '.join(sorted({task['job'] for task in due}))}" if due else "Nothing is due.")
     events = document["deliveries"]
     out.print(
-        f"{events['files']} deliveries: {events['read']:,} lines read = {events['accepted']:,} accepted "
+        f"{events['files']} {'delivery' if events['files'] == 1 else 'deliveries'}: "
+        f"{events['read']:,} lines read = {events['accepted']:,} accepted "
         f"+ {events['duplicate']:,} duplicate + {events['rejected']:,} rejected"
     )
 

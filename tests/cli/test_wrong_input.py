@@ -1,0 +1,187 @@
+"""Everything a newcomer gets wrong: one clear line, exit code 2, nothing half-written."""
+
+import struct
+import zlib
+
+import pytest
+import yaml
+from PIL import Image
+
+from experiments.cli.app import run
+
+BRIEF = {
+    "brief": "cup", "advertiser": "Roastery", "campaign": "autumn", "concept": "cup", "picture": "cup.png",
+    "headline": "Roasted today", "call_to_action": "Order", "landing_url": "https://roastery.example/",
+    "slots": ["300x250"],
+}  # fmt: skip
+EXPERIMENT = {"experiment": "autumn", "brief": "cup", "styles": ["duotone-dusk"]}
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+HUGE_PNG = (
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    + chunk(b"IEND", b"")
+)
+
+
+@pytest.fixture
+def workspace(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("ADSTYLE_WORKSPACE", raising=False)
+    assert run(["init", str(tmp_path / "ads")]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path / "ads")
+    Image.linear_gradient("L").resize((640, 400)).convert("RGB").save("briefs/cup.png")
+    write("briefs/cup.yaml", BRIEF)
+    write("experiments/autumn.yaml", EXPERIMENT)
+    return tmp_path / "ads"
+
+
+@pytest.fixture
+def adstyle(capsys):
+    def command(*arguments, code=0):
+        found = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert found == code, said.err
+        return said.err if code else said.out
+
+    return command
+
+
+@pytest.fixture
+def refused(adstyle):
+    def refusal(*arguments, code=2):
+        line = adstyle(*arguments, code=code)
+        assert line.startswith("adstyle: ")
+        assert line.count("\n") == 1
+        return line
+
+    return refusal
+
+
+def write(path, document):
+    with open(path, "w") as file:
+        yaml.safe_dump(document, file)
+
+
+def files(folder):
+    """Everything that lies in the workspace but the database."""
+    return {path for path in folder.rglob("*") if not path.name.startswith("adstyle.db")}
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (EXPERIMENT | {"stiles": ["ink-wash"]}, "styles"),
+        (EXPERIMENT | {"styles": ["ink-wahs"]}, "ink-wash"),
+        (EXPERIMENT | {"experiment": "../../etc/autumn"}, "../../etc/autumn"),
+        (EXPERIMENT | {"brief": "../cup"}, "../cup"),
+        (EXPERIMENT | {"brief": "mug"}, "mug"),
+        (EXPERIMENT | {"metric": "ctrr"}, "ctr"),
+        (EXPERIMENT | {"slots": ["300x260"]}, "300x600"),
+        (EXPERIMENT | {"alpha": 2}, "alpha"),
+        (EXPERIMENT | {"weights": {"ink": 2}}, "duotone-dusk"),
+        (EXPERIMENT | {"styles": ["noir", "noir"]}, "twice"),
+        (EXPERIMENT | {"looks": {"count": 3, "day": 7}}, "days"),
+        ([1, 2], "autumn.yaml"),
+    ],
+    ids=str,
+)
+def test_a_wrong_experiment_file(workspace, refused, document, says):
+    write("experiments/autumn.yaml", document)
+    before = files(workspace)
+    assert says in refused("experiment", "check", "experiments/autumn.yaml")
+    assert says in refused("experiment", "create", "experiments/autumn.yaml")
+    assert files(workspace) == before
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({key: value for key, value in BRIEF.items() if key != "headline"}, "headline"),
+        (BRIEF | {"headlines": "Twice"}, "headline"),
+        (BRIEF | {"picture": "mug.png"}, "mug.png"),
+        (BRIEF | {"landing_url": "javascript:alert(1)"}, "https://"),
+        (BRIEF | {"brief": "../cup"}, "brief"),
+    ],
+    ids=str,
+)
+def test_a_wrong_brief(workspace, refused, document, says):
+    write("briefs/cup.yaml", document)
+    before = files(workspace)
+    assert says in refused("experiment", "create", "experiments/autumn.yaml")
+    assert says in refused("render", "briefs/cup.yaml", "--style", "noir", "--out", "out")
+    assert files(workspace) == before
+
+
+@pytest.mark.parametrize("broken", ["truncated", "huge", "text", "empty"])
+def test_a_picture_that_cannot_be_used(workspace, adstyle, refused, broken):
+    whole = (workspace / "briefs" / "cup.png").read_bytes()
+    content = {"truncated": whole[: len(whole) // 2], "huge": HUGE_PNG, "text": b"not a picture", "empty": b""}[broken]
+    (workspace / "briefs" / "cup.png").write_bytes(content)
+    assert "cup.png" in refused("render", "briefs/cup.yaml", "--style", "noir", "--out", "out")
+    assert not list(workspace.glob("out/*"))
+    adstyle("experiment", "create", "experiments/autumn.yaml")
+    assert "cup.png" in refused("experiment", "generate", "autumn", code=1)
+    assert not list(workspace.glob("variants/autumn/*"))
+    (workspace / "briefs" / "cup.png").write_bytes(whole)
+    assert "2 variants" in adstyle("experiment", "generate", "autumn")
+
+
+def test_a_log_with_wrong_columns_is_refused_and_the_others_go_in(workspace, refused, adstyle):
+    (workspace / "inbox" / "a-impressions.csv").write_text("event_id,time,experiment,arm,user\n1,2,3,4,5\n")
+    (workspace / "inbox" / "b-impressions.csv").write_text("event_id,ts,experiment,arm,unit\n")
+    line = refused("ingest")
+    assert "a-impressions.csv" in line
+    assert "ts" in line
+    assert "1 delivery" in adstyle("status")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ["show"],
+        ["log"],
+        ["generate"],
+        ["review"],
+        ["approve"],
+        ["start"],
+        ["pause"],
+        ["stop"],
+        ["promote"],
+        ["rollback"],
+    ],
+    ids=lambda step: step[0],
+)
+def test_an_experiment_that_is_not_there_is_named_with_those_that_are(workspace, adstyle, refused, step):
+    adstyle("experiment", "create", "experiments/autumn.yaml")
+    assert "autumn" in refused("experiment", *step, "autum")
+
+
+def test_steps_out_of_order_say_what_is_possible(workspace, adstyle, refused):
+    adstyle("experiment", "create", "experiments/autumn.yaml")
+    assert "draft" in refused("experiment", "promote", "autumn")
+    assert "generate" in refused("experiment", "start", "autumn")
+    assert "autumn" in refused("experiment", "create", "experiments/autumn.yaml")
+    assert "start" in refused("analyse", "autumn")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["report", "--week", "47"], "2026-W47"),
+        (["report", "--week", "2026-W60"], "2026-W47"),
+        (["job", "run", "reports"], "report"),
+        (["assign", "autumn"], "units"),
+        (["ingest", "missing.csv"], "missing.csv"),
+        (["ingest", "--format", "cm360"], "adstyle"),
+        (["styles", "preview", "--picture", "missing.png"], "missing.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_argument(workspace, refused, arguments, says):
+    assert says in refused(*arguments)
