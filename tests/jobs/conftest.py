@@ -1,0 +1,98 @@
+"""A small workspace whose experiment runs, with a clock that moves when told to."""
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from experiments.cli.app import run
+from experiments.composition import open_context
+from experiments.core.assignment import assign_many
+from experiments.workspace import open_workspace
+
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
+BRIEF = {
+    "brief": "cup", "advertiser": "Roastery", "campaign": "autumn", "concept": "cup", "picture": "cup.png",
+    "headline": "Roasted today", "call_to_action": "Order", "landing_url": "https://roastery.example/",
+    "slots": ["300x250"],
+}  # fmt: skip
+RATES = {"original": 0.03, "duotone-dusk": 0.07, "noir": 0.03}
+
+
+class Office:
+    """Types commands at an instant, and looks into the stores."""
+
+    def __init__(self, root):
+        self.root = root
+        self.now = MONDAY - timedelta(days=3)
+
+    def types(self, *arguments, code=0):
+        found = run(["-w", str(self.root), "--now", self.now.isoformat(), *map(str, arguments)])
+        assert found == code, arguments
+
+    def runs(self, job, code=0):
+        self.types("job", "run", job, code=code)
+
+    def looks(self):
+        return open_context(open_workspace(self.root), lambda: self.now)
+
+    def phase(self):
+        with self.looks() as stores:
+            return str(stores.control.state("autumn").phase)
+
+    def delivers(self, week, people=9000, rates=RATES):
+        """A week's logs in the inbox; the same week always gives the same bytes."""
+        with self.looks() as stores:
+            plan, _ = stores.control.plan("autumn")
+        names = [f"w{week}-{number}" for number in range(people)]
+        arms = assign_many(plan.salt, names, plan.weights).arms
+        rng, start = np.random.default_rng(week), MONDAY + timedelta(weeks=week - 1)
+        inbox = self.root / "inbox"
+        with (
+            (inbox / f"impressions-w{week}.csv").open("w") as shown,
+            (inbox / f"clicks-w{week}.jsonl").open("w") as hit,
+        ):
+            table = csv.writer(shown)
+            table.writerow(["event_id", "ts", "experiment", "arm", "unit"])
+            for name, arm, when, draw in zip(names, arms, rng.random(people), rng.random(people), strict=True):
+                at = start + timedelta(days=7) * when
+                table.writerow([f"i-{name}", at.isoformat(), "autumn", arm, name])
+                if draw < rates[arm]:
+                    late = at + timedelta(seconds=5)
+                    hit.write(
+                        json.dumps({"event_id": f"c-{name}", "ts": late.isoformat(), "impression_id": f"i-{name}"})
+                        + "\n"
+                    )
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch):
+    """An experiment that started on Monday, its creatives approved."""
+    return running(tmp_path, monkeypatch, promotion="propose")
+
+
+@pytest.fixture
+def automatic(tmp_path, monkeypatch):
+    return running(tmp_path, monkeypatch, promotion="auto")
+
+
+def running(tmp_path, monkeypatch, promotion):
+    for name in ("ADSTYLE_WORKSPACE", "ADSTYLE_NOW"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "ads"
+    assert run(["init", str(root)]) == 0
+    Image.linear_gradient("L").resize((640, 400)).convert("RGB").save(root / "briefs" / "cup.png")
+    (root / "briefs" / "cup.yaml").write_text(yaml.safe_dump(BRIEF))
+    document = {"experiment": "autumn", "brief": "cup", "styles": ["duotone-dusk", "noir"], "promotion": promotion}
+    (root / "experiments" / "autumn.yaml").write_text(yaml.safe_dump(document))
+    office = Office(root)
+    office.types("experiment", "create", root / "experiments" / "autumn.yaml")
+    office.types("experiment", "generate", "autumn")
+    office.types("experiment", "approve", "autumn")
+    office.types("experiment", "start", "autumn", "--at", MONDAY.isoformat())
+    office.now = MONDAY + timedelta(days=7, hours=6)
+    return office

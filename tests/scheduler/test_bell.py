@@ -1,0 +1,45 @@
+from datetime import UTC
+
+import pytest
+
+from experiments.jobs.registry import JOBS
+from experiments.scheduler.bell import LEADER, build_scheduler, ring_once
+
+
+@pytest.fixture
+def office(tmp_path):
+    from experiments.cli.app import run
+    from experiments.composition import open_context
+    from experiments.workspace import open_workspace
+
+    assert run(["init", str(tmp_path / "ads")]) == 0
+    with open_context(open_workspace(tmp_path / "ads")) as stores:
+        yield stores
+
+
+def test_every_job_has_one_bell_in_utc(office):
+    bells = {bell.id: bell for bell in build_scheduler(office, print).get_jobs()}
+    assert set(bells) == set(JOBS)
+    for name, bell in bells.items():
+        assert bell.trigger.interval.total_seconds() == 60 * JOBS[name].every_minutes
+        assert bell.trigger.timezone == UTC
+
+
+def test_ringing_does_what_is_due(office):
+    said = []
+    (office.workspace.folder("inbox") / "impressions.csv").write_text(
+        "event_id,ts,experiment,arm,unit\ni1,2026-11-02T10:00:00Z,nobody,original,u1\n"
+    )
+    ring_once(office, said.append)
+    assert len(said) == 1
+    assert "ingest impressions.csv: 1 read = 0 accepted + 0 duplicate + 1 rejected" in said[0]
+    ring_once(office, said.append)
+    assert len(said) == 1
+
+
+def test_a_second_scheduler_stands_by(office):
+    said = []
+    with office.ledger.lock(LEADER, "the other scheduler", 60):
+        ring_once(office, said.append)
+    assert len(said) == len(JOBS)
+    assert all("standing by" in line for line in said)
