@@ -54,6 +54,7 @@ def load_picture(path: Path, limits: Limits = Limits()) -> Picture:
     data = _read(path, limits)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # damage that a refusal names, or that does no harm
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -67,9 +68,11 @@ def load_picture(path: Path, limits: Limits = Limits()) -> Picture:
     if width * height > limits.pixels or max(width, height) > limits.side:
         raise _too_large(path, f"{width:,} x {height:,} pixels", limits)
     try:
-        image.seek(0)
-        image.load()
-        return _decode(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            image.seek(0)
+            image.load()
+            return _decode(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError) as error:
         raise PictureError(f"{path} is damaged or cut short ({error}); get the whole file again") from None
 
@@ -119,6 +122,7 @@ def _from_deep_grey(image: Image.Image) -> Rgb:
     """16 bits a sample: Pillow's own conversion to 8 bits clips, so white would be all that is not black."""
     samples = np.asarray(image)
     if samples.dtype.kind == "f":
+        samples = np.nan_to_num(samples, nan=0.0)
         scaled = np.clip(samples, 0, 1) * 255 if samples.max() <= 1 else np.clip(samples, 0, 255)
     else:
         scaled = np.clip(samples.astype(np.int64), 0, 65_535) / 257

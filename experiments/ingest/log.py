@@ -1,6 +1,7 @@
 """Reading a log file: plain or gzip, in blocks of whole lines, hashed first and checked not to change meanwhile."""
 
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -33,15 +34,36 @@ class Line(NamedTuple):
     unreadable: str | None = None
 
 
+class _Opened(io.RawIOBase):
+    """A file up to the size it had when it was opened: one that is still written to must not be read for ever."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:
+        left = max(0, self._size - self._file.tell())
+        data = self._file.read(min(len(buffer), left))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def rewind(self) -> None:
+        """Read from the beginning again."""
+        self._file.seek(0)
+
+
 class Log:
     """A file opened once: what is hashed is what is read."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
         self._file = file
-        self._opened = os.fstat(file.fileno())
-        self.size = self._opened.st_size
-        self.sha256 = file_digest(file, "sha256").hexdigest()
+        self._stat = os.fstat(file.fileno())
+        self.size = self._stat.st_size
+        self._bytes = _Opened(file, self.size)
+        self.sha256 = file_digest(self._bytes, "sha256").hexdigest()
 
     @property
     def position(self) -> int:
@@ -54,10 +76,10 @@ class Log:
         Raises:
             FileRefused: when a gzip file is cut or damaged, a line is longer than LONGEST_LINE, or the file changed.
         """
-        self._file.seek(0)
-        zipped = self._file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        self._file.seek(0)
-        stream = gzip.GzipFile(fileobj=self._file) if zipped else self._file
+        self._bytes.rewind()
+        zipped = self._bytes.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        self._bytes.rewind()
+        stream = gzip.GzipFile(fileobj=self._bytes) if zipped else self._bytes
         number, rest = 1, b""
         try:
             while block := stream.read(BLOCK_BYTES):
@@ -74,7 +96,7 @@ class Log:
         if rest:
             yield _lines(rest, number, ended=False)
         now = os.fstat(self._file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._opened.st_size, self._opened.st_mtime_ns):
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise FileRefused(f"{self.path.name} was written to while it was read: deliver it when it is whole")
 
 

@@ -14,8 +14,8 @@ _EPOCH_DIGITS = ((11, 1_000_000), (14, 1_000), (17, 1))
 """An epoch of at most so many digits counts units of so many microseconds; longer ones are nanoseconds."""
 _MACRO = re.compile(r"%%[^%]*%%|\$\{[^}]*\}|\{\{[^}]*\}\}|\[[A-Z][A-Z0-9_]*\]|__[A-Z][A-Z0-9_]*__", re.ASCII)
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
-_LARGEST_INT64 = 2**63 - 1
 _MICROS = Decimal(1_000_000)
+_LARGEST_AMOUNT = Decimal(2**63 - 1) / _MICROS
 
 
 class Rejected(Exception):
@@ -79,7 +79,7 @@ def value_micros(text: str) -> int | None:
             raise Rejected("bad_value")
         if amount < 0:
             raise Rejected("negative_value")
-        if amount * _MICROS > _LARGEST_INT64:
+        if amount > _LARGEST_AMOUNT:
             raise Rejected("bad_value")
         return round(amount * _MICROS)
     except InvalidOperation:

@@ -43,10 +43,9 @@ def test_the_same_events_in_another_file_are_duplicates(deliver, impressions, as
 
 
 def test_an_id_is_a_duplicate_within_its_kind_only(deliver, stored):
-    line = "e1,2026-11-08T00:00:00Z,user-1\n"
-    deliver("clicks.csv", "event_id,ts,unit\n" + line)
-    deliver("conversions.csv", "event_id,ts,unit\n" + line)
-    assert [row["kind"] for row in stored("outcomes")] == ["click", "conversion"]
+    deliver("clicks.csv", "event_id,ts,unit\ne1,2026-11-08T00:00:00Z,user-1\n")
+    deliver("conversions.csv", "event_id,ts,unit\ne1,2026-11-08T00:00:01Z,user-1\n")
+    assert {row["kind"] for row in stored("outcomes")} == {"click", "conversion"}
 
 
 def test_every_column_arrives(deliver, as_jsonl, stored, hasher):
@@ -120,7 +119,8 @@ def test_each_reason_to_reject_an_outcome(deliver, stored, name, line, reason):
     good = {
         "clicks.csv": "event_id,ts,impression_id,unit\nc0,2026-11-08T00:00:00Z,i1,",
         "conversions.csv": "event_id,ts,unit,value\nv0,2026-11-08T00:00:00Z,user-0,9223372036854.775807",
-        "conversions.jsonl": '{"event_id": "v0", "ts": "2026-11-08T00:00:00Z", "unit": 17, "value": 9223372036854.775807}',
+        "conversions.jsonl": '{"event_id": "v0", "ts": "2026-11-08T00:00:00Z", "unit": 17, '
+        '"value": 9223372036854.775807}',
     }[name]
     delivery = deliver(name, f"{good}\n{line}\n")
     assert (delivery.accepted, delivery.rejected) == (1, {reason: 1})
@@ -264,17 +264,15 @@ def test_a_missing_file_is_named(ingest, tmp_path):
 def test_an_ingest_that_meets_another_adds_nothing_and_can_be_repeated(
     deliver, ingest, impressions, as_csv, lake, stored, tmp_path, monkeypatch
 ):
-    def overtaken(*arguments, **options):
-        with monkeypatch.context() as patch:
-            patch.undo()
-            deliver("other.csv", as_csv(impressions(3)))
-        return real(*arguments, **options)
+    def overtaken(*arguments):
+        monkeypatch.setattr(Append, "commit", real)
+        deliver("other-impressions.csv", as_csv(impressions(3)))
+        return real(*arguments)
 
     real = Append.commit
     monkeypatch.setattr(Append, "commit", overtaken)
     with pytest.raises(TryLater, match="another ingest wrote to impressions"):
         deliver("impressions.csv", as_csv(impressions(5)))
-    monkeypatch.undo()
     again = ingest(tmp_path / "inbox" / "impressions.csv")
     assert (again.accepted, again.duplicate) == (2, 3)
     assert len(stored()) == 5
