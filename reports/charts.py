@@ -8,7 +8,7 @@ from datetime import date
 import altair as alt
 
 from reports import measures, numbers, scales
-from reports.drawing import FONT, Drawing, Frame, both, cut, rules, scale, texts
+from reports.drawing import FONT, Drawing, Frame, both, cut, room, rules, scale, texts
 from reports.model import DailyRow, ExperimentReport, LiftRow
 from reports.palette import CONTROL, GRID, PAST, TEXT, WINNER, ZERO, strokes
 from reports.words import control_of
@@ -206,8 +206,12 @@ def _lift_layers(
 ) -> list[alt.Chart]:
     low, high = _reach(rows)
     x, y = scale("x", low, high), scale("y", frame.height, 0)
-    marks = scales.inner_ticks(low, high, 5 if frame.narrow else 6)
-    axis = [{"x": tick, "text": _lift_text(experiment, tick, relative).replace(".0 %", " %")} for tick in marks]
+
+    def label(tick: float) -> str:
+        return _lift_text(experiment, tick, relative).replace(".0 %", " %")
+
+    marks = scales.labelled_ticks(low, high, 5 if frame.narrow else 6, frame.width, room, label)
+    axis = [{"x": tick, "text": said} for tick, said in marks]
     winner = experiment.verdict.arm if experiment.verdict else None
     newest = max(row.look for row in rows)
     placed = _place(rows, winner, frame)
@@ -233,7 +237,7 @@ def _lift_layers(
     width = alt.StrokeWidth("width:Q", scale=None, legend=None)
     shape = alt.Shape("shape:N", scale=None, legend=None)
     layers = [
-        rules([{"x": tick} for tick in marks], GRID, x=x),
+        rules([{"x": tick} for tick, _ in marks], GRID, x=x),
         rules([{"x": 0}], ZERO, x=x),
         alt.Chart(alt.Data(values=bars)).mark_rule(opacity=1).encode(x, y, colour, width, alt.X2("x2:Q")),
         alt.Chart(alt.Data(values=points)).mark_circle(size=90, opacity=1).encode(x, y, colour),

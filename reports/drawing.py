@@ -16,6 +16,11 @@ FONT = 12.5
 """Pixels; a wide drawing is shown at about its own size."""
 
 
+def room(text: str) -> float:
+    """Pixels that a label needs with the gap to its neighbour; 0.6 em is a wide digit of the usual sans serifs."""
+    return FONT * (0.6 * len(text) + 0.8)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One size of drawing, in pixels: the plot and the margins around it."""

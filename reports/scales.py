@@ -1,7 +1,8 @@
 """Round axis ticks and labels that do not overlap: computed here, so that no font's metrics move a chart."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 
 def ticks(low: float, high: float, about: int) -> tuple[float, ...]:
@@ -18,6 +19,18 @@ def ticks(low: float, high: float, about: int) -> tuple[float, ...]:
 def inner_ticks(low: float, high: float, about: int) -> tuple[float, ...]:
     """Those round values that lie within [low, high]."""
     return tuple(tick for tick in ticks(low, high, about) if low <= tick <= high)
+
+
+def labelled_ticks(
+    low: float, high: float, about: int, width: float, room: Callable[[str], float], label: Callable[[float], str]
+) -> tuple[tuple[float, str], ...]:
+    """Inner ticks with their labels, as many of about ``about`` as leave each label its room on ``width`` pixels."""
+    for wanted in range(about, 1, -1):
+        marks = [(tick, label(tick)) for tick in inner_ticks(low, high, wanted)]
+        pixels = width / (high - low)
+        if all((b - a) * pixels >= (room(said) + room(next_said)) / 2 for (a, said), (b, next_said) in pairwise(marks)):
+            return tuple(marks)
+    return ((0.0, label(0.0)),) if low <= 0 <= high else ()
 
 
 def decimals(step: float) -> int:

@@ -52,7 +52,8 @@ class Assignment:
 class Assignments:
     """The same for many units, in their order; both arrays have one entry a unit."""
 
-    arms: NDArray[np.str_]
+    arms: NDArray[np.object_]
+    """Names as str objects: numpy's own strings would drop trailing NULs, and these take less memory."""
     propensities: NDArray[np.float64]
 
 
@@ -75,7 +76,7 @@ def assign_many(salt: str, units: Iterable[str], weights: Mapping[str, float]) -
         BadWeights: as `assign`.
     """
     shares = _shares(weights)
-    names, probabilities = np.array(list(shares)), np.array(list(shares.values()))
+    names, probabilities = np.array(list(shares), dtype=object), np.array(list(shares.values()))
     hashers = [_hasher(salt, name) for name in shares]
     blocks = [
         np.argmax(probabilities[:, np.newaxis] / [_variates(hasher, block) for hasher in hashers], axis=0)

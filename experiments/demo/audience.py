@@ -105,7 +105,7 @@ def week_of_events(audience: Audience, serving: Serving, week: int, monday: date
     assignment = assign_many(serving.salt, names.tolist(), serving.weights)
     visitor = rng.permutation(np.repeat(np.arange(len(people)), visits))
     count = len(visitor)
-    arms = np.asarray(assignment.arms)[visitor]
+    arms = assignment.arms.astype(str)[visitor]
     clicked = rng.random(count) < serving.world.click_probability(arms, audience.appetites[people[visitor]])
 
     shown_at = np.sort((rng.uniform(0, WEEK_SECONDS, count) * 1e6).astype(np.int64))

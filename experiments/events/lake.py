@@ -15,6 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
+from experiments.events.native import native_silence
 from experiments.events.schema import TABLES, TableLayout
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
@@ -136,7 +137,8 @@ class Append:
         once = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(delivery, 1)])
         with storage_failures(self._root):
             try:
-                write_deltalake(self._table, rows, mode="append", commit_properties=once)
+                with native_silence():
+                    write_deltalake(self._table, rows, mode="append", commit_properties=once)
             except CommitFailedError as error:
                 if _is_disk_full(error):
                     raise

@@ -34,6 +34,8 @@ class TaskRun:
     state: TaskState
     result: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    exit_code: int = 0
+    """What a command that does this task alone ends with: 2 where someone's input is wrong, 1 or 75 where not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,15 @@ def raise_if_failed(run: JobRun) -> None:
     trouble = next((each for each in run.tasks if each.state != "done"), None)
     if trouble:
         message = trouble.error or f"{trouble.task.job} {trouble.task.experiment} did not end"
-        raise TryLater(message) if trouble.state == "later" else TaskFailed(message)
+        raise TryLater(message) if trouble.state == "later" else TaskFailed(message, trouble.exit_code)
 
 
 class TaskFailed(ExperimentError):
     """A task was tried and did not succeed; it is due again."""
 
-    exit_code = 1
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Job(Protocol):
@@ -124,13 +128,14 @@ def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress:
         # the plan is right and the period is opened again.
         lease = context.ledger.claim(*key) or context.ledger.reopen(*key)
     except TryLater as error:
-        return TaskRun(task, "later", error=str(error))
+        return TaskRun(task, "later", error=str(error), exit_code=error.exit_code)
     try:
         with context.ledger.kept(lease):
             result = job.act(context, task, as_of, progress)
     except (ExperimentError, CreativeError, ReportError) as error:
         context.ledger.fail(lease, str(error))
-        return TaskRun(task, "later" if isinstance(error, TryLater) else "failed", error=str(error))
+        state: TaskState = "later" if isinstance(error, TryLater) else "failed"
+        return TaskRun(task, state, error=str(error), exit_code=getattr(error, "exit_code", ExperimentError.exit_code))
     except BaseException as error:
         context.ledger.fail(lease, f"{type(error).__name__}: {error}")
         raise

@@ -119,14 +119,16 @@ def test_a_wrong_brief(workspace, refused, document, says):
 
 
 @pytest.mark.parametrize("broken", ["truncated", "huge", "text", "empty"])
-def test_a_picture_that_cannot_be_used(workspace, adstyle, refused, broken):
+def test_a_picture_that_cannot_be_used(workspace, adstyle, refused, broken, capsys):
     whole = (workspace / "briefs" / "cup.png").read_bytes()
     content = {"truncated": whole[: len(whole) // 2], "huge": HUGE_PNG, "text": b"not a picture", "empty": b""}[broken]
     (workspace / "briefs" / "cup.png").write_bytes(content)
     assert "cup.png" in refused("render", "briefs/cup.yaml", "--style", "noir", "--out", "out")
     assert not list(workspace.glob("out/*"))
     adstyle("experiment", "create", "experiments/autumn.yaml")
-    assert "cup.png" in refused("experiment", "generate", "autumn", code=1)
+    assert "cup.png" in refused("experiment", "generate", "autumn")
+    assert run(["job", "run", "generate"]) == 1
+    assert "cup.png" in capsys.readouterr().out
     assert not list(workspace.glob("variants/autumn/*"))
     (workspace / "briefs" / "cup.png").write_bytes(whole)
     assert "2 variants" in adstyle("experiment", "generate", "autumn")

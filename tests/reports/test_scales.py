@@ -32,6 +32,20 @@ def test_labels_keep_their_order_their_distance_and_the_page(wanted, gap):
     assert positions[-1] <= 100 + 1e-6
 
 
+@given(rates, rates, st.floats(60, 600))
+def test_labels_of_an_axis_do_not_touch(a, b, width):
+    low, high = min(a, b), max(a, b) + 0.1
+    marks = scales.labelled_ticks(low, high, 6, width, lambda said: 8 * len(said), lambda tick: f"{tick:+.4g} %")
+    half = [(tick * width / (high - low), 4 * len(said)) for tick, said in marks]
+    assert all(x + reach <= other - next_reach + 1e-6 for (x, reach), (other, next_reach) in pairwise(half))
+    assert all(low <= tick <= high for tick, _ in marks)
+
+
+def test_an_axis_with_room_has_all_its_labels():
+    marks = scales.labelled_ticks(-0.5, 1.5, 5, 500, lambda said: 8 * len(said), str)
+    assert [tick for tick, _ in marks] == [-0.5, 0.0, 0.5, 1.0, 1.5]
+
+
 def test_labels_that_have_room_stay():
     assert scales.spread([10, 50, 90], 5, 0, 100) == [10, 50, 90]
 
