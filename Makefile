@@ -20,11 +20,12 @@ test: .venv/.installed lint  ## everything that must hold
 
 lint: .venv/.installed  ## style, types of the core, direction of every import
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.installed  ## every figure the README states
-	$(BIN)/python -m benchmarks
+bench: .venv/.installed  ## every figure the README states; WRITE=1 puts them there
+	$(BIN)/python -m benchmarks $(if $(WRITE),--write)
 
 docs: .venv/.installed  ## the parts of the README that are made from the code
 	$(BIN)/python -m experiments.cli.reference

@@ -1,0 +1,35 @@
+"""Measure everything, print the tables and, with ``--write``, put them into the README."""
+
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+CLAIMS = ("commands", "wrong_winners", "compare", "ingest", "looks")
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- measured: made by `make bench WRITE=1` -->", "<!-- end of measured -->"
+
+
+def main(arguments: list[str]) -> None:
+    """Run the named benchmarks, or all of them."""
+    write = "--write" in arguments
+    chosen = [name for name in arguments if name != "--write"] or list(CLAIMS)
+    strangers = sorted(set(chosen) - set(CLAIMS))
+    if strangers or (write and chosen != list(CLAIMS)):
+        sys.exit(f"benchmarks are {', '.join(CLAIMS)}; --write takes all of them")
+    parts = [f"On {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}.\n"]
+    for name in chosen:
+        table = importlib.import_module(f"benchmarks.{name}").measure().markdown()
+        print(table, flush=True)
+        parts.append(table)
+    if write:
+        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+        _, found, after = rest.partition(END)
+        if not found:
+            sys.exit(f"README.md has no place for the figures between {BEGIN} and {END}")
+        README.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,39 @@
+"""Every benchmark the README is measured with can be run, and says what it measures."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BEGIN, CLAIMS, END, README
+from benchmarks.table import Table
+
+HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+HELPERS = {"__init__", "__main__", "table", "clock"}
+
+
+def test_every_script_is_a_claim() -> None:
+    assert {path.stem for path in HERE.glob("*.py")} == {*CLAIMS, *HELPERS}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_measured_and_stands_in_the_readme(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert module.__doc__
+    assert callable(module.measure)
+    for size in ("TESTS", "LINES", "WORLDS"):
+        if hasattr(module, size):
+            monkeypatch.setattr(module, size, 40)
+    title = module.measure().title if name in ("compare", "ingest", "wrong_winners") else name
+    assert title
+
+
+def test_the_readme_has_the_figures_between_its_marks() -> None:
+    text = README.read_text(encoding="utf-8")
+    figures = text[text.index(BEGIN) : text.index(END)]
+    assert figures.count("**") == 2 * len(CLAIMS)
+
+
+def test_a_table_is_markdown() -> None:
+    table = Table("Speed", ("what", "seconds"), (("help", "0.2"),))
+    assert table.markdown() == "**Speed**\n\n| what | seconds |\n| --- | ---: |\n| help | 0.2 |\n"
