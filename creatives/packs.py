@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
-from creatives.engines import engine_named
+from creatives.engines import Mixing, Part, engine_named
 from creatives.errors import CreativeError
 
 ORIGINAL = "original"
@@ -25,7 +25,7 @@ WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 LARGEST_WEIGHTS = 256 * 1024 * 1024
 HASH_DIGITS = 12
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 Rgb = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ class _Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=f"^{_NAME.pattern}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     look: Annotated[str, Field(min_length=10, max_length=200)]
     engine: str
     licence: Annotated[str, Field(min_length=1)]
@@ -206,15 +206,19 @@ class Look:
 
     def apply(self, rgb: Rgb, *, seed: int) -> Rgb:
         """The styled picture, ``(height, width, 3)`` uint8 like ``rgb``; the same seed gives the same picture."""
-        shares = [strength * weight for _, strength, weight in self.parts]
-        if not any(shares):
+        if not self.parts:
             return rgb.copy()
+        engine = engine_named(self.engine)
+        shares = [strength * weight for _, strength, weight in self.parts]
+        if shares == [1.0]:
+            pack = self.parts[0][0]
+            return engine.apply(rgb, pack.parameters, seed=seed, folder=pack.folder)
+        if isinstance(engine, Mixing):
+            parts = [Part(pack.parameters, pack.folder, strength, weight) for pack, strength, weight in self.parts]
+            return engine.mix(rgb, parts, seed=seed)
         mixed = rgb.astype(np.float32) * (1 - sum(shares))
         for (pack, _, _), share in zip(self.parts, shares, strict=True):
-            styled = engine_named(pack.engine).apply(rgb, pack.parameters, seed=seed)
-            if share == 1:
-                return styled
-            mixed += styled.astype(np.float32) * share
+            mixed += engine.apply(rgb, pack.parameters, seed=seed, folder=pack.folder).astype(np.float32) * share
         return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 

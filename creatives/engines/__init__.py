@@ -5,10 +5,12 @@ An engine is a class named by an entry point in the group ``adstyle.engines``. I
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from creatives.errors import CreativeError
 
@@ -42,8 +44,32 @@ class Engine(Protocol):
         """What becomes of pure white, as ``#rrggbb``: packshots stand on it."""
         ...
 
-    def apply(self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int) -> "NDArray[np.uint8]":
-        """The styled picture, of the same shape ``(height, width, 3)``; the same seed gives the same picture."""
+    def apply(
+        self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int, folder: Path | None = None
+    ) -> "NDArray[np.uint8]":
+        """The styled picture, of the same shape ``(height, width, 3)``; the same seed gives the same picture.
+
+        ``folder`` is the pack's: engines whose styles have weights find them there.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One style of a blend: ``strength`` and ``weight`` as in its reference, both above 0 and up to 1."""
+
+    parameters: Mapping[str, Any]
+    folder: Path | None
+    strength: float
+    weight: float
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """What an engine may offer beside: strength and blends of its own. Others are mixed pixel by pixel."""
+
+    def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":
+        """The picture in several styles at once; weights sum to 1, and what strength leaves over is the picture."""
         ...
 
 

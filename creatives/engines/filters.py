@@ -1,6 +1,7 @@
 """Engine ``filters``: looks made of marks on paper: dots, lines, washes, glowing edges. No weights, milliseconds."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -137,7 +138,14 @@ class Filters:
         """The look's own paper; at night white becomes dusk."""
         return str(parameters.get("dusk") or parameters.get("paper") or "#ffffff")
 
-    def apply(self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int) -> "NDArray[np.uint8]":
+    def apply(
+        self,
+        rgb: "NDArray[np.uint8]",
+        parameters: Mapping[str, Any],
+        *,
+        seed: int,
+        folder: Path | None = None,  # noqa: ARG002 - these styles have no weights
+    ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
         from creatives.looks import marks, washes
 

@@ -1,6 +1,7 @@
 """Engine ``palette``: looks made of colour alone. Each pixel is graded by its own value; edges stay as they are."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -52,7 +53,14 @@ class Palette:
         """The brightest colour of the ramp; film leaves white alone."""
         return str(parameters["colours"][-1]) if parameters["look"] == "duotone" else "#ffffff"
 
-    def apply(self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int) -> "NDArray[np.uint8]":
+    def apply(
+        self,
+        rgb: "NDArray[np.uint8]",
+        parameters: Mapping[str, Any],
+        *,
+        seed: int,
+        folder: Path | None = None,  # noqa: ARG002 - these styles have no weights
+    ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
         from creatives.looks import grades
 

@@ -30,6 +30,8 @@ EPILOG = "Exit codes: 0 done, 1 failed, 2 misuse, 75 try later (someone else is 
 CommandLineError = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 """Typer brings its own copy of click and does not name this base class."""
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help=HELP,
     epilog=EPILOG,
@@ -89,7 +91,7 @@ def run(arguments: list[str]) -> int:
     except (ExperimentError, CreativeError, ReportError) as error:
         return _say(str(error), getattr(error, "exit_code", 2))
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted; what was finished is kept, and running the same again goes on from there", 130)
+        result = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has had enough: `adstyle ... | head`
         sys.stdout = None  # type: ignore[assignment]  # nothing more can be flushed into it at exit
         return 0
@@ -97,6 +99,8 @@ def run(arguments: list[str]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return _say(DISK_FULL, 1)
         raise
+    if result == INTERRUPTED:  # Typer ends a command at Ctrl-C by this code
+        return _say("interrupted; what was finished is kept, and running the same again goes on from there", result)
     return result if isinstance(result, int) else 0
 
 

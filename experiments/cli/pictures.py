@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from experiments.cli.shell import Shell, console, print_json, progress_bar
+from experiments.cli.training import register
 
 if TYPE_CHECKING:
     from creatives.packs import StyleLibrary
@@ -109,6 +110,9 @@ def preview(
     sheet.save(aside, format="PNG")
     os.replace(aside, out)
     console().print(str(out))
+
+
+register(styles)
 
 
 def render(

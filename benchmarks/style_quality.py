@@ -1,0 +1,75 @@
+"""How good the strokes are: shipped packs beside the figures reported for other networks, on pictures of 512 px.
+
+    python -m benchmarks.style_quality DIR
+
+DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its distilled sibling, safetensors):
+material that does not travel with the repository, which is why `make bench` leaves this out.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.table import Table
+from creatives.neural.features import Distilled, Vgg19, read_weights
+from creatives.neural.measures import Quality, measure
+from creatives.packs import StyleLibrary
+from creatives.training.ship import read_catalogue
+
+SIDE, PHOTOGRAPHS = 512, 6
+REPORTED = (
+    ("fast-style-transfer networks, 1.7 M (reported)", (0.139, 0.113, 0.491, 0.241, 0.559)),
+    ("universal WCT (reported)", (0.191, 0.117, 0.812, 0.307, 0.366)),
+    ("pytorch/examples (reported)", (0.175, 0.109, 1.056, 0.572, 0.571)),
+)
+
+
+def measure_packs(folder: Path, names: Sequence[str]) -> Table:
+    """Each pack, the mean over photographs; and an untouched photograph, measured too, as the zero of the scale."""
+    weights = folder / "weights"
+    vgg = Vgg19(read_weights(weights / "vgg19_relu3_4_fp16.safetensors"), "VGG-19")
+    small = Distilled(read_weights(weights / "vgg19_small16x_relu5_1_fp16.safetensors"), "its sibling")
+    photographs = [_picture(path) for path in sorted((folder / "photos_large").glob("*.jpg"))[:PHOTOGRAPHS]]
+    catalogue, library = read_catalogue(), StyleLibrary()
+    chosen = names or [pack.name for pack in library.packs() if pack.engine == "network" and pack.name in catalogue]
+    rows, untouched = [], []
+    for name in chosen:
+        style = _tensor(_picture(folder / "paintings" / f"{catalogue[name]['picture']}.jpg"))
+        look = library.resolve(name)
+        found = [
+            measure(_tensor(look.apply(photo, seed=0)), _tensor(photo), style, vgg, small) for photo in photographs
+        ]
+        untouched += [measure(_tensor(photo), _tensor(photo), style, vgg, small) for photo in photographs]
+        rows.append((f"`{name}`", *_mean(found)))
+    reported = [(name, *(f"{value:.3f}" for value in values), "") for name, values in REPORTED]
+    still = [("an untouched photograph", *_mean(untouched))] if untouched else []
+    return Table(
+        f"Strokes at {SIDE} px, {len(photographs)} photographs",
+        ("", "Gram", "moments", "content", "deep content", "SSIM", "Gram, unseen layers"),
+        [*rows, *still, *reported],
+    )
+
+
+def _mean(found: Sequence[Quality]) -> tuple[str, ...]:
+    return tuple(f"{value:.3f}" for value in np.mean([astuple(each) for each in found], axis=0))
+
+
+def _picture(path: Path) -> np.ndarray:
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def _tensor(rgb: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit(__doc__)
+    print(measure_packs(Path(sys.argv[1]), sys.argv[2:]).markdown())

@@ -1,0 +1,124 @@
+"""Engine ``network``: a feed-forward transformer shared by all its styles; a style is an adapter of a few kilobytes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from creatives.documents import validate_document
+from creatives.engines import EngineError, Part
+from creatives.engines.parameters import Parameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+OWN = "own"
+"""In place of the shared network's hash: the pack brings a network of its own."""
+WEIGHTS = "weights.safetensors"
+_NOTHING = 1e-6
+
+
+class Adapter(Parameters):
+    """A style of the shared network, or of one in its own pack."""
+
+    network: Annotated[str, Field(pattern=f"^([0-9a-f]{{12}}|{OWN})$")]
+    """First digits of the SHA-256 of the shared network's file: an adapter belongs to exactly one network."""
+    colours: Literal["style", "photograph", "palette"] = "style"
+    """The style's own; the photograph's under the style's lightness; or the style's strokes in its palette."""
+    white_ground: bool = True
+    """A packshot's white ground stays as it is."""
+
+
+class Network:
+    """Strokes learned from a picture."""
+
+    name = "network"
+    version = "1"
+
+    def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """As `creatives.engines.Engine.check`; an adapter of another network than the one at hand is refused."""
+        from creatives.neural.shared import SHARED, file_sha256
+
+        checked = validate_document(parameters, Adapter, where)
+        if checked.network != OWN and not file_sha256(SHARED).startswith(checked.network):
+            here = file_sha256(SHARED)[:12]
+            raise EngineError(f"{where}: made for network {checked.network}, here is {here}: train the style again")
+        return checked.model_dump(mode="json")
+
+    def paper(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for every style
+        """White grounds are kept."""
+        return "#ffffff"
+
+    def apply(
+        self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int, folder: Path | None = None
+    ) -> "NDArray[np.uint8]":
+        """As `creatives.engines.Engine.apply`."""
+        return self.mix(rgb, [Part(parameters, folder, 1.0, 1.0)], seed=seed)
+
+    def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":  # noqa: ARG002
+        """As `creatives.engines.Mixing.mix`: adapters add, and what strength leaves over is the identity's adapter.
+
+        What the network cannot give back of the photograph under its identity is added in the same share, so that
+        strength runs down to the photograph itself.
+        """
+        import numpy as np
+
+        from creatives.colour import to_bytes, to_float
+        from creatives.grounds import keep_white_ground
+        from creatives.keeping import keep_hues, keep_palette
+        from creatives.neural.runner import runner_of
+        from creatives.neural.tiling import style_picture
+
+        settings = [Adapter.model_validate(part.parameters) for part in parts]
+        if len({(each.network, each.colours, each.white_ground) for each in settings}) > 1:
+            raise EngineError(
+                "styles of different networks or settings cannot be blended: blend styles that share them"
+            )
+        path, identity = _network_of(settings[0], parts[0])
+        runner = runner_of(path)
+        shares = [part.strength * part.weight for part in parts]
+        left = max(0.0, 1.0 - sum(shares))
+        adapter = sum(share * _vector(part, "adapter") for share, part in zip(shares, parts, strict=True))
+        picture = to_float(rgb)
+        if identity is None:
+            styled = style_picture(picture, np.asarray(adapter / sum(shares), np.float32), runner)
+            styled = styled + left * (picture - styled)
+        else:
+            styled = style_picture(picture, np.asarray(adapter + left * identity, np.float32), runner)
+            if left > _NOTHING:
+                styled = styled + left * (picture - style_picture(picture, identity, runner))
+        styled = np.clip(styled, 0, 1)
+        if settings[0].colours == "photograph":
+            styled = keep_hues(picture, styled)
+        elif settings[0].colours == "palette":
+            styled = keep_palette(picture, styled)
+        out = to_bytes(styled)
+        return keep_white_ground(rgb, out) if settings[0].white_ground else out
+
+
+def _network_of(settings: Adapter, part: Part) -> "tuple[Path, NDArray[np.float32] | None]":
+    """The file of the network, and its identity adapter; a network trained for one style alone has none."""
+    from creatives.neural.shared import IDENTITY, SHARED, read_vector
+
+    if settings.network == OWN:
+        return _weights(part), None
+    return SHARED, read_vector(SHARED, IDENTITY, adapter_size())
+
+
+def _vector(part: Part, name: str) -> "NDArray[np.float32]":
+    from creatives.neural.shared import read_vector
+
+    return read_vector(_weights(part), name, adapter_size())
+
+
+def _weights(part: Part) -> Path:
+    if part.folder is None:
+        raise EngineError("a style of engine network needs its pack's folder, where its weights lie")
+    return part.folder / WEIGHTS
+
+
+def adapter_size() -> int:
+    """Numbers in an adapter, known without loading torch; a test compares it with the network's."""
+    return 2252

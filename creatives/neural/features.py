@@ -1,0 +1,118 @@
+"""Perceptual networks: what a picture is to an eye that has learned to see, as feature maps of growing reach."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from creatives.errors import CreativeError
+
+VGG_LAYERS = {0: "relu1_1", 2: "relu1_2", 5: "relu2_1", 7: "relu2_2", 10: "relu3_1", 12: "relu3_2", 14: "relu3_3",
+              16: "relu3_4"}  # fmt: skip
+"""Index in torchvision's ``vgg19().features`` -> name; Simonyan and Zisserman, ICLR 2015."""
+_POOLED_BEFORE = (5, 10)
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class WeightsError(CreativeError):
+    """A file of weights that is missing, foreign or damaged; the message says which and what to do."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A safetensors file as float32 tensors; of a ``.pth`` only plain tensors are taken, so nothing in it can run.
+
+    Raises:
+        WeightsError: for whatever is no such file.
+    """
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"there is no file of weights {path}")
+    try:
+        if path.suffix in (".pth", ".pt"):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            found = load_file(path)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} cannot be read as weights ({reason}); get the file again") from None
+    if not isinstance(found, Mapping):
+        raise WeightsError(f"{path} holds no table of tensors; give a state dict")
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if broken := next((name for name, value in tensors.items() if not torch.isfinite(value).all()), None):
+        raise WeightsError(f"{path}: {broken} holds values that are no numbers; get the file again")
+    return {name: value.float() for name, value in tensors.items()}
+
+
+class Vgg19(nn.Module):
+    """VGG-19 up to relu3_4; ``(n, 3, height, width)`` in 0..1 to feature maps by layer."""
+
+    def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict()
+        for index, name in VGG_LAYERS.items():
+            kernel, bias = (weights.get(f"features.{index}.{part}") for part in ("weight", "bias"))
+            if kernel is None or bias is None or kernel.ndim != 4:
+                raise WeightsError(f"{where} is no VGG-19: it lacks features.{index} ({name})")
+            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+            layer.load_state_dict({"weight": kernel, "bias": bias})
+            self.layers[name] = layer
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1))
+        self.requires_grad_(requires_grad=False)
+
+    def forward(self, pictures: Tensor, deepest: str = "relu3_4") -> dict[str, Tensor]:
+        x, found = (pictures - self.mean) / self.spread, {}
+        for index, name in VGG_LAYERS.items():
+            if index in _POOLED_BEFORE:
+                x = functional.max_pool2d(x, 2)
+            x = found[name] = functional.relu(self.layers[name](x))
+            if name == deepest:
+                break
+        return found
+
+
+class Distilled(nn.Module):
+    """VGG-19 distilled to a sixteenth, up to relu4_1 (H. Wang et al., "Collaborative Distillation", CVPR 2020).
+
+    Where VGG's own deeper layers are not at hand it stands in for them; ``embed`` gives features in VGG's space.
+    """
+
+    _STAGES = (("11",), ("12", "pool", "21"), ("22", "pool", "31"), ("32", "33", "34", "pool", "41"))
+
+    def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict()
+        for name in ("0", *(name for stage in self._STAGES for name in stage if name != "pool")):
+            self.layers[name] = self._layer(weights, f"conv{name}", where)
+        self.aux = nn.ModuleDict({name: self._layer(weights, f"conv{name}_aux", where) for name in ("31", "41")})
+        self.requires_grad_(requires_grad=False)
+
+    @staticmethod
+    def _layer(weights: Mapping[str, Tensor], name: str, where: str) -> nn.Conv2d:
+        kernel, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
+        if kernel is None or bias is None:
+            raise WeightsError(f"{where} is no distilled VGG-19: it lacks {name}")
+        layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2:])
+        layer.load_state_dict({"weight": kernel, "bias": bias})
+        return layer
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        x, found = self.layers["0"](pictures), {}
+        for stage in self._STAGES:
+            for name in stage:
+                if name == "pool":
+                    x = functional.max_pool2d(x, 2, ceil_mode=True)
+                    continue
+                x = functional.relu(self.layers[name](functional.pad(x, (1, 1, 1, 1), mode="reflect")))
+            found[f"small{stage[-1][0]}_1"] = x
+        return found
+
+    def embed(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``relu3_1`` and ``relu4_1`` of the normalised VGG-19, regressed from the distilled features."""
+        return {f"relu{name[0]}_1": layer(features[f"small{name[0]}_1"]) for name, layer in self.aux.items()}

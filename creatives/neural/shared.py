@@ -1,0 +1,71 @@
+"""The network that every adapter belongs to, as it is shipped: its tensors, its identity adapter, its hash."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from creatives.errors import CreativeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHARED = Path(__file__).parents[1] / "networks" / "shared.safetensors"
+PREFIX = "network."
+IDENTITY = "identity"
+"""The adapter under which the network gives back the photograph, as nearly as it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Tensors of `transformer.StyleTransformer` by name, and the adapter that changes nothing."""
+
+    network: "dict[str, Tensor]"
+    identity: "Tensor"
+    sha256: str
+
+
+def load_shared(path: Path = SHARED) -> Shared:
+    """The shipped network as torch tensors.
+
+    Raises:
+        CreativeError: for a file that is missing or no such network.
+    """
+    from creatives.neural.features import WeightsError, read_weights
+
+    tensors = read_weights(path)
+    network = {name.removeprefix(PREFIX): value for name, value in tensors.items() if name.startswith(PREFIX)}
+    if not network or IDENTITY not in tensors:
+        raise WeightsError(f"{path} is no shared network: it lacks {IDENTITY if network else PREFIX + '*'}")
+    return Shared(network, tensors[IDENTITY], file_sha256(path))
+
+
+@lru_cache(maxsize=64)
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def read_vector(path: Path, name: str, size: int) -> NDArray[np.float32]:
+    """One vector of a safetensors file, without torch.
+
+    Raises:
+        CreativeError: for a file that lacks it, or holds something else under its name.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            vector = np.asarray(file.get_tensor(name), np.float32)
+    except (SafetensorError, OSError) as error:
+        raise CreativeError(f"{path} cannot be read ({error}); get the file again") from None
+    if vector.shape != (size,) or not np.isfinite(vector).all():
+        raise CreativeError(f"{path}: {name} is no adapter of {size} finite numbers; get the file again")
+    vector.flags.writeable = False
+    return vector

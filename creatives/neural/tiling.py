@@ -1,0 +1,93 @@
+"""Large pictures: the statistics of the whole, taken once from a reduced copy, then tile by tile under them.
+
+Two halves styled apart differ visibly, because each is normalised by itself; under the same folded statistics a tile
+with enough around it comes out as it would in the whole.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from creatives.neural.runner import Runner
+
+Floats = NDArray[np.float32]
+
+MEASURED_SIDE = 1080
+"""Longer side at which a large picture's statistics are taken; smaller ones are styled whole."""
+WHOLE_PIXELS = 1440 * 1440
+TILE, MARGIN, STRIDE = 768, 128, 4
+"""Pixels of a tile's inside, and around it: more than anything the network sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where a tile is read, and where its inside goes."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    inner_top: int
+    inner_bottom: int
+    inner_left: int
+    inner_right: int
+
+
+def style_picture(picture: Floats, adapter: Floats, runner: Runner) -> Floats:
+    """``(height, width, 3)`` in 0..1, of any size from 1 x 1 on, styled; not yet clipped."""
+    height, width, _ = picture.shape
+    padded = _padded(picture)
+    if padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS:
+        styled, _ = runner.measure(_batch(padded), adapter)
+        return _unbatch(styled)[:height, :width]
+    _, folded = runner.measure(_batch(_padded(_reduced(picture))), adapter)
+    out = np.empty_like(padded)
+    for window in windows(padded.shape[0], padded.shape[1]):
+        part = padded[window.top : window.bottom, window.left : window.right]
+        tile = _unbatch(runner.tiles(_batch(part), folded))
+        inside = tile[
+            window.inner_top - window.top : window.inner_bottom - window.top,
+            window.inner_left - window.left : window.inner_right - window.left,
+        ]
+        out[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] = inside
+    return out[:height, :width]
+
+
+def windows(height: int, width: int) -> Iterator[Window]:
+    """Tiles that cover a picture whose sides are multiples of STRIDE; all but the outermost are of one size."""
+    for top, bottom in _spans(height):
+        for left, right in _spans(width):
+            yield Window(
+                max(0, top - MARGIN), min(height, bottom + MARGIN), max(0, left - MARGIN), min(width, right + MARGIN),
+                top, bottom, left, right,
+            )  # fmt: skip
+
+
+def _spans(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + TILE, length)) for start in range(0, length, TILE)]
+
+
+def _padded(picture: Floats) -> Floats:
+    """Mirrored at the far edges to sides that are multiples of STRIDE and that every layer can mirror in turn."""
+    smallest = 4 * STRIDE
+    height, width = (max(smallest, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
+    grow = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+    return np.pad(picture, grow, mode="symmetric")
+
+
+def _reduced(picture: Floats) -> Floats:
+    scale = MEASURED_SIDE / max(picture.shape[:2])
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    image = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), np.float32) / np.float32(255)
+
+
+def _batch(picture: Floats) -> Floats:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
+
+
+def _unbatch(pictures: Floats) -> Floats:
+    return pictures[0].transpose(1, 2, 0)

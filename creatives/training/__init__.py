@@ -1,0 +1,1 @@
+"""Training: from pictures of a style to the numbers that paint in it."""

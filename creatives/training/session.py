@@ -1,0 +1,227 @@
+"""One training: of the shared network with many styles, of everything for one style, or of one style's adapter alone.
+
+A generator: each step it takes gives a record of itself, so that bars, previews, TensorBoard and patience are the
+caller's, and a caller that stops asking stops the training, whose last checkpoint is then where it goes on.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from creatives.neural.transformer import StyleTransformer
+from creatives.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from creatives.training.objective import Perception, StyleTarget, Terms, Weights, terms
+from creatives.training.photographs import Batch, Photographs
+
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be chosen. The same settings, pictures and device give the same network."""
+
+    steps: int = 600
+    batch: int = 4
+    size: int = 192
+    """Pixels a side of the crops."""
+    rate: float = 2e-3
+    """Highest learning rate; it warms up for 3 % of the steps and falls along a cosine."""
+    adapter_rate: float = 8e-3
+    weight_decay: float = 1e-4
+    dropout: float = 0.0
+    """Chance that a number of an adapter is left neutral in a step."""
+    frozen: bool = False
+    """True: only adapters learn."""
+    weights: Weights = field(default_factory=Weights)
+    seed: int = 0
+    device: Device = "cpu"
+    mixed: bool = True
+    """Convolutions in bfloat16."""
+    checkpoint_every: int = 50
+    validate_every: int = 100
+    patience: int = 6
+    """Validations without improvement after which training ends; 0: never early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step was like. ``validation`` only where it was measured."""
+
+    number: int
+    of: int
+    loss: float
+    style: float
+    content: float
+    white: float
+    validation: float | None = None
+    best: float = math.inf
+    over: bool = False
+
+
+class Session:
+    """A network, adapters by style name, and what moves them."""
+
+    def __init__(
+        self, settings: Settings, styles: Mapping[str, Tensor], photographs: Photographs, perception: Perception,
+        checkpoint: Path, network: Mapping[str, Tensor] | None = None, adapters: Mapping[str, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.device = torch.device(settings.device)
+        self.photographs = photographs
+        self.perception = perception.to(self.device).to(memory_format=torch.channels_last)
+        self.network = StyleTransformer()
+        if network is not None:
+            self.network.load_state_dict(dict(network))
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+        self.network.requires_grad_(requires_grad=not settings.frozen)
+        neutral = StyleTransformer.neutral_adapter()
+        first = [(adapters or {}).get(name, neutral) for name in styles]
+        self.names = tuple(styles)
+        self.adapters = torch.nn.Parameter(torch.stack(first).to(self.device))
+        self.targets = [StyleTarget.of(picture.to(self.device), self.perception) for picture in styles.values()]
+        self.path = checkpoint
+        self.step, self.best, self.since_best = 0, math.inf, 0
+        groups: list[dict[str, Any]] = [{"params": [self.adapters], "lr": settings.adapter_rate, "weight_decay": 0.0}]
+        if not settings.frozen:
+            groups.append({"params": list(self.network.parameters()), "lr": settings.rate})
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+        self._resume()
+
+    def run(self) -> Iterator[Step]:
+        """Train to the end, from the last checkpoint on."""
+        settings = self.settings
+        while self.step < settings.steps and not self._patience_is_over():
+            loss, parts = self._learn()
+            self.step += 1
+            validation = self.validate() if self._due(settings.validate_every) else None
+            if validation is not None:
+                improved = validation < self.best * 0.999
+                self.since_best = 0 if improved else self.since_best + 1
+                self.best = min(self.best, validation)
+            over = self.step == settings.steps or self._patience_is_over()
+            if over or self._due(settings.checkpoint_every):
+                self.save()
+            yield Step(
+                self.step, settings.steps, loss, float(parts.style), float(parts.content), float(parts.white),
+                validation, self.best, over,
+            )  # fmt: skip
+
+    def adapter(self, name: str) -> Tensor:
+        """One style's numbers, ``(adapter_size,)``."""
+        return self.adapters[self.names.index(name)].detach().cpu()
+
+    @torch.no_grad()
+    def style(self, pictures: Tensor, name: str) -> Tensor:
+        """Pictures in a style as it is now."""
+        adapters = self.adapters[[self.names.index(name)] * len(pictures)]
+        with self._precision():
+            return self.network(pictures.to(self.device), adapters).float().clamp(0, 1).cpu()
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """The loss on photographs held back, the mean over styles."""
+        held = self.photographs.held_out(self.settings.size)
+        losses = []
+        for index in range(len(self.names)):
+            for start in range(0, len(held.pictures), self.settings.batch):
+                part = slice(start, start + self.settings.batch)
+                batch = Batch(held.pictures[part], held.product[part])
+                losses.append(float(self._terms(batch, [index] * len(batch.pictures)).total(self.settings.weights)))
+            if len(self.names) > 1 and index == 7:
+                break  # of many styles, some tell enough
+        return float(np.mean(losses))
+
+    def save(self) -> None:
+        """Keep everything that going on needs."""
+        state = self.optimiser.state_dict()
+        tensors: dict[str, Tensor] = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors["adapters"] = self.adapters.detach()
+        for index, slots in state["state"].items():
+            tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+        facts = {
+            "step": self.step, "best": self.best if math.isfinite(self.best) else None, "since_best": self.since_best,
+            "styles": list(self.names), "settings": asdict(self.settings),
+        }  # fmt: skip
+        Checkpoint(tensors, facts).save(self.path)
+
+    def _resume(self) -> None:
+        found = load_checkpoint(self.path)
+        if found is None:
+            return
+        if found.facts["styles"] != list(self.names) or found.facts["settings"] != _plain(asdict(self.settings)):
+            raise CheckpointError(f"{self.path} belongs to a training with other settings: remove it to begin again")
+        network = {name.removeprefix("network."): v for name, v in found.tensors.items() if name.startswith("network.")}
+        self.network.load_state_dict(network)
+        with torch.no_grad():
+            self.adapters.copy_(found.tensors["adapters"])
+        state = self.optimiser.state_dict()
+        state["state"] = {}
+        for name, value in found.tensors.items():
+            if name.startswith("optimiser."):
+                _, index, slot = name.split(".", 2)
+                state["state"].setdefault(int(index), {})[slot] = value
+        self.optimiser.load_state_dict(state)
+        self.step, self.since_best = found.facts["step"], found.facts["since_best"]
+        self.best = math.inf if found.facts["best"] is None else found.facts["best"]
+
+    def _learn(self) -> tuple[float, Terms]:
+        settings = self.settings
+        # The dice of a step depend on the step alone: a resumed training draws what an unbroken one would have.
+        rng = np.random.default_rng([settings.seed, self.step])
+        torch.manual_seed(settings.seed * 1_000_003 + self.step)
+        batch = self.photographs.batch(rng, settings.batch, settings.size)
+        order = rng.permutation(len(self.names))
+        chosen = [int(order[number % len(order)]) for number in range(settings.batch)]
+        factor = self._schedule()
+        for group, rate in zip(self.optimiser.param_groups, (settings.adapter_rate, settings.rate), strict=False):
+            group["lr"] = rate * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        parts = self._terms(batch, chosen, settings.dropout)
+        loss = parts.total(settings.weights)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([self.adapters, *self.network.parameters()], 5.0)
+        self.optimiser.step()
+        return float(loss.detach()), parts.detached()
+
+    def _terms(self, batch: Batch, chosen: list[int], dropout: float = 0.0) -> Terms:
+        pictures = torch.from_numpy(batch.pictures.copy()).permute(0, 3, 1, 2).to(self.device).float() / 255
+        product = torch.from_numpy(batch.product)[:, None].to(self.device).float() / 255
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        adapters = self.adapters[chosen]
+        if dropout:
+            neutral = StyleTransformer.neutral_adapter().to(self.device)
+            adapters = torch.where(torch.rand_like(adapters) < dropout, neutral, adapters)
+        with self._precision():
+            styled = self.network(pictures, adapters)
+            return terms(styled, pictures, product, [self.targets[index] for index in chosen], self.perception)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.mixed)
+
+    def _schedule(self) -> float:
+        warm = max(1, round(self.settings.steps * 0.03))
+        if self.step < warm:
+            return (self.step + 1) / warm
+        along = (self.step - warm) / max(1, self.settings.steps - warm)
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * along))
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
+
+    def _patience_is_over(self) -> bool:
+        return self.settings.patience > 0 and self.since_best >= self.settings.patience
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    import json
+
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain

@@ -1,0 +1,95 @@
+"""From the adapters of a training to the packs we ship, with what is known of how each was made.
+
+python -m creatives.training.ship --checkpoint FILE [--out DIR] [STYLE...]
+"""
+
+import argparse
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from creatives.checks import SEED
+from creatives.engines import Part
+from creatives.engines.network import Network
+from creatives.errors import CreativeError
+from creatives.neural.shared import SHARED, file_sha256
+from creatives.packaging import write_pack
+from creatives.packs import SHIPPED
+from creatives.training.checkpoint import load_checkpoint
+
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+PREVIEW_SIDE = 480
+
+
+def read_catalogue() -> Mapping[str, Mapping[str, str]]:
+    """Pack -> picture, work and look."""
+    return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+
+
+def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
+    """One sentence of provenance: picture, script, data, steps, seed, device."""
+    settings = facts["settings"]
+    return (
+        f"Adapter of the shared network, learned from {work} by creatives.training.base on {data}: "
+        f"{facts['step']} steps of {settings['batch']} crops of {settings['size']} px with "
+        f"{len(facts['styles'])} styles at once, seed {settings['seed']}, {settings['device']}."
+    )
+
+
+def preview(pack: Path, network: str) -> Image.Image:
+    """The style on a photograph that comes with scikit-image."""
+    from skimage.data import coffee
+
+    image = Image.fromarray(coffee())
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
+    part = Part({"network": network}, pack, 1.0, 1.0)
+    return Image.fromarray(Network().mix(np.asarray(image), [part], seed=SEED))
+
+
+def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[Path, ...]:
+    """Write a pack for each named style of the catalogue that the training holds; existing packs are not touched.
+
+    Raises:
+        CreativeError: for a style that is not in the catalogue or the training.
+    """
+    found = load_checkpoint(checkpoint)
+    if found is None:
+        raise CreativeError(f"there is no checkpoint {checkpoint}")
+    catalogue, network = read_catalogue(), file_sha256(SHARED)[:12]
+    written = []
+    for name in names or [name for name in catalogue if catalogue[name]["picture"] in found.facts["styles"]]:
+        if name not in catalogue or catalogue[name]["picture"] not in found.facts["styles"]:
+            raise CreativeError(f"{name!r} is not in {CATALOGUE.name} or not in {checkpoint}")
+        entry = catalogue[name]
+        numbers = found.tensors["adapters"][found.facts["styles"].index(entry["picture"])]
+        adapter = numbers.numpy().astype(np.float16)
+        folder = write_pack(
+            out / name, name=name, look=entry["look"], engine="network", parameters={"network": network},
+            weights={"adapter": adapter}, licence="Apache-2.0", author="AdStyle",
+            made=how_made(entry["work"], found.facts, data), preview=None,
+        )  # fmt: skip
+        preview(folder, network).save(folder / "preview.webp", quality=80, method=6)
+        written.append(folder)
+    return tuple(written)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write packs, and say which."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("styles", nargs="*", metavar="STYLE")
+    options.add_argument("--checkpoint", type=Path, required=True)
+    options.add_argument("--out", type=Path, default=SHIPPED)
+    options.add_argument("--data", default="free photographs of products and scenes", help="Said in the packs.")
+    wish = options.parse_args(arguments)
+    for folder in ship(wish.checkpoint, wish.out, wish.styles, wish.data):
+        digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+        print(folder, digest[:12])  # noqa: T201 - this is its output
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""Engine ``network``: any size, no seams, strength down to the photograph, clean whites, the same on every backend."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from creatives import packs
+from creatives.engines import EngineError, Part, engine_named
+from creatives.engines.network import adapter_size
+from creatives.errors import CreativeError
+from creatives.grounds import keep_white_ground, white_ground
+from creatives.keeping import keep_hues, keep_palette
+from creatives.neural import runner, shared, tiling
+from creatives.packs import Look, read_pack
+
+torch = pytest.importorskip("torch")
+from safetensors.numpy import save_file  # noqa: E402 - after torch is known to be there
+
+from creatives.checks import sample_scene  # noqa: E402
+from creatives.neural.transformer import REACH, StyleTransformer  # noqa: E402
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network that nobody trained: it has opinions, and none of them matter here."""
+    torch.manual_seed(SEED)
+    return StyleTransformer().eval().requires_grad_(requires_grad=False)
+
+
+@pytest.fixture(scope="module")
+def files(network, tmp_path_factory):
+    """The shared network's file and two packs of its styles."""
+    folder = tmp_path_factory.mktemp("network")
+    rng = np.random.default_rng(SEED)
+    neutral = StyleTransformer.neutral_adapter().numpy()
+    tensors = {shared.PREFIX + name: value.numpy() for name, value in network.state_dict().items()}
+    save_file(tensors | {"identity": neutral}, folder / "shared.safetensors")
+    digest = hashlib.sha256((folder / "shared.safetensors").read_bytes()).hexdigest()
+    for name in ("wavy", "dotty"):
+        write_pack(folder / name, neutral + rng.normal(0, 0.3, neutral.shape).astype(np.float32), digest[:12])
+    return folder
+
+
+def write_pack(folder, adapter, network, colours="style"):
+    folder.mkdir()
+    save_file({"adapter": adapter}, folder / "weights.safetensors")
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    (folder / "style.toml").write_text(
+        f'name = "{folder.name}"\nlook = "Strokes of a test."\nengine = "network"\nlicence = "CC0"\nauthor = "us"\n'
+        f'made = "at random"\nweights_sha256 = "{digest}"\n[parameters]\nnetwork = "{network}"\ncolours = "{colours}"\n'
+    )
+
+
+@pytest.fixture
+def at_hand(files, tmp_path, monkeypatch):
+    """That network as the shipped one, in plain torch."""
+    monkeypatch.setattr(shared, "SHARED", files / "shared.safetensors")
+    monkeypatch.setenv(runner.BACKEND_VARIABLE, "torch")
+    monkeypatch.setenv(runner.CACHE_VARIABLE, str(tmp_path / "cache"))
+    runner.runner_of.cache_clear()
+    yield files
+    runner.runner_of.cache_clear()
+
+
+def look(folder, name="wavy", strength=1.0):
+    return Look(name, ((read_pack(folder / name), strength, 1.0),))
+
+
+def test_the_size_of_an_adapter_is_the_networks():
+    assert adapter_size() == StyleTransformer.adapter_size() == len(StyleTransformer.neutral_adapter())
+    assert sum(value.numel() for value in StyleTransformer().parameters()) <= 600_000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (8, 8), (37, 61), (96, 64)])
+def test_any_size_is_styled_alike_each_time(at_hand, size):
+    picture = sample_scene(*size)
+    styled = look(at_hand).apply(picture, seed=1)
+    assert styled.shape == picture.shape
+    assert styled.dtype == np.uint8
+    assert np.array_equal(styled, look(at_hand).apply(picture, seed=2)), "its strokes know no dice"
+
+
+def test_tiles_come_out_as_in_the_whole(at_hand, network, monkeypatch):
+    picture = sample_scene(300, 420).astype(np.float32) / 255
+    adapter = shared.read_vector(at_hand / "wavy" / "weights.safetensors", "adapter", adapter_size())
+    run = runner.open_runner(network.state_dict(), "torch")
+    whole = tiling.style_picture(picture, adapter, run)
+    monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
+    monkeypatch.setattr(tiling, "_reduced", lambda given: given)
+    monkeypatch.setattr(tiling, "TILE", 128)
+    tiled = tiling.style_picture(picture, adapter, run)
+    assert np.abs(tiled - whole).max() < 1e-3
+    monkeypatch.setattr(tiling, "MARGIN", 4)
+    assert np.abs(tiling.style_picture(picture, adapter, run) - whole).max() > 1e-2, "a margin is needed"
+
+
+def test_the_margin_is_more_than_the_network_sees():
+    assert tiling.MARGIN >= REACH
+    assert tiling.MARGIN % tiling.STRIDE == tiling.TILE % tiling.STRIDE == 0
+
+
+@pytest.mark.parametrize("size", [(4, 4), (700, 900), (772, 768), (1600, 772)])
+def test_windows_cover_each_pixel_once(size):
+    covered = np.zeros(size, int)
+    for window in tiling.windows(*size):
+        covered[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] += 1
+        assert (window.bottom - window.top) % tiling.STRIDE == (window.right - window.left) % tiling.STRIDE == 0
+    assert (covered == 1).all()
+
+
+def test_strength_runs_from_the_photograph_to_the_style(at_hand):
+    picture = sample_scene(64, 96)
+    full = look(at_hand).apply(picture, seed=1).astype(int)
+    away = [np.abs(look(at_hand, strength=s).apply(picture, seed=1).astype(int) - picture).mean() for s in (0.001, 0.5)]
+    assert away[0] < 1
+    assert away[0] < away[1]
+    nearly = look(at_hand, strength=0.999).apply(picture, seed=1).astype(int)
+    assert np.abs(nearly - full).mean() < 2
+
+
+def test_a_blend_of_a_style_with_itself_is_the_style(at_hand):
+    picture, pack = sample_scene(64, 96), read_pack(at_hand / "wavy")
+    half = Part(pack.parameters, pack.folder, 1.0, 0.5)
+    mixed = engine_named("network").mix(picture, [half, half], seed=1)
+    assert np.abs(mixed.astype(int) - look(at_hand).apply(picture, seed=1)).max() <= 1
+
+
+def test_a_blend_lies_between_and_goes_through_the_library(at_hand, monkeypatch):
+    monkeypatch.setattr(packs, "SHIPPED", at_hand)
+    library, picture = packs.StyleLibrary(), sample_scene(64, 96)
+    blend = library.resolve("wavy@1*0.5+dotty@1*0.5").apply(picture, seed=1)
+    singles = [library.resolve(name).apply(picture, seed=1) for name in ("wavy", "dotty")]
+    assert not any(np.array_equal(blend, single) for single in singles)
+
+
+def test_backends_agree(at_hand, network, tmp_path):
+    picture = (sample_scene(128, 160).astype(np.float32) / 255).transpose(2, 0, 1)[None]
+    adapter = shared.read_vector(at_hand / "wavy" / "weights.safetensors", "adapter", adapter_size())
+    state = network.state_dict()
+    plain, fast = (runner.open_runner(state, name) for name in ("torch", "openvino"))
+    (styled, folded), (quick, quickly_folded) = plain.measure(picture, adapter), fast.measure(picture, adapter)
+    assert difference(styled, quick) < 1
+    assert difference(plain.tiles(picture, folded), fast.tiles(picture, quickly_folded)) < 1
+
+
+def difference(one, other):
+    """Mean CIEDE2000."""
+    labs = [rgb2lab(np.clip(each[0].transpose(1, 2, 0), 0, 1)) for each in (one, other)]
+    return deltaE_ciede2000(*labs).mean()
+
+
+def test_once_compiled_torch_is_not_loaded_again(at_hand, tmp_path):
+    script = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from creatives.neural.runner import runner_of\n"
+        "from creatives.neural.tiling import style_picture\n"
+        "from creatives.neural.shared import read_vector\n"
+        "path = Path(sys.argv[1])\n"
+        "style_picture(np.zeros((32, 32, 3), np.float32), read_vector(path, 'identity', 2252), runner_of(path))\n"
+        "print('torch' in sys.modules)\n"
+    )
+    environment = {"ADSTYLE_CACHE": str(tmp_path / "cache"), "ADSTYLE_BACKEND": "openvino", "PATH": "/usr/bin:/bin"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script, str(at_hand / "shared.safetensors")],
+            env=environment, capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert said == ["True", "False"]
+
+
+def test_a_cache_that_cannot_be_written_breaks_nothing(network, tmp_path):
+    (tmp_path / "cache").write_text("a file, no folder")
+    run = runner.OpenVinoRunner(network.state_dict, tmp_path / "cache" / "network")
+    styled, _ = run.measure(np.zeros((1, 3, 32, 32), np.float32), StyleTransformer.neutral_adapter().numpy())
+    assert styled.shape == (1, 3, 32, 32)
+
+
+def test_a_white_ground_stays_and_the_product_does_not(at_hand):
+    packshot = np.full((120, 160, 3), 255, np.uint8)
+    packshot[40:90, 50:110] = sample_scene(50, 60)
+    packshot[60:64, 70:80] = 255  # white inside the product
+    styled = look(at_hand).apply(packshot, seed=1)
+    assert (styled[:30] == 255).all()
+    assert np.abs(styled[60:64, 70:80].astype(int) - 255).max() > 0
+    assert np.abs(styled[45:85, 55:105].astype(int) - packshot[45:85, 55:105]).mean() > 3
+
+
+def test_a_bright_sky_without_a_border_of_white_is_no_ground():
+    picture = np.full((60, 80, 3), 180, np.uint8)
+    picture[20:40, 20:60] = 255
+    assert white_ground(picture) is None
+    assert np.array_equal(keep_white_ground(picture, picture // 2), picture // 2)
+    picture[:1, :3] = 255
+    assert white_ground(picture) is None, "three pixels are a light"
+
+
+def test_hues_stay_where_they_are_to_be_kept():
+    original, styled = (sample_scene(40, 50).astype(np.float32) / 255 for _ in range(2))
+    styled = styled[::-1, :, ::-1].copy()
+    lab = rgb2lab(keep_hues(original, styled))
+    assert np.abs(lab[..., 0] - rgb2lab(styled)[..., 0]).mean() < 8
+    mean, spread = (np.cov(each.reshape(-1, 3), rowvar=False) for each in (keep_palette(original, styled), original))
+    assert np.abs(mean - spread).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [("short", "no adapter of 2252"), ("nan", "no adapter of 2252"), ("name", "cannot be read")],
+)
+def test_a_damaged_adapter_is_refused_in_one_line(at_hand, tmp_path, damage, says):
+    numbers = StyleTransformer.neutral_adapter().numpy().copy()
+    if damage == "nan":
+        numbers[3] = np.nan
+    digest = hashlib.sha256((at_hand / "shared.safetensors").read_bytes()).hexdigest()
+    write_pack(tmp_path / "bad", numbers[:100] if damage == "short" else numbers, digest[:12])
+    if damage == "name":
+        save_file({"other": numbers}, tmp_path / "bad" / "weights.safetensors")
+    part = Part({"network": digest[:12]}, tmp_path / "bad", 1.0, 1.0)
+    with pytest.raises(CreativeError, match=says) as refusal:
+        engine_named("network").mix(sample_scene(16, 16), [part], seed=1)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_adapter_of_another_network_is_refused(at_hand, tmp_path):
+    write_pack(tmp_path / "stranger", StyleTransformer.neutral_adapter().numpy(), "0" * 12)
+    with pytest.raises(EngineError, match="made for network 000000000000, here is"):
+        read_pack(tmp_path / "stranger")
+
+
+def test_a_foreign_network_is_refused(tmp_path):
+    save_file({"network.stem": np.zeros((2, 2), np.float32)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(CreativeError, match="of another network"):
+        runner.TorchRunner(runner._network_in(tmp_path / "foreign.safetensors"))
+    with pytest.raises(CreativeError, match="is no shared network"):
+        shared.load_shared(tmp_path / "foreign.safetensors")
+
+
+def test_a_wrong_backend_is_named(monkeypatch):
+    monkeypatch.setenv(runner.BACKEND_VARIABLE, "abacus")
+    with pytest.raises(CreativeError, match="may be openvino or torch"):
+        runner.chosen_backend()

@@ -1,0 +1,196 @@
+"""Training: the same dice, the same network; interrupted or not."""
+
+import errno
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from creatives.neural.features import Vgg19, WeightsError, read_weights
+from creatives.neural.moments import feature_moments
+from creatives.training.base import fit_identity, style_tensor
+from creatives.training.checkpoint import CheckpointError
+from creatives.training.objective import Perception
+from creatives.training.photographs import Augmentation, NoPhotographs, read_photographs
+from creatives.training.session import Session, Settings
+
+TINY = Settings(steps=4, batch=2, size=64, validate_every=0, checkpoint_every=2, patience=0, mixed=False)
+
+
+@pytest.fixture
+def session(vgg_file, photos, painting, tmp_path):
+    def open_session(settings=TINY, path=None):
+        perception = Perception(Vgg19(read_weights(vgg_file), "the tiny eye"))
+        return Session(
+            settings, {"stripes": style_tensor(painting, 96)}, read_photographs(photos), perception,
+            path or tmp_path / "training.safetensors",
+        )  # fmt: skip
+
+    return open_session
+
+
+def numbers(session):
+    return torch.cat(
+        [session.adapters.detach().flatten(), *(p.detach().flatten() for p in session.network.parameters())]
+    )
+
+
+def test_interrupted_and_resumed_it_is_what_it_would_have_been(session, tmp_path):
+    unbroken = session(path=tmp_path / "unbroken.safetensors")
+    steps = list(unbroken.run())
+    first = session()
+    for step in first.run():
+        if step.number == 2:
+            break
+    resumed = session()
+    assert resumed.step == 2
+    again = list(resumed.run())
+    assert [step.number for step in again] == [3, 4]
+    assert [step.loss for step in again] == [step.loss for step in steps[2:]]
+    assert torch.equal(numbers(resumed), numbers(unbroken))
+
+
+def test_the_loss_falls(session):
+    settings = replace(TINY, steps=12, checkpoint_every=0)
+    losses = [step.loss for step in session(settings).run()]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_frozen_only_the_adapter_learns(session):
+    learner = session(replace(TINY, frozen=True))
+    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    adapter = learner.adapter("stripes").clone()
+    list(learner.run())
+    assert all(torch.equal(value, before[name]) for name, value in learner.network.state_dict().items())
+    assert not torch.equal(learner.adapter("stripes"), adapter)
+
+
+def test_without_improvement_it_ends_early(session):
+    settings = replace(TINY, steps=50, rate=0.0, adapter_rate=0.0, validate_every=1, patience=2)
+    steps = list(session(settings).run())
+    assert len(steps) == 3, "the first validation is the best; two without improvement end it"
+    assert steps[-1].over
+    assert math.isfinite(steps[-1].best)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(session):
+    list(session().run())
+    with pytest.raises(CheckpointError, match="belongs to a training with other settings"):
+        session(replace(TINY, seed=5))
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line(session, tmp_path):
+    (tmp_path / "training.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match="is no checkpoint of ours") as refusal:
+        session()
+    assert "\n" not in str(refusal.value)
+
+
+def test_on_a_full_disk_the_earlier_checkpoint_stays(session, tmp_path, monkeypatch):
+    learner = session()
+    next(iter(learner.run()))
+    learner.save()
+    kept = (tmp_path / "training.safetensors").read_bytes()
+
+    def full(self, _data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        learner.save()
+    assert (tmp_path / "training.safetensors").read_bytes() == kept
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_the_same_seed_draws_the_same_crops(photos):
+    pictures = read_photographs(photos)
+    one, other = (pictures.batch(np.random.default_rng(3), 6, 48) for _ in range(2))
+    assert np.array_equal(one.pictures, other.pictures)
+    assert one.pictures.shape == (6, 48, 48, 3)
+    assert not np.array_equal(one.pictures, pictures.batch(np.random.default_rng(4), 6, 48).pictures)
+
+
+def test_packshots_stand_on_white(photos):
+    pictures = read_photographs(photos, Augmentation(packshots=1.0))
+    batch = pictures.batch(np.random.default_rng(3), 8, 64)
+    ground = batch.product == 0
+    assert 0.1 < ground.mean() < 0.9
+    assert batch.pictures[ground].min() >= 249
+
+
+def test_turning_leaves_no_black_corners(photos):
+    wish = Augmentation(rotate=30, colour=0, packshots=0, flip=False)
+    pictures = read_photographs(photos, wish)
+    pictures.training = (np.full((120, 160, 3), 200, np.uint8),)
+    assert pictures.batch(np.random.default_rng(1), 40, 48).pictures.min() >= 199
+
+
+def test_a_folder_without_photographs_is_named(tmp_path):
+    with pytest.raises(NoPhotographs, match="holds no photographs"):
+        read_photographs(tmp_path)
+    with pytest.raises(NoPhotographs):
+        read_photographs(tmp_path / "nowhere")
+
+
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(1, 11))
+def test_moments_of_the_whole_are_the_sum_of_the_parts(height, width, cut):
+    features = torch.rand(1, 5, height, width, generator=torch.Generator().manual_seed(height * width))
+    cut = min(cut, height - 1)
+    whole = feature_moments(features)
+    parts = feature_moments(features[:, :, :cut]) + feature_moments(features[:, :, cut:])
+    assert torch.allclose(whole.gram, parts.gram, atol=1e-5)
+    assert torch.allclose(whole.mean, features.mean(dim=(2, 3)), atol=1e-5)
+    assert torch.allclose(parts.spread, features.std(dim=(2, 3), correction=0), atol=1e-3)
+
+
+def test_only_the_counted_pixels_count():
+    features = torch.rand(1, 3, 8, 8)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    assert torch.allclose(feature_moments(features, mask).gram, feature_moments(features[..., :4]).gram, atol=1e-5)
+
+
+def test_the_identity_comes_closer_to_the_photograph(session, photos):
+    learner = session()
+    pictures = read_photographs(photos)
+    held = torch.from_numpy(pictures.held_out(64).pictures).permute(0, 3, 1, 2).float() / 255
+
+    def miss(adapter):
+        with torch.no_grad():
+            return (learner.network(held, adapter.expand(len(held), -1)) - held).abs().mean()
+
+    before = miss(learner.network.neutral_adapter())
+    assert miss(fit_identity(learner.network, pictures, steps=12)) < before
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a state dict", b"\x08" * 64])
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_hostile_weights_are_refused_in_one_line(tmp_path, content, suffix):
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="cannot be read as weights") as refusal:
+        read_weights(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_pickled_code_is_never_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "owned",))
+
+    torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(WeightsError):
+        read_weights(tmp_path / "evil.pth")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_weights_of_another_network_are_no_vgg(tmp_path, vgg_file):
+    weights = read_weights(vgg_file)
+    weights.pop("features.10.weight")
+    with pytest.raises(WeightsError, match=r"lacks features\.10 \(relu3_1\)"):
+        Vgg19(weights, "that file")
