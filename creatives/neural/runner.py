@@ -5,6 +5,7 @@ not once in every process. Pictures are ``(1, 3, height, width)`` float32 in 0..
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Backend = Literal["openvino", "torch"]
+_SIZES = 4
 FORM = 1
 """Raised when the compiled form of the same weights changes."""
 CACHE_VARIABLE, BACKEND_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_BACKEND"
@@ -60,9 +62,17 @@ def chosen_backend() -> Backend:
     return "openvino" if find_spec("openvino") else "torch"
 
 
-@lru_cache(maxsize=8)
 def runner_of(path: Path) -> Runner:
-    """The runner of the network in a safetensors file, made on first use in this process."""
+    """The runner of the network in a safetensors file, made on first use in this process, by whichever thread."""
+    with _making:
+        return _runner_of(path)
+
+
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _runner_of(path: Path) -> Runner:
     if chosen_backend() == "torch":
         return TorchRunner(_network_in(path))
     return OpenVinoRunner(lambda: _network_in(path), cache_folder() / f"{file_sha256(path)[:16]}-{FORM}")
@@ -124,6 +134,7 @@ class OpenVinoRunner:
                 folder = None  # a cache that cannot be written spares nothing, and breaks nothing
         self._forms = {name: _form(name, network, folder) for name in ("measure", "tiles")}
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._compiling = threading.Lock()
 
     def measure(self, picture: Floats, adapter: Floats) -> tuple[Floats, Floats]:
         """As `Runner.measure`."""
@@ -135,18 +146,22 @@ class OpenVinoRunner:
         return self._run("tiles", picture, folded)[0].copy()
 
     def _run(self, form: str, picture: Floats, vector: Floats) -> list[Floats]:
-        key = form, picture.shape
-        if key not in self._compiled:
-            # A fixed size compiles to faster code than a free one; the last few sizes are kept.
-            model = self._forms[form].clone()
-            model.reshape({0: list(picture.shape), 1: [1, len(vector)]})
-            while len(self._compiled) >= 4:
-                self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[key] = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
         # A request of its own for each call: a compiled model may be used from several threads.
-        request = self._compiled[key].create_infer_request()
+        request = self._of_size(form, picture.shape, len(vector)).create_infer_request()
         found = request.infer({0: np.ascontiguousarray(picture), 1: vector[None]})
         return [np.asarray(found[index]) for index in range(len(found))]
+
+    def _of_size(self, form: str, shape: tuple[int, ...], numbers: int) -> Any:
+        """A fixed size compiles to faster code than a free one; the last few sizes are kept."""
+        with self._compiling:
+            key = form, shape
+            if key not in self._compiled:
+                model = self._forms[form].clone()
+                model.reshape({0: list(shape), 1: [1, numbers]})
+                while len(self._compiled) >= _SIZES:
+                    self._compiled.pop(next(iter(self._compiled)))
+                self._compiled[key] = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+            return self._compiled[key]
 
 
 def _module(network: "dict[str, Tensor]") -> Any:

@@ -63,9 +63,9 @@ def at_hand(files, tmp_path, monkeypatch):
     monkeypatch.setattr(shared, "SHARED", files / "shared.safetensors")
     monkeypatch.setenv(runner.BACKEND_VARIABLE, "torch")
     monkeypatch.setenv(runner.CACHE_VARIABLE, str(tmp_path / "cache"))
-    runner.runner_of.cache_clear()
+    runner._runner_of.cache_clear()
     yield files
-    runner.runner_of.cache_clear()
+    runner._runner_of.cache_clear()
 
 
 def look(folder, name="wavy", strength=1.0):
