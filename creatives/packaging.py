@@ -1,6 +1,7 @@
 """Writing style packs, and taking in packs from elsewhere: whole or not at all."""
 
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -14,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from creatives.packs import MANIFEST, NAME, ORIGINAL, WEIGHTS, PackError, StylePack, read_pack
+from creatives.errors import CreativeError
+from creatives.packs import MANIFEST, NAME, ORIGINAL, SHIPPED, WEIGHTS, PackError, StylePack, read_pack
 
 PREVIEW = "preview.webp"
+TAKEN_IN = (MANIFEST, WEIGHTS, PREVIEW, "LICENSE", "README.md")
+"""The files of a pack from elsewhere that are copied; what else lies beside them stays there."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -28,8 +32,9 @@ def check_new_name(name: str, packs: Path) -> None:
     """
     if not NAME.fullmatch(name) or name == ORIGINAL:
         raise PackError(f"{name!r} is no name for a style: use small letters, digits and hyphens, such as autumn-board")
-    if (packs / name).exists():
-        raise PackError(f"{packs / name} exists: choose another name, or remove it first")
+    if (SHIPPED / name).exists():
+        raise PackError(f"{name!r} is the name of a style that comes along: choose another name")
+    _check_free(packs / name)
 
 
 def write_pack(
@@ -37,21 +42,21 @@ def write_pack(
     weights: Mapping[str, NDArray[Any]] | None, licence: str, author: str, made: str,
     preview: Image.Image | None = None,
 ) -> Path:  # fmt: skip
-    """Make a style pack in ``folder``, which must not exist yet.
+    """Make a style pack in ``folder``, which must not exist yet; what `read_pack` would refuse is not written.
 
     Raises:
-        PackError: where it exists.
+        CreativeError: where the folder exists, or for a pack that breaks a rule.
         OSError: for a full disk; nothing is left behind.
     """
     from safetensors.numpy import save
 
-    check_new_name(name, folder.parent)
+    _check_free(folder)
     with _aside(folder) as made_here:
         facts: dict[str, Any] = {
             "name": name, "look": look, "engine": engine, "licence": licence, "author": author, "made": made,
         }  # fmt: skip
         if weights is not None:
-            data = save({key: np.ascontiguousarray(value) for key, value in weights.items()})
+            data = save({key: np.array(value, order="C") for key, value in weights.items()})
             (made_here / WEIGHTS).write_bytes(data)
             facts["weights_sha256"] = hashlib.sha256(data).hexdigest()
         if preview is not None:
@@ -65,52 +70,77 @@ def add_pack(source: Path, packs: Path) -> StylePack:
 
     Raises:
         CreativeError: for a pack that breaks a rule, or a name that is taken.
+        OSError: for a full disk; nothing is left behind.
     """
+    source = Path(os.path.abspath(source))  # "." has no name, and a link's own name is the pack's
+    if not source.is_dir():
+        raise PackError(f"{source} is no folder; name the folder of a style pack, the one that holds {MANIFEST}")
     pack = read_pack(source)
     check_new_name(pack.name, packs)
     with _aside(packs / pack.name) as copy:
-        for path in (source / MANIFEST, source / WEIGHTS, *sorted(source.glob("*.webp"))):
-            if path.is_file():
-                shutil.copyfile(path, copy / path.name)
+        for name in TAKEN_IN:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, copy / name)
     return read_pack(packs / pack.name)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists():
+        raise PackError(f"{folder} exists: choose another name, or remove it first")
 
 
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` that becomes it when all is well, and vanishes when not."""
+    """A folder aside that becomes ``folder`` when all is well and it reads as a pack, and vanishes when not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    around = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    inside = around / folder.name  # a pack is named as its folder is, so that it can be checked before it is moved
     try:
-        yield aside
-        aside.chmod(0o755)
-        os.rename(aside, folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        inside.mkdir()
+        yield inside
+        try:
+            read_pack(inside)
+        except CreativeError as error:
+            raise PackError(str(error).replace(str(inside), str(folder))) from None
+        os.rename(inside, folder)
+    finally:
+        shutil.rmtree(around, ignore_errors=True)
 
 
 def _toml(table: Mapping[str, Any]) -> str:
-    lines = []
-    for key, value in table.items():
-        if not _BARE_KEY.fullmatch(key):
-            raise PackError(f"{key!r} cannot be a key of a style's manifest")
-        lines.append(f"{key} = {_value(value)}")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
+
+
+def _key(key: str) -> str:
+    if not _BARE_KEY.fullmatch(key):
+        raise PackError(f"{key!r} cannot be a key of a style's manifest")
+    return key
 
 
 def _value(value: Any) -> str:
+    """Plain values only: what TOML would read back as something else is refused."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float.__repr__(value)  # numpy's float64 is a float whose own repr is not TOML
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(each) for each in value) + "]"
-    return _string(str(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, str):
+        return '"' + "".join(_character(each) for each in value) + '"'
+    raise PackError(f"{value!r} cannot be a value of a style's manifest")
 
 
-def _string(text: str) -> str:
-    """A TOML basic string: quotes, backslashes and control characters escaped."""
-    escaped = "".join(
-        f"\\{mark}" if mark in '"\\' else mark if mark.isprintable() else f"\\u{ord(mark):04x}" for mark in text
-    )
-    return f'"{escaped}"'
+def _character(character: str) -> str:
+    """As it may stand in a TOML basic string."""
+    code = ord(character)
+    if 0xD800 <= code <= 0xDFFF:
+        raise PackError(f"{character!r} is half a character; a style's manifest is UTF-8 text")
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -61,6 +61,9 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of ours ({error}): remove it to begin again") from None
+        if not isinstance(facts, dict):
+            raise CheckpointError(f"{path} is no checkpoint of ours: remove it to begin again")
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} is no checkpoint of ours ({reason}): remove it to begin again") from None
     return Checkpoint(tensors, facts)

@@ -1,31 +1,75 @@
-"""Learning one style from one picture: an adapter of the shared network, or a whole network of its own."""
+"""What may be asked of the training of one style, where it computes, and where the eye it is judged by lies."""
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from creatives.errors import CreativeError
-from creatives.neural.features import Vgg19, read_weights
-from creatives.neural.shared import PREFIX, SHARED, load_shared
-from creatives.training.base import style_tensor
-from creatives.training.objective import Perception
-from creatives.training.photographs import Augmentation, Photographs, read_photographs
-from creatives.training.session import Device, Session, Settings
+from creatives.training.objective import Weights
+from creatives.training.session import Device, Settings
 
 VGG_NAMES = "vgg19-*.pth"
+ADAPTER_STEPS, NETWORK_STEPS = 150, 2000
+NETWORK_SHARE = 0.25
+"""Of an adapter's learning rate, what a whole network learns at."""
+SIZES = 16
+"""Crops have sides that are multiples of it."""
+CHECKS = 20
+"""Validations and checkpoints of a training."""
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What a pack of engine ``network`` holds: its parameters and its tensors."""
+class Wish:
+    """What may be asked of the training of one style; where nothing is, what we found good."""
 
-    parameters: dict[str, str]
-    weights: dict[str, NDArray[np.float16]]
+    full: bool = False
+    """A whole network, not only an adapter."""
+    steps: int | None = None
+    batch: int = 4
+    size: int = 192
+    rate: float = 8e-3
+    """Of the adapter; a whole network learns at NETWORK_SHARE of it."""
+    style_weight: float = 8.0
+    content_weight: float = 1.0
+    weight_decay: float = 1e-4
+    dropout: float = 0.0
+    patience: int = 6
+    seed: int = 0
+    device: Device = "cpu"
+    mixed: bool = True
+
+
+def settings_of(wish: Wish) -> Settings:
+    """The session's settings.
+
+    Raises:
+        CreativeError: for numbers that nothing can be learned with.
+    """
+    if wish.size % SIZES or wish.size < SIZES:
+        raise CreativeError(
+            f"crops of {wish.size} px: take a multiple of {SIZES}, such as {wish.size // SIZES * SIZES or SIZES}"
+        )
+    for name in ("rate", "style_weight", "content_weight", "weight_decay"):
+        value = getattr(wish, name)
+        if not math.isfinite(value) or value < 0:
+            raise CreativeError(f"a {name.replace('_', ' ')} of {value} is no amount: take a number from 0 on")
+    steps = wish.steps or (NETWORK_STEPS if wish.full else ADAPTER_STEPS)
+    every = max(1, steps // CHECKS)
+    return Settings(
+        steps=steps, batch=wish.batch, size=wish.size, rate=wish.rate * NETWORK_SHARE, adapter_rate=wish.rate,
+        weight_decay=wish.weight_decay, dropout=wish.dropout, frozen=not wish.full,
+        weights=Weights(style=wish.style_weight, content=wish.content_weight), seed=wish.seed, device=wish.device,
+        mixed=wish.mixed, checkpoint_every=every, validate_every=every, patience=wish.patience,
+    )  # fmt: skip
+
+
+def weighted(settings: Settings, *, style: float, content: float, rate: float) -> Settings:
+    """The same training under other weights and another rate."""
+    weights = replace(settings.weights, style=style, content=content)
+    return replace(settings, weights=weights, adapter_rate=rate, rate=rate * NETWORK_SHARE)
 
 
 def find_vgg(given: Path | None) -> Path:
@@ -36,8 +80,8 @@ def find_vgg(given: Path | None) -> Path:
     """
     if given:
         return given
-    home = Path(os.environ.get("TORCH_HOME") or Path.home() / ".cache" / "torch")
-    cache = home / "hub" / "checkpoints"
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "torch")
+    cache = Path(home, "hub", "checkpoints")
     found = sorted(cache.glob(VGG_NAMES)) if cache.is_dir() else []
     if not found:
         raise CreativeError(
@@ -60,51 +104,3 @@ def usable_device(wish: str) -> Device:
     if not torch.cuda.is_available():
         raise CreativeError("--device cuda: there is no CUDA device here; leave it away for cpu")
     return "cuda"
-
-
-def photographs_for_training(folder: Path | None) -> Photographs:
-    """Those in a folder, or the ones that come with scikit-image, so that training works offline."""
-    if folder:
-        return read_photographs(folder)
-    from skimage import data
-
-    pictures = (data.coffee(), data.chelsea(), data.astronaut(), data.stereo_motorcycle()[0])
-    return Photographs([np.asarray(picture, np.uint8) for picture in pictures], Augmentation())
-
-
-def open_session(
-    picture: Path, name: str, settings: Settings, *, vgg: Path | None, photos: Path | None, checkpoint: Path
-) -> Session:
-    """A training of one style, new or where its checkpoint left it; ``settings.frozen`` starts from the shared network.
-
-    Raises:
-        CreativeError: for pictures, weights or a checkpoint that cannot be used.
-    """
-    style = style_tensor(picture)
-    where = find_vgg(vgg)
-    perception = Perception(Vgg19(read_weights(where), str(where)))
-    photographs = photographs_for_training(photos)
-    network: dict[str, Tensor] | None = None
-    if settings.frozen or SHARED.is_file():
-        network = load_shared().network  # a style learned from scratch starts from what others learned, too
-    return Session(settings, {name: style}, photographs, perception, checkpoint, network)
-
-
-def learned(session: Session, name: str) -> Learned:
-    """What a finished training amounts to, in half precision."""
-    weights = {"adapter": session.adapter(name).numpy().astype(np.float16)}
-    if session.settings.frozen:
-        return Learned({"network": load_shared().sha256[:12]}, weights)
-    state = session.network.state_dict()
-    return Learned(
-        {"network": "own"},
-        weights | {PREFIX + key: value.detach().cpu().numpy().astype(np.float16) for key, value in state.items()},
-    )
-
-
-def preview_of(session: Session, name: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture in the style as it is now; its sides are cut to multiples of four."""
-    height, width = (side // 4 * 4 for side in rgb.shape[:2])
-    picture = torch.from_numpy(rgb[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255
-    styled = session.style(picture, name)[0].permute(1, 2, 0).numpy()
-    return (styled * 255 + 0.5).astype(np.uint8)

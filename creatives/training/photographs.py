@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ SHORT_SIDE = 448
 """Photographs are kept at most at this shorter side: crops are taken from reduced pictures, and memory stays small."""
 HELD_BACK = 16
 """Photographs that only validation sees; fewer where there are fewer than five times as many."""
+
+COME_ALONG = ("coffee.png", "motorcycle_left.png", "chelsea.png", "astronaut.png", "rocket.jpg", "camera.png")
+"""Photographs in scikit-image's wheel, free to use; validation sees the first."""
 
 
 class NoPhotographs(CreativeError):
@@ -93,17 +97,37 @@ def read_photographs(folder: Path, augmentation: Augmentation | None = None) -> 
         NoPhotographs: where there is none.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    pictures = _load(paths)
+    if not pictures:
+        raise NoPhotographs(f"{folder} holds no photographs to learn from; give a folder with at least one")
+    # Neighbours in a folder are often of one kind: what is held back should be of every kind.
+    order = np.random.default_rng(0).permutation(len(pictures))
+    return Photographs([pictures[index] for index in order], augmentation or Augmentation())
+
+
+def photographs_that_come_along(augmentation: Augmentation | None = None) -> Photographs:
+    """Those of COME_ALONG, so that training needs no network; found without importing scikit-image.
+
+    Raises:
+        NoPhotographs: where they were stripped from the installation.
+    """
+    spec = find_spec("skimage")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
+    pictures = _load([folder / name for name in COME_ALONG]) if folder else []
+    if not pictures:
+        raise NoPhotographs("scikit-image's photographs are missing; give a folder of your own to learn from")
+    return Photographs(pictures, augmentation or Augmentation())
+
+
+def _load(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
+    """Those of the files that are pictures."""
     pictures = []
     for path in paths:
         try:
             pictures.append(_reduced(load_picture(path).rgb))
         except PictureError:
             continue
-    if not pictures:
-        raise NoPhotographs(f"{folder} holds no photographs to learn from; give a folder with at least one")
-    # Neighbours in a folder are often of one kind: what is held back should be of every kind.
-    order = np.random.default_rng(0).permutation(len(pictures))
-    return Photographs([pictures[index] for index in order], augmentation or Augmentation())
+    return pictures
 
 
 def _reduced(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

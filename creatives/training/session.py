@@ -1,7 +1,7 @@
 """One training: of the shared network with many styles, of everything for one style, or of one style's adapter alone.
 
-A generator: each step it takes gives a record of itself, so that bars, previews, TensorBoard and patience are the
-caller's, and a caller that stops asking stops the training, whose last checkpoint is then where it goes on.
+A generator: each step it takes gives a record of itself, so that bars, previews and TensorBoard are the caller's, and
+a caller that stops asking stops the training, whose last checkpoint is then where it goes on.
 """
 
 import math
@@ -155,8 +155,20 @@ class Session:
         found = load_checkpoint(self.path)
         if found is None:
             return
-        if found.facts["styles"] != list(self.names) or found.facts["settings"] != _plain(asdict(self.settings)):
-            raise CheckpointError(f"{self.path} belongs to a training with other settings: remove it to begin again")
+        if found.facts.get("styles") != list(self.names) or found.facts.get("settings") != _plain(
+            asdict(self.settings)
+        ):
+            raise CheckpointError(
+                f"{self.path} belongs to a training with other settings or pictures: remove it to begin again"
+            )
+        try:
+            self._take_up(found)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError):  # torch says RuntimeError of wrong shapes
+            raise CheckpointError(
+                f"{self.path} does not hold what this training needs to go on: remove it to begin again"
+            ) from None
+
+    def _take_up(self, found: Checkpoint) -> None:
         network = {name.removeprefix("network."): v for name, v in found.tensors.items() if name.startswith("network.")}
         self.network.load_state_dict(network)
         with torch.no_grad():

@@ -1,20 +1,69 @@
 """Looks of one's own: ``styles add`` and ``styles train``."""
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from experiments.cli.shell import Shell, console, progress_bar
+from experiments.core.errors import ExperimentError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from creatives.training.session import Session
-    from experiments.jobs.context import Progress
+    from creatives.training.lesson import Lesson
+    from creatives.training.session import Session, Settings, Step
 
 PREVIEWS = 10
-"""Preview pictures a training writes on its way."""
+"""Times a training shows how far it has come."""
+LOOK_LENGTHS = (10, 200)
+"""Characters of the sentence in a pack's manifest."""
+
+
+class Interrupted(ExperimentError):
+    """Somebody pressed Ctrl-C, and what was learned is kept."""
+
+    exit_code = 130  # 128 and the number of the signal, as shells have it
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What lies in ``packs/.training`` while a style is learned; the library passes over folders with a dot."""
+
+    folder: Path
+    name: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.safetensors"
+
+    @property
+    def preview(self) -> Path:
+        return self.folder / f"{self.name}.png"
+
+    @property
+    def choice(self) -> Path:
+        """What a search found."""
+        return self.folder / f"{self.name}.search.json"
+
+    def show(self, picture: "Image") -> None:
+        """Put a picture in the preview's place; whoever looks at it never sees half of one."""
+        import os
+
+        aside = self.preview.with_name(self.preview.name + ".part")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture.save(aside, format="PNG")
+        os.replace(aside, self.preview)
+
+    def clear(self) -> None:
+        """Leave nothing of this style."""
+        for path in (self.checkpoint, self.preview, self.choice):
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + ".part").unlink(missing_ok=True)
 
 
 def add(
@@ -25,7 +74,8 @@ def add(
     from creatives.packaging import add_pack
 
     shell: Shell = context.obj
-    pack = add_pack(folder, shell.workspace().folder("packs"))
+    with _one_line():
+        pack = add_pack(folder, shell.workspace().folder("packs"))
     console().print(f"{pack.identity} is at hand. Look at it: adstyle styles preview {pack.name}")
 
 
@@ -33,62 +83,71 @@ def train(
     context: typer.Context,
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The style: a painting, a print, a mood board.")],
     name: Annotated[str, typer.Option(metavar="NAME", help="What the style will be called.")],
-    look: Annotated[str | None, typer.Option(help="The look in one sentence, ending with a full stop.")] = None,
-    photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photographs to learn on; four come along.")
-    ] = None,
+    look: Annotated[str | None, typer.Option(metavar="SENTENCE", help="What it looks like, for reports.")] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Photographs to learn on; six come along.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Train a whole network, not just an adapter.")] = False,
     vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="VGG-19's weights; torchvision's cache if not given.")
+        Path | None, typer.Option(metavar="PATH", help="VGG-19's weights; torchvision's cache if not given.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="150 for an adapter, 2,000 for a network.")] = None,
+    size: Annotated[int, typer.Option(min=64, max=1024, metavar="PX", help="Side of a crop, a multiple of 16.")] = 192,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Crops a step.")] = 4,
-    size: Annotated[int, typer.Option(min=64, max=1024, help="Pixels a side of a crop, a multiple of 16.")] = 192,
-    rate: Annotated[float, typer.Option(min=1e-6, max=1.0, help="Highest learning rate of the network.")] = 2e-3,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws crops; the same seed, the same style.")] = 0,
+    rate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Highest learning rate; a network's is a quarter of it.")
+    ] = 8e-3,
     style_weight: Annotated[float, typer.Option(min=0.0, help="How much strokes count.")] = 8.0,
     content_weight: Annotated[float, typer.Option(min=0.0, help="How much the photograph counts.")] = 1.0,
-    weight_decay: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the network.")] = 1e-4,
+    weight_decay: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of a network (--full).")] = 1e-4,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of an adapter left neutral in a step.")] = 0.0,
     patience: Annotated[int, typer.Option(min=0, help="Validations without improvement before it ends; 0: all.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Draws crops; the same seed gives the same style.")] = 0,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where to compute.")] = "cpu",
+    mixed: Annotated[bool, typer.Option("--mixed/--no-mixed", help="Compute in bfloat16 where it suffices.")] = True,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write losses and previews for TensorBoard.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--search", min=0.01, metavar="MINUTES", help="Look for weights and rate first, this long."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on from an interrupted training, or begin again.")
+    ] = True,
 ) -> None:
-    """Learn a style from one picture. Interrupted, the same command goes on from its last checkpoint."""
+    """Learn a style from one picture. Interrupted, the same command goes on from where it was."""
     from creatives.packaging import check_new_name, write_pack
-    from creatives.training.fit import learned, open_session, usable_device
-    from creatives.training.objective import Weights
-    from creatives.training.session import Settings
-    from experiments.core.errors import ExperimentError
+    from creatives.training.fit import Wish, settings_of, usable_device
+    from creatives.training.lesson import how_made, learned, look_of, prepare, preview_of
 
     shell: Shell = context.obj
-    packs = shell.workspace().folder("packs")
+    workspace = shell.workspace()
+    packs = workspace.folder("packs")
     check_new_name(name, packs)
-    if size % 16:
-        raise ExperimentError(f"--size {size} is no multiple of 16: take {size // 16 * 16 or 64}")
-    sentence = (look or f"The strokes and colours of {picture.stem}.").strip()
-    total = steps or (2000 if full else 150)
-    settings = Settings(
-        steps=total, batch=batch, size=size, rate=rate, weight_decay=weight_decay, dropout=dropout, frozen=not full,
-        weights=Weights(style=style_weight, content=content_weight), seed=seed, device=usable_device(device),
-        validate_every=max(1, total // 20), checkpoint_every=max(1, total // 20), patience=patience,
+    sentence = _sentence(look) if look else look_of(picture)
+    settings = settings_of(
+        Wish(
+            full=full, steps=steps, batch=batch, size=size, rate=rate, style_weight=style_weight,
+            content_weight=content_weight, weight_decay=weight_decay, dropout=dropout, patience=patience, seed=seed,
+            device=usable_device(device), mixed=mixed,
+        )
     )  # fmt: skip
-    checkpoint = packs / ".training" / f"{name}.safetensors"
-    session = open_session(picture, name, settings, vgg=vgg, photos=photos, checkpoint=checkpoint)
-    with progress_bar() as progress:
-        _run(session, name, checkpoint, progress, tensorboard)
-    found = learned(session, name)
-    kind = "A whole network" if full else "Adapter of the shared network"
-    write_pack(
-        packs / name, name=name, look=sentence, engine="network", parameters=found.parameters, weights=found.weights,
-        licence="as the picture's", author="this workspace",
-        made=f"{kind}, learned from {picture.name} in {session.step} steps, seed {seed}, {settings.device}.",
-        preview=_preview(session, name),
-    )  # fmt: skip
-    checkpoint.unlink(missing_ok=True)
-    checkpoint.with_suffix(".png").unlink(missing_ok=True)
+    desk = Desk(packs / ".training", name)
+    lesson = prepare(picture, name, vgg=vgg, photos=photos)
+    with _one_line(), _interruption() as asked:
+        if not resume:
+            desk.clear()
+        if minutes:
+            settings = _searched(lesson, settings, desk, minutes, asked)
+        session = _open(lesson, settings, desk)
+        _learn(session, lesson, desk, tensorboard, asked)
+        found = learned(session, lesson)
+        write_pack(
+            packs / name, name=name, look=sentence, engine="network", parameters=found.parameters,
+            weights=found.weights, licence="as the picture's", author=workspace.name, made=how_made(session, picture),
+            preview=preview_of(session, lesson),
+        )  # fmt: skip
+        desk.clear()
+    _warn(name, packs)
     console().print(f"{name} is at hand after {session.step} steps. Look at it: adstyle styles preview {name}")
 
 
@@ -98,41 +157,157 @@ def register(styles: typer.Typer) -> None:
     styles.command()(train)
 
 
-def _run(session: "Session", name: str, checkpoint: Path, progress: "Progress", tensorboard: Path | None) -> None:
-    """Every step, told and shown; an interruption keeps what was learned."""
-    import os
+def _sentence(look: str) -> str:
+    """A look as given, with its full stop; refused before hours are spent on it, not after."""
+    sentence = look.strip().removesuffix(".") + "."
+    if not LOOK_LENGTHS[0] <= len(sentence) <= LOOK_LENGTHS[1]:
+        raise ExperimentError(
+            f"--look has {len(sentence)} characters: say what the style looks like in one sentence of "
+            f"{LOOK_LENGTHS[0]} to {LOOK_LENGTHS[1]}"
+        )
+    return sentence
 
-    import numpy as np
+
+def _searched(
+    lesson: "Lesson", settings: "Settings", desk: Desk, minutes: float, asked: Callable[[], bool]
+) -> "Settings":
+    """The settings with the best weights and rate in them: found now, or by the command that this one goes on from."""
+    import time
+
+    from creatives.training.search import keep, kept, search
+
+    choice = kept(desk.choice, lesson, settings)
+    if choice is not None:
+        console().print(f"found earlier: {choice}")
+        return choice.into(settings)
+    seconds = 60 * minutes
+    with progress_bar() as progress:
+        found = search(
+            lesson, settings, seconds=seconds, clock=time.monotonic, stopped=asked,
+            progress=lambda spent: progress("searching (seconds)", min(round(spent), round(seconds)), round(seconds)),
+        )  # fmt: skip
+    if asked():
+        raise Interrupted("interrupted; nothing was learned yet, and the same command searches again")
+    keep(found.choice, desk.choice, lesson, settings)
+    if found.score is None:
+        console().print(f"{minutes:g} minutes were too short for one trial: going on with {found.choice}")
+    else:
+        as_given = f", as given {found.given:.3f}" if found.given is not None else ""
+        console().print(
+            f"tried {found.whole} choices to the end and {found.cut_short} in part, the best is {found.choice}; "
+            f"its score is {found.score:.3f}{as_given} (lower is better)"
+        )
+    return found.choice.into(settings)
+
+
+def _open(lesson: "Lesson", settings: "Settings", desk: Desk) -> "Session":
+    from creatives.training.checkpoint import CheckpointError
+
+    try:
+        session = lesson.session(settings, desk.checkpoint)
+    except CheckpointError as error:
+        raise ExperimentError(f"{error}, or give --fresh") from None
+    if session.step:
+        console().print(f"going on from step {session.step} of {settings.steps}")
+    return session
+
+
+def _learn(
+    session: "Session", lesson: "Lesson", desk: Desk, tensorboard: Path | None, asked: Callable[[], bool]
+) -> None:
+    """Every step, told and shown."""
+    import math
 
     from creatives.training.board import Board
+    from creatives.training.lesson import preview_of
 
-    board = Board(tensorboard)
     every = max(1, session.settings.steps // PREVIEWS)
+    board = Board(tensorboard, session.step)
+    console().print(f"See how far it is: {desk.preview}, renewed every {every} steps")
     try:
-        for step in session.run():
-            progress(f"training {name}", step.number, step.of)
-            board.step(step)
-            if step.number % every == 0 or step.over:
-                aside = checkpoint.with_suffix(".part.png")
-                shown = _preview(session, name)
-                shown.save(aside)
-                os.replace(aside, checkpoint.with_suffix(".png"))
-                board.preview(np.asarray(shown), step.number)
-    except KeyboardInterrupt:
-        session.save()
-        raise
+        with _bar(session.step, session.settings.steps) as tell:
+            for step in session.run():
+                if not math.isfinite(step.loss):
+                    raise ExperimentError(
+                        f"at step {step.number} the loss is {step.loss}: give a lower --rate, and --fresh"
+                    )
+                tell(step)
+                board.step(step)
+                if step.number % every == 0 or step.over:
+                    picture = preview_of(session, lesson)
+                    desk.show(picture)
+                    board.preview(picture, step.number)
+                    console().print(_told(step))
+                if asked() and not step.over:
+                    session.save()
+                    raise Interrupted(f"interrupted; the same command goes on from step {step.number}")
     finally:
         board.close()
 
 
-def _preview(session: "Session", name: str) -> "Image":
-    import numpy as np
-    from PIL import Image
+def _told(step: "Step") -> str:
+    validation = "" if step.validation is None else f", on photographs held back {step.validation:.3f}"
+    return f"step {step.number} of {step.of}: loss {step.loss:.3f}{validation}"
 
-    from creatives.training.fit import preview_of
-    from experiments.demo.photographs import photograph
 
-    with Image.open(photograph("coffee")) as image:
-        small = image.convert("RGB")
-    small.thumbnail((480, 480), Image.Resampling.LANCZOS)
-    return Image.fromarray(preview_of(session, name, np.asarray(small)))
+def _warn(name: str, packs: Path) -> None:
+    """Say which promises of every style the new one breaks; it is there all the same, for people to look at."""
+    from creatives.checks import check_style
+    from creatives.packs import StyleLibrary
+
+    for promise in check_style(StyleLibrary((packs,)).resolve(name)):
+        console().print(f"[yellow]warning[/yellow] {name} breaks a promise: {promise}")
+
+
+@contextmanager
+def _bar(done: int, of: int) -> "Iterator[Callable[[Step], None]]":
+    """A progress bar like `progress_bar`'s that also tells the loss and how long it will take."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("training", completed=done, total=of, loss="")
+        yield lambda step: bar.update(task, completed=step.number, loss=f"loss {step.loss:.3f}")
+
+
+@contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Whether somebody pressed Ctrl-C: once lets the step at hand be finished, a second time ends at once."""
+    import signal
+
+    pressed: list[int] = []
+
+    def remember(number: int, _frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """A file or folder that cannot be used is named on one line; of a full disk the application speaks."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ExperimentError(f"{error.filename} cannot be used: {(error.strerror or '').lower()}") from None

@@ -1,5 +1,7 @@
 """The smallest world in which a style can be learned: an eye of random weights, two photographs, a striped picture."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,23 @@ from PIL import Image
 from safetensors.torch import save_file
 from skimage import data
 
+from creatives import packaging, packs
+from creatives.neural import shared
 from creatives.neural.features import VGG_LAYERS
+from creatives.neural.runner import BACKEND_VARIABLE, CACHE_VARIABLE, runner_of
 from creatives.neural.transformer import StyleTransformer
 from creatives.training.base import write_shared
 
 WIDTHS = {0: 8, 2: 8, 5: 16, 7: 16, 10: 24, 12: 24, 14: 24, 16: 24}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Pictures this small are done before a second thread has begun."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -48,15 +62,17 @@ def painting(tmp_path_factory):
 
 @pytest.fixture
 def shared_file(tmp_path, monkeypatch):
-    """A network at random in the place of the shipped one."""
-    from creatives.neural import shared
-    from creatives.training import fit
-
+    """A network at random in the place of the shipped one, and of the shipped styles one that needs none."""
     torch.manual_seed(2)
-    path = tmp_path / "shared.safetensors"
+    path, real = tmp_path / "shared.safetensors", shared.load_shared
     write_shared(StyleTransformer(), StyleTransformer.neutral_adapter(), path)
-    for module in (shared, fit):
-        monkeypatch.setattr(module, "SHARED", path)
-    monkeypatch.setattr(fit, "load_shared", lambda: shared.load_shared(path))
-    monkeypatch.setenv("ADSTYLE_BACKEND", "torch")
-    return path
+    monkeypatch.setattr(shared, "SHARED", path)
+    monkeypatch.setattr(shared, "load_shared", lambda: real(path))
+    shutil.copytree(packs.SHIPPED / "ink-wash", tmp_path / "shipped" / "ink-wash")
+    for module in (packs, packaging):
+        monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setenv(BACKEND_VARIABLE, "torch")
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    runner_of.cache_clear()
+    yield path
+    runner_of.cache_clear()

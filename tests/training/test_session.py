@@ -10,11 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 from creatives.neural.features import Vgg19, WeightsError, read_weights
 from creatives.neural.moments import feature_moments
 from creatives.training.base import fit_identity, style_tensor
-from creatives.training.checkpoint import CheckpointError
+from creatives.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from creatives.training.objective import Perception
 from creatives.training.photographs import Augmentation, NoPhotographs, read_photographs
 from creatives.training.session import Session, Settings
@@ -84,11 +85,48 @@ def test_a_checkpoint_of_other_settings_is_refused(session):
         session(replace(TINY, seed=5))
 
 
-def test_a_damaged_checkpoint_is_refused_in_one_line(session, tmp_path):
-    (tmp_path / "training.safetensors").write_bytes(b"nothing of the kind")
+@pytest.mark.parametrize("damage", ["text", "empty", "cut short", "no facts", "facts of nothing"])
+def test_a_damaged_checkpoint_is_refused_in_one_line(session, tmp_path, damage):
+    path = tmp_path / "training.safetensors"
+    list(session().run())
+    path.write_bytes(
+        {
+            "text": b"nothing of the kind",
+            "empty": b"",
+            "cut short": path.read_bytes()[:-1000],
+            "no facts": save({"adapters": torch.zeros(1)}),
+            "facts of nothing": save({"adapters": torch.zeros(1)}, {"adstyle": "[]"}),
+        }[damage]
+    )
     with pytest.raises(CheckpointError, match="is no checkpoint of ours") as refusal:
         session()
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("lacks", ["adapters", "network.stem.convolution.weight"])
+def test_a_checkpoint_that_lacks_something_is_refused(session, tmp_path, lacks):
+    path = tmp_path / "training.safetensors"
+    list(session().run())
+    found = load_checkpoint(path)
+    Checkpoint({name: value for name, value in found.tensors.items() if name != lacks}, found.facts).save(path)
+    with pytest.raises(CheckpointError, match="does not hold what this training needs"):
+        session()
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_resumed_through_validation_and_dropout_it_is_the_same(session, tmp_path, steps):
+    settings = replace(TINY, frozen=True, dropout=0.3, validate_every=2, patience=3, mixed=True)
+    unbroken = session(settings, tmp_path / "unbroken.safetensors")
+    whole = list(unbroken.run())
+    first = session(settings)
+    for step in first.run():
+        if step.number == steps:
+            first.save()
+            break
+    resumed = session(settings)
+    assert list(resumed.run()) == whole[steps:]
+    assert torch.equal(resumed.adapters, unbroken.adapters)
+    assert list(session(settings).run()) == [], "what is finished is finished"
 
 
 def test_on_a_full_disk_the_earlier_checkpoint_stays(session, tmp_path, monkeypatch):

@@ -1,5 +1,12 @@
 """``adstyle styles train`` and ``add``: from a picture to a pack, interrupted, refused, taken in."""
 
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,6 +37,25 @@ def train(workspace, painting, vgg_file, photos):
     return train
 
 
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """The steps of all trainings; ``steps_taken.at[2] = act`` does something once, right after the second."""
+
+    class Taken(list):
+        at: dict = {}  # noqa: RUF012 - one test's own
+
+    taken, real = Taken(), Session.run
+
+    def watched(self):
+        for step in real(self):
+            taken.append(step.number)
+            taken.at.pop(step.number, lambda: None)()
+            yield step
+
+    monkeypatch.setattr(Session, "run", watched)
+    return taken
+
+
 def refused(capsys):
     line = capsys.readouterr().err
     assert line.startswith("adstyle: ")
@@ -37,46 +63,193 @@ def refused(capsys):
     return line
 
 
+def left_over(workspace):
+    return sorted(path.name for path in (workspace / "packs" / ".training").glob("*"))
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["adapter", "full"])
-def test_a_picture_becomes_a_style_of_the_workspace(workspace, train, capsys, options):
+def test_a_picture_becomes_a_style_of_the_workspace(workspace, train, capsys, shared_file, options):
     assert train(*options) == 0
-    assert "adstyle styles preview stripes" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "step 3 of 3: loss" in said
+    assert said.splitlines()[-1].endswith("adstyle styles preview stripes")
     library = StyleLibrary((workspace / "packs",))
-    cup = Image.linear_gradient("L").convert("RGB").resize((64, 48))
-    import numpy as np
-
-    styled = library.resolve("stripes").apply(np.asarray(cup), seed=1)
+    cup = np.asarray(Image.linear_gradient("L").convert("RGB").resize((64, 48)))
+    styled = library.resolve("stripes").apply(cup, seed=1)
     assert styled.shape == (48, 64, 3)
-    half = library.resolve("stripes@0.5").apply(np.asarray(cup), seed=1)
-    assert not np.array_equal(styled, half)
-    assert (workspace / "packs" / "stripes" / "preview.webp").is_file()
-    assert list((workspace / "packs" / ".training").glob("*")) == []
+    assert not np.array_equal(styled, library.resolve("stripes@0.5").apply(cup, seed=1))
+    pack = library.get("stripes")
+    assert pack.parameters["network"] == ("own" if options else pack.parameters["network"])
+    assert len(pack.parameters["network"]) == (3 if options else 12)
+    assert ("network.stem" in (pack.folder / "weights.safetensors").read_bytes().decode("latin-1")) == bool(options)
+    with Image.open(pack.folder / "preview.webp") as preview:
+        assert preview.size == (160, 120)
+    assert left_over(workspace) == []
+    assert "learned from stripes.png in 3 steps of 1 crops of 64 px from 2 photographs" in pack.made
     assert run(["styles", "show", "stripes"]) == 0
-    assert "learned from stripes.png in 3 steps" in " ".join(capsys.readouterr().out.split())
 
 
-def test_interrupted_the_same_command_goes_on(workspace, train, capsys, monkeypatch):
-    taken = []
+def test_what_breaks_a_promise_is_told_and_there_all_the_same(workspace, train, capsys, monkeypatch):
+    from creatives import checks
 
-    def interrupted(self):
-        for step in real(self):
-            taken.append(step.number)
-            yield step
-            if step.number == 2 and len(taken) == 2:
-                raise KeyboardInterrupt
+    monkeypatch.setattr(checks, "check_style", lambda look: iter([f"knows {look.reference}"]))
+    assert train() == 0
+    assert "warning stripes breaks a promise: knows stripes" in capsys.readouterr().out
 
-    real = Session.run
-    monkeypatch.setattr(Session, "run", interrupted)
+
+def test_interrupted_the_same_command_goes_on_as_if_nothing_had_been(workspace, train, capsys, steps_taken):
+    assert train("--steps", "40") == 0
+    unbroken = (workspace / "packs" / "stripes" / "weights.safetensors").read_bytes()
+    (workspace / "packs" / "stripes").rename(workspace / "unbroken")
+    steps_taken.clear()
+    steps_taken.at[3] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    capsys.readouterr()
+    assert train("--steps", "40") == 130
+    assert "interrupted; the same command goes on from step 3" in refused(capsys)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not (workspace / "packs" / "stripes").exists()
+    assert train("--steps", "40") == 0
+    assert "going on from step 3 of 40" in capsys.readouterr().out
+    assert steps_taken == list(range(1, 41))
+    assert (workspace / "packs" / "stripes" / "weights.safetensors").read_bytes() == unbroken
+
+
+def test_interrupted_for_good_it_goes_on_from_the_last_checkpoint(workspace, train, capsys, steps_taken):
+    steps_taken.at[2] = raise_interrupt
     assert train() == 130
     assert "goes on from there" in refused(capsys)
-    assert not (workspace / "packs" / "stripes").exists()
     assert train() == 0
-    assert taken == [1, 2, 3]
+    assert steps_taken == [1, 2, 3]
 
 
-def test_losses_can_be_watched(workspace, train, tmp_path):
+def test_pressed_twice_it_does_not_wait(workspace, train, capsys, steps_taken):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    steps_taken.at[2] = twice
+    assert train() == 130
+    assert "goes on from there" in refused(capsys)
+
+
+def test_begun_again_it_forgets(workspace, train, steps_taken):
+    steps_taken.at[2] = raise_interrupt
+    assert train() == 130
+    assert train("--fresh") == 0
+    assert steps_taken == [1, 2, 1, 2, 3]
+
+
+@pytest.mark.parametrize("other", ["setting", "picture"])
+def test_a_checkpoint_of_another_training_is_refused(workspace, train, capsys, steps_taken, tmp_path, other):
+    steps_taken.at[2] = raise_interrupt
+    assert train() == 130
+    capsys.readouterr()
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+    changed = train("--seed", "1") if other == "setting" else train(picture=tmp_path / "red.png")
+    assert changed == 2
+    assert "other settings or pictures" in (line := refused(capsys))
+    assert "--fresh" in line
+
+
+def test_on_a_full_disk_nothing_is_lost(workspace, train, capsys, monkeypatch, steps_taken):
+    real = Path.write_bytes
+
+    def full(self, data):
+        if ".training" in self.parts and steps_taken == [1]:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert train() == 1
+    assert "the disk is full" in refused(capsys)
+    assert left_over(workspace) == ["stripes.png", "stripes.safetensors"]
+    steps_taken.append(0)  # somebody freed some space
+    assert train() == 0
+    assert steps_taken == [1, 0, 2, 3]
+
+
+def test_a_full_disk_at_the_very_end_costs_no_step(workspace, train, capsys, monkeypatch, steps_taken):
+    real, room = Path.write_text, []
+
+    def full(self, text, **options):
+        if self.name == "style.toml" and not room:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return real(self, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert train() == 1
+    assert "the disk is full" in refused(capsys)
+    assert [path.name for path in (workspace / "packs").iterdir()] == [".training"]
+    room.append("freed")
+    assert train() == 0
+    assert steps_taken == [1, 2, 3]
+
+
+def test_a_folder_that_cannot_be_written_is_named(workspace, train, capsys):
+    (workspace / "packs" / ".training").write_text("a file, no folder")
+    assert train() == 2
+    assert ".training cannot be used" in refused(capsys)
+
+
+def test_a_rate_that_is_too_high_is_named(workspace, train, capsys, monkeypatch):
+    monkeypatch.setattr(Session, "_learn", lambda self: (float("nan"), self._terms(self.photographs.batch(
+        np.random.default_rng(0), 1, 64), [0]).detached()))  # fmt: skip
+    assert train() == 2
+    assert "give a lower --rate" in refused(capsys)
+
+
+def test_losses_and_pictures_can_be_watched(workspace, train, tmp_path):
     assert train("--tensorboard", str(tmp_path / "board")) == 0
-    assert list((tmp_path / "board").glob("events*"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("training/loss")] == [1, 2, 3]
+    assert [event.step for event in events.Scalars("validation/loss")] == [1, 2, 3]
+    assert [event.step for event in events.Images("preview")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("missing", "option"), [("torch.utils.tensorboard", "--tensorboard"), ("optuna", "--search")], ids=str
+)
+def test_what_is_not_installed_is_named(workspace, train, capsys, monkeypatch, tmp_path, missing, option):
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert train(option, str(tmp_path) if option == "--tensorboard" else "1") == 2
+    assert "pip install 'adstyle[train]'" in refused(capsys)
+
+
+def test_a_search_is_not_repeated_by_the_command_that_goes_on(workspace, train, capsys, steps_taken, monkeypatch):
+    from creatives.training import search
+
+    real, asked = search.search, []
+
+    def searched(*given, **wish):
+        asked.append(wish["seconds"])
+        found = real(*given, **wish)
+        steps_taken.at[2] = raise_interrupt
+        return found
+
+    monkeypatch.setattr(search, "search", searched)
+    assert train("--search", "0.02") == 130
+    capsys.readouterr()
+    assert train("--search", "0.02") == 0
+    assert asked == [pytest.approx(1.2)]
+    said = capsys.readouterr().out
+    assert "found earlier: style weight " in said
+    assert "going on from step 2 of 3" in said
+    assert left_over(workspace) == []
+
+
+def test_a_search_can_be_interrupted(workspace, train, capsys, steps_taken):
+    steps_taken.at[2] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    assert train("--search", "1") == 130
+    assert "nothing was learned yet" in refused(capsys)
+    assert left_over(workspace) == []
 
 
 @pytest.mark.parametrize(
@@ -86,10 +259,15 @@ def test_losses_can_be_watched(workspace, train, tmp_path):
         ({"vgg": "nowhere.pth"}, (), "nowhere.pth"),
         ({"picture": "missing.png"}, (), "missing.png"),
         ({"name": "Not A Name"}, (), "small letters"),
+        ({"name": "../stripes"}, (), "small letters"),
         ({"name": "original"}, (), "original"),
+        ({"name": "ink-wash"}, (), "comes along"),
         ({}, ("--size", "100"), "multiple of 16"),
         ({}, ("--device", "abacus"), "neither cpu nor cuda"),
         ({}, ("--photos", "nowhere"), "holds no photographs"),
+        ({}, ("--style-weight", "inf"), "style weight of inf"),
+        ({}, ("--look", "Nice"), "in one sentence of 10 to 200"),
+        ({}, ("--look", "x" * 200), "in one sentence of 10 to 200"),
     ],
     ids=str,
 )
@@ -99,11 +277,13 @@ def test_what_cannot_be_learned_is_refused_in_one_line(workspace, train, capsys,
     assert list((workspace / "packs").glob("*")) == []
 
 
-def test_a_taken_name_is_refused_before_anything_is_learned(workspace, train, capsys):
-    assert train() == 0
+def test_a_taken_name_is_refused_before_anything_is_learned(workspace, train, capsys, steps_taken):
+    assert train("--look", "Stripes in the colours of a test") == 0
+    assert read_pack(workspace / "packs" / "stripes").look == "Stripes in the colours of a test."
     capsys.readouterr()
     assert train() == 2
     assert "choose another name" in refused(capsys)
+    assert steps_taken == [1, 2, 3]
 
 
 def test_a_pack_from_elsewhere_is_taken_in_whole_or_not(workspace, train, capsys, tmp_path):
@@ -117,4 +297,6 @@ def test_a_pack_from_elsewhere_is_taken_in_whole_or_not(workspace, train, capsys
     (tmp_path / "stripes").rename(tmp_path / "other")
     assert run(["styles", "add", str(tmp_path / "other")]) == 2
     assert "rename one" in refused(capsys)
+    assert run(["styles", "add", str(tmp_path / "nowhere")]) == 2
+    assert "is no folder" in refused(capsys)
     assert {path.name for path in (workspace / "packs").iterdir()} == {"stripes", ".training"}

@@ -1,0 +1,153 @@
+"""Learning one style from one picture: an adapter of the shared network, or a whole network of its own."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from creatives.engines.network import OWN, Network, adapter_size
+from creatives.errors import CreativeError
+from creatives.neural import shared
+from creatives.neural.features import Vgg19, read_weights
+from creatives.neural.shared import PREFIX, Shared
+from creatives.packs import WEIGHTS, StyleLibrary
+from creatives.training.base import style_tensor
+from creatives.training.fit import find_vgg
+from creatives.training.objective import Perception
+from creatives.training.photographs import Photographs, photographs_that_come_along, read_photographs
+from creatives.training.session import Session, Settings
+
+LEAST_SIDE = 32
+"""Pixels of a style's picture, at the size at which its strokes are judged: below it there are none."""
+PREVIEW_SIDE = 480
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a style is learned from: its picture, photographs, an eye, and the network others share."""
+
+    name: str
+    picture: Tensor
+    """``(1, 3, height, width)`` in 0..1."""
+    photographs: Photographs
+    perception: Perception
+    shared: Shared
+    first: Tensor
+    """The adapter that learning begins with, ``(adapter_size,)``."""
+
+    @cached_property
+    def key(self) -> str:
+        """The name, and a hash of everything else: a checkpoint goes on only with what it was begun with."""
+        digest = hashlib.sha256(self.shared.sha256.encode())
+        for tensor in (self.picture, self.first, *self.perception.state_dict().values()):
+            digest.update(tensor.cpu().contiguous().numpy())
+        digest.update(repr(self.photographs.augmentation).encode())
+        for photograph in (*self.photographs.validation, *self.photographs.training):
+            digest.update(repr(photograph.shape).encode())
+            digest.update(np.ascontiguousarray(photograph))
+        return f"{self.name} {digest.hexdigest()[:12]}"
+
+    def session(self, settings: Settings, checkpoint: Path) -> Session:
+        """A training, new or where its checkpoint left it. A whole network, too, starts from what others learned.
+
+        Raises:
+            CreativeError: for a checkpoint that cannot be gone on from.
+        """
+        return Session(
+            settings, {self.key: self.picture}, self.photographs, self.perception, checkpoint, self.shared.network,
+            {self.key: self.first},
+        )  # fmt: skip
+
+
+def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) -> Lesson:
+    """Read everything a training needs; without ``photos``, those that come along.
+
+    Raises:
+        CreativeError: for pictures or weights that cannot be used.
+    """
+    style = style_tensor(picture)
+    height, width = style.shape[2:]
+    if min(height, width) < LEAST_SIDE:
+        raise CreativeError(
+            f"{picture} shows {width} x {height} px of strokes: give a larger picture, or a squarer one"
+        )
+    where = find_vgg(vgg)
+    perception = Perception(Vgg19(read_weights(where), str(where)))
+    photographs = read_photographs(photos) if photos else photographs_that_come_along()
+    network = shared.load_shared()
+    return Lesson(name, style, photographs, perception, network, first_adapter(network))
+
+
+def first_adapter(network: Shared) -> Tensor:
+    """The middle of the network's shipped styles, from which any other is nearer; its identity where there is none.
+
+    Ten steps from there lead further than forty from plain normalisation.
+    """
+    packs = [pack for pack in StyleLibrary().packs() if pack.engine == Network.name]
+    paths = [pack.folder / WEIGHTS for pack in packs if pack.parameters["network"] == network.sha256[:12]]
+    if not paths:
+        return network.identity
+    return torch.from_numpy(np.mean([shared.read_vector(path, "adapter", adapter_size()) for path in paths], axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a pack of engine ``network`` holds: its parameters and its tensors."""
+
+    parameters: dict[str, str]
+    weights: dict[str, NDArray[np.float16]]
+
+
+def learned(session: Session, lesson: Lesson) -> Learned:
+    """What a training amounts to, in half precision.
+
+    Raises:
+        CreativeError: where it led to what are no numbers.
+    """
+    tensors = {"adapter": session.adapter(lesson.key)}
+    parameters = {"network": lesson.shared.sha256[:12]}
+    if not session.settings.frozen:
+        tensors |= {PREFIX + name: value.detach().cpu() for name, value in session.network.state_dict().items()}
+        parameters = {"network": OWN}
+    weights = {name: value.numpy().astype(np.float16) for name, value in tensors.items()}
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise CreativeError("the training came to no numbers: begin again at a lower rate")
+    return Learned(parameters, weights)
+
+
+def how_made(session: Session, picture: Path) -> str:
+    """One sentence of provenance."""
+    wish = session.settings
+    kind = "Adapter of the shared network" if wish.frozen else "A whole network"
+    learners = len(session.photographs.training)
+    return (
+        f"{kind}, learned from {_plain(picture.name)} in {session.step} steps of {wish.batch} crops of {wish.size} px "
+        f"from {learners} {'photograph' if learners == 1 else 'photographs'}: style weight {wish.weights.style:g}, "
+        f"content weight {wish.weights.content:g}, rate {wish.adapter_rate:g}, seed {wish.seed}, {wish.device}."
+    )
+
+
+def look_of(picture: Path) -> str:
+    """What a style is said to look like before somebody says it better."""
+    return f"The strokes and colours of {_plain(picture.stem)[:100]}."
+
+
+def preview_of(session: Session, lesson: Lesson) -> Image.Image:
+    """The first photograph held back, in the style as it is now; its sides are multiples of four."""
+    image = Image.fromarray(lesson.photographs.validation[0])
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
+    width, height = (max(16, side // 4 * 4) for side in image.size)
+    rgb = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+    styled = session.style(torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255, lesson.key)
+    return Image.fromarray((styled[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8))
+
+
+def _plain(name: str) -> str:
+    """A file's name as text: file systems allow bytes that are none."""
+    return name.encode("utf-8", "replace").decode()
