@@ -85,10 +85,7 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
 
 
 def first_adapter(network: Shared) -> Tensor:
-    """The middle of the network's shipped styles, from which any other is nearer; its identity where there is none.
-
-    Ten steps from there lead further than forty from plain normalisation.
-    """
+    """The middle of the network's shipped styles, from which any other is nearer; its identity where there is none."""
     packs = [pack for pack in StyleLibrary().packs() if pack.engine == Network.name]
     paths = [pack.folder / WEIGHTS for pack in packs if pack.parameters["network"] == network.sha256[:12]]
     if not paths:
