@@ -46,11 +46,11 @@ class Lesson:
         """The name, and a hash of everything else: a checkpoint goes on only with what it was begun with."""
         digest = hashlib.sha256(self.shared.sha256.encode())
         for tensor in (self.picture, self.first, *self.perception.state_dict().values()):
-            digest.update(tensor.cpu().contiguous().numpy())
+            digest.update(tensor.cpu().contiguous().numpy().data)
         digest.update(repr(self.photographs.augmentation).encode())
         for photograph in (*self.photographs.validation, *self.photographs.training):
             digest.update(repr(photograph.shape).encode())
-            digest.update(np.ascontiguousarray(photograph))
+            digest.update(np.ascontiguousarray(photograph).data)
         return f"{self.name} {digest.hexdigest()[:12]}"
 
     def session(self, settings: Settings, checkpoint: Path) -> Session:

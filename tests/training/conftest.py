@@ -12,7 +12,7 @@ from skimage import data
 from creatives import packaging, packs
 from creatives.neural import shared
 from creatives.neural.features import VGG_LAYERS
-from creatives.neural.runner import BACKEND_VARIABLE, CACHE_VARIABLE, runner_of
+from creatives.neural.runner import BACKEND_VARIABLE, CACHE_VARIABLE
 from creatives.neural.transformer import StyleTransformer
 from creatives.training.base import write_shared
 
@@ -73,6 +73,4 @@ def shared_file(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setenv(BACKEND_VARIABLE, "torch")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    runner_of.cache_clear()
-    yield path
-    runner_of.cache_clear()
+    return path
