@@ -78,7 +78,8 @@ def add_pack(source: Path, packs: Path) -> StylePack:
     pack = read_pack(source)
     check_new_name(pack.name, packs)
     with _aside(packs / pack.name) as copy:
-        for name in TAKEN_IN:
+        # An engine may name a picture of its own, which it has checked to lie in the pack.
+        for name in (*TAKEN_IN, *filter(None, [pack.parameters.get("picture")])):
             if (source / name).is_file():
                 shutil.copyfile(source / name, copy / name)
     return read_pack(packs / pack.name)

@@ -1,9 +1,7 @@
-"""What may be asked of the training of one style, where it computes, and where the eye it is judged by lies."""
+"""What may be asked of the training of one style, and where it computes."""
 
 import math
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -11,7 +9,6 @@ from creatives.errors import CreativeError
 from creatives.training.objective import Weights
 from creatives.training.session import Device, Settings
 
-VGG_NAMES = "vgg19-*.pth"
 ADAPTER_STEPS, NETWORK_STEPS = 150, 2000
 NETWORK_SHARE = 0.25
 """Of an adapter's learning rate, what a whole network learns at."""
@@ -70,25 +67,6 @@ def weighted(settings: Settings, *, style: float, content: float, rate: float) -
     """The same training under other weights and another rate."""
     weights = replace(settings.weights, style=style, content=content)
     return replace(settings, weights=weights, adapter_rate=rate, rate=rate * NETWORK_SHARE)
-
-
-def find_vgg(given: Path | None) -> Path:
-    """The perceptual network's file: the one given, or torchvision's own in its cache.
-
-    Raises:
-        CreativeError: where there is neither; nothing is downloaded.
-    """
-    if given:
-        return given
-    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "torch")
-    cache = Path(home, "hub", "checkpoints")
-    found = sorted(cache.glob(VGG_NAMES)) if cache.is_dir() else []
-    if not found:
-        raise CreativeError(
-            "training compares pictures through VGG-19, whose weights are not at hand: give them with --vgg FILE "
-            f"(torchvision's vgg19 as .pth or safetensors), or put them into {cache}"
-        )
-    return found[-1]
 
 
 def usable_device(wish: str) -> Device:

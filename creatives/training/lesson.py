@@ -16,9 +16,9 @@ from creatives.errors import CreativeError
 from creatives.neural import shared
 from creatives.neural.features import Vgg19, read_weights
 from creatives.neural.shared import PREFIX, Shared
+from creatives.neural.vgg import find_vgg
 from creatives.packs import WEIGHTS, StyleLibrary
 from creatives.training.base import style_tensor
-from creatives.training.fit import find_vgg
 from creatives.training.objective import Perception
 from creatives.training.photographs import Photographs, photographs_that_come_along, read_photographs
 from creatives.training.session import Session, Settings
@@ -77,7 +77,7 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
         raise CreativeError(
             f"{picture} shows {width} x {height} px of strokes: give a larger picture, or a squarer one"
         )
-    where = find_vgg(vgg)
+    where = vgg or find_vgg()
     perception = Perception(Vgg19(read_weights(where), str(where)))
     photographs = read_photographs(photos) if photos else photographs_that_come_along()
     network = shared.load_shared()

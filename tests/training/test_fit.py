@@ -9,7 +9,7 @@ from PIL import Image
 
 from creatives.errors import CreativeError
 from creatives.packaging import write_pack
-from creatives.training.fit import Wish, find_vgg, settings_of, usable_device, weighted
+from creatives.training.fit import Wish, settings_of, usable_device, weighted
 from creatives.training.lesson import learned, look_of, prepare, preview_of
 from creatives.training.photographs import COME_ALONG, NoPhotographs, photographs_that_come_along
 from creatives.training.session import Settings
@@ -51,24 +51,6 @@ def test_every_wish_is_heard():
 def test_impossible_wishes_are_named(wish, says):
     with pytest.raises(CreativeError, match=says):
         settings_of(wish)
-
-
-def test_the_eye_is_found_where_torchvision_keeps_it(tmp_path, monkeypatch):
-    monkeypatch.delenv("TORCH_HOME", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache = tmp_path / "torch" / "hub" / "checkpoints"
-    with pytest.raises(CreativeError, match="give them with --vgg FILE"):
-        find_vgg(None)
-    cache.mkdir(parents=True)
-    (cache / "vgg19_bn-c79401a0.pth").touch()
-    with pytest.raises(CreativeError, match=str(cache)):
-        find_vgg(None)
-    (cache / "vgg19-dcbb9e9d.pth").touch()
-    assert find_vgg(None) == cache / "vgg19-dcbb9e9d.pth"
-    assert find_vgg(tmp_path / "mine.pth") == tmp_path / "mine.pth"
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "elsewhere"))
-    with pytest.raises(CreativeError, match="elsewhere"):
-        find_vgg(None)
 
 
 def test_a_device_that_is_not_there_is_named(monkeypatch):

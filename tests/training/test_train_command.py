@@ -22,6 +22,7 @@ def workspace(tmp_path, capsys, monkeypatch, shared_file):
     for name in ("ADSTYLE_WORKSPACE", "ADSTYLE_NOW"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("ADSTYLE_VGG", raising=False)
     assert run(["init", str(tmp_path / "ads")]) == 0
     capsys.readouterr()
     monkeypatch.chdir(tmp_path / "ads")

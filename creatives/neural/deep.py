@@ -1,0 +1,66 @@
+"""VGG-19 as deep as its file goes, and the layers through which `optimise` compares pictures."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from creatives.neural.features import Distilled, Vgg19
+
+DEEPER_LAYERS = {19: "relu4_1", 21: "relu4_2", 23: "relu4_3", 25: "relu4_4", 28: "relu5_1"}
+"""Index in torchvision's ``vgg19().features`` -> name, behind relu3_4."""
+_POOLED_BEFORE = (19, 28)
+
+
+class DeepVgg19(Vgg19):
+    """`Vgg19`, and behind it whatever more of DEEPER_LAYERS the weights hold."""
+
+    def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
+        super().__init__(weights, where)
+        for index, name in DEEPER_LAYERS.items():
+            kernel, bias = (weights.get(f"features.{index}.{part}") for part in ("weight", "bias"))
+            if kernel is None or bias is None:
+                break
+            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+            layer.load_state_dict({"weight": kernel, "bias": bias})
+            self.layers[name] = layer
+        self.requires_grad_(requires_grad=False)
+
+    def forward(self, pictures: Tensor, deepest: str = "relu5_1") -> dict[str, Tensor]:
+        found = super().forward(pictures, deepest)
+        for index, name in DEEPER_LAYERS.items():
+            if deepest in found or name not in self.layers:
+                break
+            x = next(reversed(found.values()))
+            if index in _POOLED_BEFORE:
+                x = functional.max_pool2d(x, 2)
+            found[name] = functional.relu(self.layers[name](x))
+        return found
+
+
+class Sight(nn.Module):
+    """``(1, 3, height, width)`` in 0..1 to feature maps: style at five depths, content at relu4_2 (Gatys et al. 2016).
+
+    Weights that end before relu4_1 are helped out by a distilled network or, without one, looked through as far as
+    they go: large shapes of a style are then followed less.
+    """
+
+    def __init__(self, vgg: DeepVgg19, small: Distilled | None = None) -> None:
+        super().__init__()
+        deep = "relu4_2" in vgg.layers
+        self.vgg, self.small = vgg, None if deep else small
+        style = ["relu1_1", "relu2_1", "relu3_1"]
+        if deep:
+            style += [name for name in ("relu4_1", "relu5_1") if name in vgg.layers]
+            content = ["relu4_2"]
+        elif small:
+            style += ["small4_1"]
+            content = ["relu3_1", "small4_1"]
+        else:
+            content = ["relu3_4"]
+        self.style_layers, self.content_layers = tuple(style), tuple(content)
+        self._deepest = max(name for name in (*style, *content) if name.startswith("relu"))
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        found = self.vgg(pictures, deepest=self._deepest)
+        return found | self.small(pictures) if self.small else found

@@ -1,0 +1,51 @@
+"""Where VGG-19's weights lie on this machine: too large to ship, and nothing is downloaded."""
+
+import os
+from pathlib import Path
+
+from creatives.errors import CreativeError
+
+VARIABLE, SMALL_VARIABLE = "ADSTYLE_VGG", "ADSTYLE_VGG_SMALL"
+NAMES = "vgg19-*.pth"
+"""As torchvision keeps them; those with batch normalisation are another network."""
+
+
+class VggMissing(CreativeError):
+    """VGG-19 is needed and not at hand; the message says how to give it."""
+
+
+def find_vgg() -> Path:
+    """$ADSTYLE_VGG, or torchvision's own file in its cache.
+
+    Raises:
+        VggMissing: where there is neither, or the variable names no file.
+    """
+    if named := _named(VARIABLE):
+        return named
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("TORCH_HOME") or Path(home) / "torch") / "hub" / "checkpoints"
+    found = sorted(cache.glob(NAMES)) if cache.is_dir() else []
+    if not found:
+        raise VggMissing(
+            "pictures are compared through VGG-19, whose weights are not at hand: give --vgg FILE where a command has "
+            f"it, or set {VARIABLE} to a file (torchvision's vgg19 as .pth or safetensors), or put it into {cache}"
+        )
+    return found[-1]
+
+
+def find_small() -> Path | None:
+    """$ADSTYLE_VGG_SMALL: a distilled VGG-19 that stands in for the deeper layers of a file that lacks them.
+
+    Raises:
+        VggMissing: where the variable names no file.
+    """
+    return _named(SMALL_VARIABLE)
+
+
+def _named(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    if not Path(value).is_file():
+        raise VggMissing(f"{variable} names {value}, and there is no such file; set it to a file of weights")
+    return Path(value)
