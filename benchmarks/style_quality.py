@@ -1,12 +1,12 @@
 """How good the strokes are: shipped packs beside the figures reported for other networks, on pictures of 512 px.
 
-    python -m benchmarks.style_quality DIR
+    python -m benchmarks.style_quality DIR [--packs FOLDER] [STYLE...]
 
 DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its distilled sibling, safetensors):
 material that does not travel with the repository, which is why `make bench` leaves this out.
 """
 
-import sys
+import argparse
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -29,13 +29,13 @@ REPORTED = (
 )
 
 
-def measure_packs(folder: Path, names: Sequence[str]) -> Table:
+def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str]) -> Table:
     """Each pack, the mean over photographs; and an untouched photograph, measured too, as the zero of the scale."""
     weights = folder / "weights"
     vgg = Vgg19(read_weights(weights / "vgg19_relu3_4_fp16.safetensors"), "VGG-19")
     small = Distilled(read_weights(weights / "vgg19_small16x_relu5_1_fp16.safetensors"), "its sibling")
     photographs = [_picture(path) for path in sorted((folder / "photos_large").glob("*.jpg"))[:PHOTOGRAPHS]]
-    catalogue, library = read_catalogue(), StyleLibrary()
+    catalogue, library = read_catalogue(), StyleLibrary(packs)
     chosen = names or [pack.name for pack in library.packs() if pack.engine == "network" and pack.name in catalogue]
     rows, untouched = [], []
     for name in chosen:
@@ -70,6 +70,11 @@ def _tensor(rgb: np.ndarray) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit(__doc__)
-    print(measure_packs(Path(sys.argv[1]), sys.argv[2:]).markdown())
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("material", type=Path, metavar="DIR")
+    options.add_argument("--packs", type=Path, action="append", default=[], metavar="FOLDER", help="Packs not shipped.")
+    options.add_argument("styles", nargs="*", metavar="STYLE")
+    wish = options.parse_args()
+    if not (wish.material / "weights").is_dir():
+        options.error(f"{wish.material} holds no weights/: see above for what it must hold")
+    print(measure_packs(wish.material, wish.packs, wish.styles).markdown())

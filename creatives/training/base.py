@@ -20,12 +20,14 @@ from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.shared import IDENTITY, PREFIX, SHARED
 from creatives.neural.transformer import StyleTransformer
 from creatives.pictures import load_picture
-from creatives.training.objective import Perception
+from creatives.training.objective import Perception, Weights
 from creatives.training.photographs import Photographs, read_photographs
 from creatives.training.session import Session, Settings
 
 STYLE_SIDE = 512
 """Longer side of a style's picture: the size at which its strokes are judged."""
+STYLE_WEIGHT = 4.0
+"""With many styles at once, heavier ones gave blots and embossing for as long as we trained."""
 IDENTITY_STEPS, IDENTITY_RATE = 200, 2e-2
 
 
@@ -69,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("photos", "vgg", "small", "checkpoint"):
         options.add_argument(f"--{name}", type=Path, required=True)
     options.add_argument("--steps", type=int, default=2000)
+    options.add_argument("--style-weight", type=float, default=STYLE_WEIGHT)
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
     wish = options.parse_args(arguments)
@@ -77,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     small = Distilled(read_weights(wish.small), str(wish.small))
     photographs = read_photographs(wish.photos)
     styles = {picture.stem: style_tensor(picture) for picture in wish.pictures}
-    settings = Settings(steps=wish.steps, patience=0, validate_every=0, device=wish.device)
+    weights = Weights(style=wish.style_weight)
+    settings = Settings(steps=wish.steps, weights=weights, patience=0, validate_every=0, device=wish.device)
     session = Session(settings, styles, photographs, Perception(vgg, small), wish.checkpoint)
     with Progress() as bar:
         task = bar.add_task("training", total=settings.steps, completed=session.step)

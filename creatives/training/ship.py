@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from creatives.checks import SEED
-from creatives.engines import Part
-from creatives.engines.network import Network
+from creatives.colour import to_bytes, to_float
 from creatives.errors import CreativeError
-from creatives.neural.shared import SHARED, file_sha256
+from creatives.neural import shared
+from creatives.neural.runner import runner_of
+from creatives.neural.tiling import style_picture
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
 from creatives.training.checkpoint import load_checkpoint
@@ -36,19 +37,19 @@ def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
     settings = facts["settings"]
     return (
         f"Adapter of the shared network, learned from {work} by creatives.training.base on {data}: "
-        f"{facts['step']} steps of {settings['batch']} crops of {settings['size']} px with "
-        f"{len(facts['styles'])} styles at once, seed {settings['seed']}, {settings['device']}."
+        f"{facts['step']} steps of {settings['batch']} crops of {settings['size']} px, "
+        f"styles at once: {len(facts['styles'])}, seed {settings['seed']}, {settings['device']}."
     )
 
 
-def preview(pack: Path, network: str) -> Image.Image:
+def preview(adapter: NDArray[np.float16]) -> Image.Image:
     """The style on a photograph that comes with scikit-image."""
     from skimage.data import coffee
 
     image = Image.fromarray(coffee())
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    part = Part({"network": network}, pack, 1.0, 1.0)
-    return Image.fromarray(Network().mix(np.asarray(image), [part], seed=SEED))
+    styled = style_picture(to_float(np.asarray(image)), adapter.astype(np.float32), runner_of(shared.SHARED))
+    return Image.fromarray(to_bytes(styled))
 
 
 def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[Path, ...]:
@@ -60,7 +61,7 @@ def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[
     found = load_checkpoint(checkpoint)
     if found is None:
         raise CreativeError(f"there is no checkpoint {checkpoint}")
-    catalogue, network = read_catalogue(), file_sha256(SHARED)[:12]
+    catalogue, network = read_catalogue(), shared.file_sha256(shared.SHARED)[:12]
     written = []
     for name in names or [name for name in catalogue if catalogue[name]["picture"] in found.facts["styles"]]:
         if name not in catalogue or catalogue[name]["picture"] not in found.facts["styles"]:
@@ -71,9 +72,8 @@ def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[
         folder = write_pack(
             out / name, name=name, look=entry["look"], engine="network", parameters={"network": network},
             weights={"adapter": adapter}, licence="Apache-2.0", author="AdStyle",
-            made=how_made(entry["work"], found.facts, data), preview=None,
+            made=how_made(entry["work"], found.facts, data), preview=preview(adapter),
         )  # fmt: skip
-        preview(folder, network).save(folder / "preview.webp", quality=80, method=6)
         written.append(folder)
     return tuple(written)
 

@@ -1,0 +1,61 @@
+"""The whole programme by which styles are made and shipped, in miniature: network, identity, packs."""
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from creatives.errors import CreativeError
+from creatives.neural.shared import load_shared
+from creatives.packs import read_pack
+from creatives.training import base, ship
+
+STAGES = ("11", "12", "21", "22", "31", "32", "33", "34", "41")
+
+
+@pytest.fixture
+def small_file(tmp_path):
+    """The distilled network's shape with few channels."""
+    generator, tensors = torch.Generator().manual_seed(4), {}
+    shapes = {"0": (3, 3, 1), **{name: (6, 3 if name == "11" else 6, 3) for name in STAGES}}
+    for name, (outputs, inputs, size) in (shapes | {"31_aux": (12, 6, 1), "41_aux": (12, 6, 1)}).items():
+        tensors[f"conv{name}.weight"] = torch.randn(outputs, inputs, size, size, generator=generator) * 0.3
+        tensors[f"conv{name}.bias"] = torch.zeros(outputs)
+    save_file(tensors, tmp_path / "small.safetensors")
+    return tmp_path / "small.safetensors"
+
+
+@pytest.fixture
+def trained(shared_file, vgg_file, small_file, photos, painting, tmp_path, monkeypatch):
+    """A checkpoint of two steps with one style of the catalogue; its network stands in the shipped one's place."""
+    monkeypatch.setattr(base, "IDENTITY_STEPS", 2)
+    wave = tmp_path / "great_wave.png"
+    wave.write_bytes(painting.read_bytes())
+    checkpoint = tmp_path / "base.safetensors"
+    given = {"photos": photos, "vgg": vgg_file, "small": small_file, "checkpoint": checkpoint, "out": shared_file}
+    base.main([str(wave), "--steps=2", *(f"--{name}={path}" for name, path in given.items())])
+    return checkpoint
+
+
+def test_a_style_of_the_catalogue_is_trained_and_shipped(trained, shared_file, tmp_path):
+    assert load_shared(shared_file).identity.isfinite().all()
+    (folder,) = ship.ship(trained, tmp_path / "packs", (), "two photographs")
+    pack = read_pack(folder)
+    assert pack.name == "great-wave"
+    assert "Hokusai" in pack.made
+    assert "2 steps of 4 crops of 192 px, styles at once: 1, seed 0, cpu" in pack.made
+    with Image.open(folder / "preview.webp") as preview:
+        assert max(preview.size) == ship.PREVIEW_SIDE
+
+
+@pytest.mark.parametrize("name", ["scream", "nobody"])
+def test_a_style_that_was_not_trained_cannot_be_shipped(trained, tmp_path, name):
+    with pytest.raises(CreativeError, match="is not in"):
+        ship.ship(trained, tmp_path / "packs", [name], "two photographs")
+    assert not (tmp_path / "packs").exists()
+
+
+def test_every_style_of_the_catalogue_says_what_it_is():
+    for name, entry in ship.read_catalogue().items():
+        assert set(entry) == {"picture", "work", "look"}, name
+        assert entry["look"].endswith(".")
