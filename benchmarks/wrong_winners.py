@@ -6,12 +6,12 @@ import numpy as np
 from scipy.stats import chi2_contingency, ttest_ind_from_stats
 
 from benchmarks.table import Table
-from experiments.core.comparison import Correction, compare_groups
-from experiments.core.moments import PairMoments
 from experiments.core.seeds import seed_for
-from experiments.core.sequential import Looks
+from experiments.core.statistics.comparison import Correction, compare_groups
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.worlds import cumulative_moments, draw_world
 from experiments.core.verdict import Kind, judge
-from experiments.core.worlds import cumulative_moments, draw_world
 
 WORLDS, LOOKS, NEWCOMERS = 2000, 3, 6000
 CONTROL, STYLES = "original", ("ink", "neon", "pastel", "riso")

@@ -10,8 +10,8 @@ import typer
 from experiments.cli.shell import console, print_json
 
 if TYPE_CHECKING:
-    from experiments.core.comparison import Comparison, Correction
-    from experiments.core.sequential import Looks
+    from experiments.core.statistics.comparison import Comparison, Correction
+    from experiments.core.statistics.sequential import Looks
     from experiments.core.verdict import Verdict
     from experiments.ingest.table import Group
 
@@ -51,8 +51,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One object a group, one line each.")] = False,
 ) -> None:
     """Compare arms with their control: lifts, intervals, p-values, a verdict; right for arms, looks and people."""
-    from experiments.core.comparison import Correction
     from experiments.core.errors import ExperimentError
+    from experiments.core.statistics.comparison import Correction
     from experiments.ingest.table import Columns, read_groups
 
     if not 0 < alpha < 1:
@@ -95,7 +95,7 @@ class Request:
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
     """Each group with its comparison (None where none can be made) and verdict; groups of one size share a pass."""
-    from experiments.core.comparison import compare_groups
+    from experiments.core.statistics.comparison import compare_groups
     from experiments.core.verdict import Reason, invalid, judge
 
     ready: list[tuple[str, dict[str, Any]]] = []
@@ -175,7 +175,7 @@ def _bare(name: str, pair: Any) -> dict[str, Any]:
 
 def _schedule(looks: str | None, information: str | None) -> "Looks":
     from experiments.core.errors import ExperimentError
-    from experiments.core.sequential import Looks
+    from experiments.core.statistics.sequential import Looks
 
     if looks and information:
         raise ExperimentError("--looks and --information both say how far the experiment is: give one of them")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from experiments.core.moments import UnitMoments
+from experiments.core.statistics.moments import UnitMoments
 
 
 @dataclass(frozen=True, slots=True)

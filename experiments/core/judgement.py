@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.core.comparison import Comparison, Lift, compare
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
-from experiments.core.moments import PairMoments
 from experiments.core.plan import Direction, Metric, Plan, Role
-from experiments.core.sequential import Looks
+from experiments.core.statistics.comparison import Comparison, Lift, compare
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.sequential import Looks
 from experiments.core.verdict import Kind, Reason, Verdict, invalid, judge
 
 

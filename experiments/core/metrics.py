@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Mapping
 
 from experiments.core.errors import ExperimentError
-from experiments.core.moments import UNITS
 from experiments.core.plan import CTR, Metric
+from experiments.core.statistics.moments import UNITS
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from experiments.core.moments import UNITS
+from experiments.core.statistics.moments import UNITS
 
 
 class Direction(StrEnum):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from experiments.core.comparison import Comparison
 from experiments.core.plan import Direction
+from experiments.core.statistics.comparison import Comparison
 
 
 class Kind(StrEnum):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.core.assignment import assign_many
 from experiments.core.seeds import seed_for
-from experiments.core.worlds import World
+from experiments.core.statistics.worlds import World
 
 NEWCOMERS = 9_000
 """New people a week, per experiment."""

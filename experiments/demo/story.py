@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from experiments.core.worlds import World
+    from experiments.core.statistics.worlds import World
     from experiments.demo.audience import Serving
     from experiments.jobs.context import Context
 
@@ -152,7 +152,7 @@ class Story:
     def worlds(self) -> dict[str, "World"]:
         """The hidden truth of each campaign, drawn from the seed and the campaign's name."""
         from experiments.core.seeds import seed_for
-        from experiments.core.worlds import draw_world
+        from experiments.core.statistics.worlds import draw_world
 
         return {
             campaign.name: draw_world(seed_for("demo", str(self.seed), campaign.name), CONTROL, campaign.styles)

@@ -13,8 +13,8 @@ import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import DailyCounts, Evidence, Health
-from experiments.core.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.core.plan import Plan
+from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.events.expression import evidence_expression
 from experiments.events.lake import EventLake, storage_failures
 from experiments.events.schema import TABLES

@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 from ibis import Deferred, _
 
-from experiments.core.moments import OUTCOMES, PRODUCTS
 from experiments.core.plan import Plan
+from experiments.core.statistics.moments import OUTCOMES, PRODUCTS
 
 EXACT = "decimal(38, 0)"
 """Wider than any sum of products of 64-bit integers that a campaign could reach; beyond it the engine refuses."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from experiments.core.errors import ExperimentError
-from experiments.core.moments import PairMoments
+from experiments.core.statistics.moments import PairMoments
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
 

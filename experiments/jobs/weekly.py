@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from creatives.render import thumbnail
-from experiments.core.comparison import ArmEstimate, compare
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
 from experiments.core.lifecycle import Milestone, Phase, State, replay
-from experiments.core.moments import PairMoments
 from experiments.core.plan import Metric, Plan
-from experiments.core.sample_ratio import sample_ratio
+from experiments.core.statistics.comparison import ArmEstimate, compare
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.sample_ratio import sample_ratio
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context
 from experiments.store.records import MilestoneRecord, VerdictRecord

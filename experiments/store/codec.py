@@ -15,8 +15,8 @@ from typing import Any
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import DailyCounts, Evidence, Health
-from experiments.core.moments import UnitMoments
 from experiments.core.plan import Arm, Attribution, Direction, Gates, Looks, Metric, Plan, Promotion, Role
+from experiments.core.statistics.moments import UnitMoments
 
 
 class PlanTampered(ExperimentError):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from experiments.core.comparison import Correction, compare_groups
 from experiments.core.seeds import seed_for
-from experiments.core.sequential import Looks
+from experiments.core.statistics.comparison import Correction, compare_groups
+from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.worlds import cumulative_moments, draw_world
 from experiments.core.verdict import Kind, judge
-from experiments.core.worlds import cumulative_moments, draw_world
 
 pytestmark = pytest.mark.calibration
 

@@ -15,7 +15,7 @@ WRONG_IMPORTS = [
     ("creatives/errors.py", "import reports", "libraries that do not know each other"),
     ("reports/errors.py", "import experiments", "libraries that do not know each other"),
     ("experiments/core/errors.py", "import experiments.store", "every arrow points at the core"),
-    ("experiments/core/moments.py", "import pandas", "the core is pure"),
+    ("experiments/core/statistics/moments.py", "import pandas", "the core is pure"),
     ("experiments/jobs/job.py", "import sqlalchemy", "SQL stays in the store"),
     ("creatives/errors.py", "import sqlalchemy", "creatives knows no database"),
     ("reports/errors.py", "import PIL", "reports knows no database"),

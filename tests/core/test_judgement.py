@@ -6,8 +6,8 @@ import pytest
 from experiments.core.evidence import Evidence, Health
 from experiments.core.judgement import WrongPlanHash, judge_look
 from experiments.core.metrics import metric_named
-from experiments.core.moments import UnitMoments
 from experiments.core.plan import CTR, Arm, Looks, Plan, Role
+from experiments.core.statistics.moments import UnitMoments
 from experiments.core.verdict import Kind
 
 START = datetime(2026, 11, 2, tzinfo=UTC)

@@ -1,8 +1,8 @@
 import pytest
 
-from experiments.core.comparison import compare
-from experiments.core.moments import PairMoments
-from experiments.core.sequential import Looks
+from experiments.core.statistics.comparison import compare
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.sequential import Looks
 from experiments.core.verdict import Kind, Reason, judge
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from experiments.core.errors import ExperimentError
-from experiments.core.moments import OUTCOMES, PRODUCTS
 from experiments.core.plan import Attribution
+from experiments.core.statistics.moments import OUTCOMES, PRODUCTS
 from experiments.events.evidence import evidence_of, gather, whole_days
 from experiments.events.schema import DECLARED_BOT
 

@@ -26,9 +26,9 @@ from experiments.core.lifecycle import (
     Start,
     allocation,
 )
-from experiments.core.moments import UnitMoments
 from experiments.core.names import BadName
 from experiments.core.plan import Arm, Direction, Metric, Plan, Promotion, Role
+from experiments.core.statistics.moments import UnitMoments
 from experiments.store.catalogue import VariantsFixed
 from experiments.store.codec import PlanTampered
 from experiments.store.control import ExperimentExists, PlanNotSealed, WrongPlan

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.core.moments import OUTCOMES, UNITS, PairMoments, UnitMoments
+from experiments.core.statistics.moments import OUTCOMES, UNITS, PairMoments, UnitMoments
 
 counts = st.integers(0, 2**70)
 pairs = st.lists(st.tuples(counts, counts), max_size=12)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from experiments.core.sequential import BadLooks, Looks, boundaries, boundary, single_look_equivalent
+from experiments.core.statistics.sequential import BadLooks, Looks, boundaries, boundary, single_look_equivalent
 
 
 @pytest.mark.parametrize(

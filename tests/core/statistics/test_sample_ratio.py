@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from experiments.core.sample_ratio import sample_ratio, sample_ratio_p
+from experiments.core.statistics.sample_ratio import sample_ratio, sample_ratio_p
 
 
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(0.01, 5)), min_size=2, max_size=12))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.core.moments import PairMoments
+from experiments.core.statistics.moments import PairMoments
 
 Array = NDArray[np.float64]
 

@@ -15,14 +15,21 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.core import proportions, rates
-from experiments.core.dunnett import critical_value, holm, joint_tail, shared_variance, two_sided, z_of_two_sided
 from experiments.core.errors import ExperimentError
-from experiments.core.moments import PairMoments
 from experiments.core.plan import Direction
-from experiments.core.posterior import best_of_means, best_of_rates
-from experiments.core.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
-from experiments.core.sequential import Looks, boundary, single_look_equivalent
+from experiments.core.statistics import proportions, rates
+from experiments.core.statistics.dunnett import (
+    critical_value,
+    holm,
+    joint_tail,
+    shared_variance,
+    two_sided,
+    z_of_two_sided,
+)
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.posterior import best_of_means, best_of_rates
+from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
+from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
 
 Array = NDArray[np.float64]
 Columns = slice | NDArray[np.intp]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
-from experiments.core.dunnett import z_of_two_sided
+from experiments.core.statistics.dunnett import z_of_two_sided
 
 Array = NDArray[np.float64]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.core.posterior import best_of_means, best_of_rates
+from experiments.core.statistics.posterior import best_of_means, best_of_rates
 
 DRAWS = 400_000
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, fisher_exact
 
-from experiments.core.comparison import Correction, Outcome, compare, compare_groups, outcome_of
 from experiments.core.errors import ExperimentError
-from experiments.core.moments import PairMoments
 from experiments.core.plan import Direction
-from experiments.core.sequential import Looks
+from experiments.core.statistics.comparison import Correction, Outcome, compare, compare_groups, outcome_of
+from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.sequential import Looks
 
 
 def binary(clicks, shown):

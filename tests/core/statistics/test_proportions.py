@@ -5,8 +5,15 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, fisher_exact
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from experiments.core.dunnett import two_sided
-from experiments.core.proportions import difference_interval, difference_test, fisher_p, ratio_interval, score_z, wilson
+from experiments.core.statistics.dunnett import two_sided
+from experiments.core.statistics.proportions import (
+    difference_interval,
+    difference_test,
+    fisher_p,
+    ratio_interval,
+    score_z,
+    wilson,
+)
 
 
 @st.composite

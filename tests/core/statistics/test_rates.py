@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from experiments.core.rates import pooled_dispersion, rate_interval, ratio_interval, residual_square, signed_root
+from experiments.core.statistics.rates import (
+    pooled_dispersion,
+    rate_interval,
+    ratio_interval,
+    residual_square,
+    signed_root,
+)
 
 
 def one(*values):

@@ -3,7 +3,14 @@ import pytest
 from scipy.stats import dunnett, multivariate_normal
 from statsmodels.stats.multitest import multipletests
 
-from experiments.core.dunnett import critical_value, holm, joint_tail, shared_variance, two_sided, z_of_two_sided
+from experiments.core.statistics.dunnett import (
+    critical_value,
+    holm,
+    joint_tail,
+    shared_variance,
+    two_sided,
+    z_of_two_sided,
+)
 
 
 def box_probability(critical, shared):
