@@ -13,6 +13,7 @@ from experiments.cli import (
     events,
     experiment,
     jobs,
+    leaderboard,
     pictures,
     setup,
 )
@@ -76,6 +77,7 @@ app.command()(events.ingest)
 app.command()(analysis.analyse)
 app.command()(compare.compare)
 app.command()(analysis.report)
+app.command()(leaderboard.leaderboard)
 app.add_typer(jobs.job, name="job")
 app.add_typer(jobs.scheduler, name="scheduler")
 app.command()(setup.doctor)

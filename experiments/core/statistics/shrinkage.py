@@ -87,7 +87,7 @@ def shrink(estimate: ArrayLike, standard_error: ArrayLike, prior: Prior = DEFAUL
         raise ExperimentError("shrinkage needs finite log lifts and standard errors above 0")
     kept = 1 / (1 + np.square(error / prior.spread))
     mean = prior.mean + kept * (value - prior.mean)
-    reach = float(ndtri((1 + level) / 2)) * prior.spread * np.sqrt(1 - kept)
+    reach = float(ndtri((1 + level) / 2)) * prior.spread / np.hypot(1.0, prior.spread / error)
     return Shrunk(mean, mean - reach, mean + reach)
 
 
