@@ -3,9 +3,13 @@
 Everything is computed on tables of ``(groups, arms)``, so thousands of experiments cost one pass; one experiment is a
 table with one row. Columns hold the control first.
 
-The p-value of a contrast is read off a signed z, whichever test gave it; arms and looks are accounted for by what it
-takes for the largest |z| of all contrasts at all looks to be as large (`dunnett`, `sequential`). Each interval is moved
-by the same z: it excludes 0 exactly where the adjusted p-value is at most alpha.
+Every contrast has a signed z that decides; arms and looks are accounted for by what it takes for the largest |z| of
+all contrasts at all looks to be as large (`dunnett`, `sequential`). Each interval is moved by the same z: it excludes 0
+exactly where the adjusted p-value is at most alpha.
+
+For counts of units that z is the mid-p test of `rates`. For 0/1 outcomes too, below `ASYMPTOTIC` expected counts; the
+p-value that is shown beside it is then Pearson's or Fisher's, as everyone reports them, and no adjusted p-value is
+below it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +41,8 @@ Columns = slice | NDArray[np.intp]
 MARGINAL = 0.05
 """The arms' own intervals are at 95 %, whatever the comparison's alpha."""
 _LARGEST_Z = 60.0
+ASYMPTOTIC = 1000.0
+"""Expected counts from which the score test and the mid-p test are the same to three digits, and the former decides."""
 
 
 class Correction(StrEnum):
@@ -115,6 +121,8 @@ class Comparison:
     best: Best
     tied: tuple[str, ...]
     """The arms that share the best rate, where more than one does."""
+    dispersed: tuple[str, ...] = ()
+    """The arms whose units are far more unlike each other than the other arms' are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,16 @@ class TableResult:
     best: NDArray[np.intp]
     best_p: Array
     tied: NDArray[np.bool_]
+    dispersed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What decides each contrast: ``(groups, arms - 1)`` each."""
+
+    z: Array
+    bound: Array
+    """|z| from which the contrast is called, at this look."""
 
 
 def compare(
@@ -201,32 +219,56 @@ def compare_table(
     """All groups of a table at once; every denominator is positive."""
     better = direction is Direction.INCREASE
     rate = table.y / table.x
-    pooled = table.y.sum(axis=1) / table.x.sum(axis=1)
-    phi = _dispersion(table, outcome, pooled)
+    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+    phi, dispersed = _dispersion(table, outcome, pooled)
     if outcome is Outcome.VALUE:
         variance = table.variances()
         probability, loss = best_of_means(rate, variance, higher_is_better=better)
     else:
-        variance = phi[:, None] * np.maximum(pooled, 0)[:, None] / table.x
+        variance = phi * np.maximum(pooled, 0) / table.x
         probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better)
     low, high = _marginal(table, outcome, phi, variance)
-
-    shared = shared_variance(1 / table.x[:, :1], 1 / table.x[:, 1:])
-    if outcome is Outcome.VALUE:
-        shared = shared_variance(variance[:, :1], variance[:, 1:])
-    deciding = _contrast_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
-    equivalent = single_look_equivalent(deciding, looks)
-    adjusted, critical = _adjust(equivalent, shared, alpha, correction)
+    arms, control = slice(1, None), slice(0, 1)
+    shared = _shared(table, outcome, phi, variance)
+    deciding = _deciding_z(table, outcome, phi, variance, arms, control)
+    p = two_sided(_reported_z(table, outcome, phi, variance, arms, control))
+    adjusted, critical = _adjust(single_look_equivalent(deciding, looks), shared, alpha, correction)
+    adjusted = np.maximum(adjusted, p)
     bound = boundary(critical, looks)
     absolute = _absolute_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
     relative = _relative_interval(table, outcome, phi, deciding, bound, adjusted <= alpha, absolute)
     order = rate if better else -rate
     best = np.argmax(order, axis=1)
     return TableResult(
-        rate, low, high, probability, loss, absolute, relative, two_sided(deciding), adjusted,
-        sample_ratio_p(table.units, table.shares), best,
-        _best_against_all(table, outcome, phi, variance, best), order == order.max(axis=1, keepdims=True),
+        rate, low, high, probability, loss, absolute, relative, p, adjusted,
+        sample_ratio_p(table.units, table.shares), best, _best_against_all(table, outcome, phi, variance, best),
+        order == order.max(axis=1, keepdims=True), dispersed,
     )  # fmt: skip
+
+
+def decide_table(table: ArmTable, *, outcome: Outcome, alpha: float, looks: Looks) -> Decision:
+    """Only what decides, jointly over arms and looks: for simulations of many thousand experiments."""
+    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+    phi, _ = _dispersion(table, outcome, pooled)
+    variance = table.variances() if outcome is Outcome.VALUE else phi * pooled / table.x
+    deciding = _deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
+    critical = critical_value(alpha, _shared(table, outcome, phi, variance))
+    return Decision(deciding, np.broadcast_to(boundary(critical, looks)[:, None], deciding.shape))
+
+
+def information(arms: Sequence[PairMoments]) -> float:
+    """How much these arms tell, in proportion to the inverse variance of a rate: counts over their dispersion.
+
+    Not the counts themselves: as units come back, dispersion rises from look to look. For values that are no counts it
+    is the inverse of the mean's variance.
+    """
+    table = arm_table([arms], [[1.0] * len(arms)])
+    outcome = outcome_of(arms)
+    if outcome is Outcome.VALUE:
+        variance = table.variances()
+        return float(np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0).sum())
+    phi, _ = _dispersion(table, outcome, table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True))
+    return float((table.y / phi).sum())
 
 
 def as_comparison(
@@ -283,6 +325,7 @@ def as_comparison(
         lifts=tuple(lifts[name] for name in order if name != names[0]),
         best=Best(names[result.best[row]], p_best < alpha and len(tied) == 1, p_best),
         tied=tied if len(tied) > 1 else (),
+        dispersed=tuple(name for name, alone in zip(names, result.dispersed[row], strict=True) if alone),
     )
 
 
@@ -290,11 +333,17 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _dispersion(table: ArmTable, outcome: Outcome, pooled: Array) -> Array:
-    if outcome is Outcome.BINARY:
-        return np.asarray(np.maximum(1 - pooled, 1e-12))  # binomial variance relative to the mean
-    phi = rates.pooled_dispersion(table.y, table.x, table.yy, table.xy, table.xx, table.units)
-    return np.maximum(phi, 1e-12)
+def _dispersion(table: ArmTable, outcome: Outcome, pooled: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """phi, and whether it is the arm's own: ``(groups, arms)``."""
+    if outcome is Outcome.BINARY:  # binomial variance relative to the mean
+        return np.broadcast_to(np.maximum(1 - pooled, 1e-12), table.y.shape), np.zeros(table.y.shape, dtype=np.bool_)
+    return rates.dispersions(table.y, table.x, table.yy, table.xy, table.xx, table.units)
+
+
+def _shared(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) -> Array:
+    """The square roots of what each contrast's variance shares with the others', ``(groups, arms - 1)``."""
+    spread = variance if outcome is Outcome.VALUE else phi / table.x
+    return shared_variance(spread[:, :1], spread[:, 1:])
 
 
 def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) -> tuple[Array, Array]:
@@ -302,23 +351,38 @@ def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) ->
     if outcome is Outcome.BINARY:
         return proportions.wilson(table.y, table.x, z)
     if outcome is Outcome.COUNT:
-        return rates.rate_interval(table.y, table.x, phi[:, None], z)
+        return rates.rate_interval(table.y, table.x, phi, z)
     half = z * np.sqrt(variance)
     return table.y / table.x - half, table.y / table.x + half
 
 
-def _contrast_z(
+def _deciding_z(
     table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns
 ) -> Array:
     """The signed z that decides, of arms against others; both index the arm axis."""
     y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
-    if outcome is Outcome.BINARY:
-        return proportions.difference_test(y1, x1, y0, x0)[0]
+    if outcome is Outcome.VALUE:
+        spread = np.sqrt(variance[:, arm] + variance[:, against])
+        gap = y1 / x1 - y0 / x0
+        return np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
     if outcome is Outcome.COUNT:
-        return rates.signed_root(y1, x1, y0, x0, phi[:, None])
-    spread = np.sqrt(variance[:, arm] + variance[:, against])
-    gap = y1 / x1 - y0 / x0
-    return np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
+        return rates.signed_z(y1, x1, phi[:, arm], y0, x0, phi[:, against])
+    share = (y1 + y0) / (x1 + x0)
+    rare = share <= 0.5
+    phi_of_rarer = np.maximum(np.where(rare, 1 - share, share), 1e-12)
+    few1, few0 = np.where(rare, y1, x1 - y1), np.where(rare, y0, x0 - y0)
+    few = np.where(rare, 1, -1) * rates.signed_z(few1, x1, phi_of_rarer, few0, x0, phi_of_rarer)
+    many = proportions.smallest_expected(y1, x1, y0, x0) >= ASYMPTOTIC
+    return np.where(many, proportions.score_z(y1, x1, y0, x0), few)
+
+
+def _reported_z(
+    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns
+) -> Array:
+    """The signed z of the p-value that is shown: for 0/1 outcomes Pearson's test or, at small counts, Fisher's."""
+    if outcome is Outcome.BINARY:
+        return proportions.difference_test(table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against])
+    return _deciding_z(table, outcome, phi, variance, arm, against)
 
 
 def _adjust(equivalent: Array, shared: Array, alpha: float, correction: Correction) -> tuple[Array, Array]:
@@ -354,8 +418,8 @@ def _absolute_interval(
     def interval(z: Array) -> tuple[Array, Array]:
         if outcome is Outcome.BINARY:
             return proportions.difference_interval(y1, x1, y0, x0, z)
-        low1, high1 = rates.rate_interval(y1, x1, phi[:, None], z)
-        low0, high0 = rates.rate_interval(y0, x0, phi[:, None], z)
+        low1, high1 = rates.rate_interval(y1, x1, phi[:, 1:], z)
+        low0, high0 = rates.rate_interval(y0, x0, phi[:, :1], z)
         return gap - np.hypot(gap + y0 / x0 - low1, high0 - y0 / x0), gap + np.hypot(high1 - y1 / x1, y0 / x0 - low0)
 
     touching = _touches_zero(interval, gap)
@@ -384,7 +448,7 @@ def _relative_interval(
         score = np.abs(proportions.score_z(y1, x1, y0, x0))
         low, high = proportions.ratio_interval(y1, x1, y0, x0, _scaled(bound, score, deciding))
     else:
-        low, high = rates.ratio_interval(y1, x1, y0, x0, phi[:, None], bound)
+        low, high = rates.ratio_interval(y1, x1, phi[:, 1:], y0, x0, phi[:, :1], bound)
     low, high = _agree(relative, low - 1, high - 1, crossed, -1.0)
     known = control > 0
     return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
@@ -423,7 +487,7 @@ def _best_against_all(table: ArmTable, outcome: Outcome, phi: Array, variance: A
     """The largest Holm-adjusted p, over all pairs, among the pairs that contain the best arm."""
     count = table.y.shape[1]
     left, right = np.triu_indices(count, 1)
-    p = holm(two_sided(_contrast_z(table, outcome, phi, variance, left, right)))
+    p = holm(two_sided(_reported_z(table, outcome, phi, variance, left, right)))
     concerned = (left[None, :] == best[:, None]) | (right[None, :] == best[:, None])
     return np.asarray(np.where(concerned, p, 0.0).max(axis=1))
 

@@ -42,7 +42,7 @@ def joint_tail(critical: Array, shared: Array) -> Array:
     """
     critical = np.asarray(critical, dtype=np.float64)
     contrasts = shared.shape[-1]
-    single = 2 * ndtr(-critical)
+    single = two_sided(critical)
     if contrasts == 1:
         return np.asarray(single)
     spread = np.sqrt(1 - shared**2)[..., :, None]
@@ -60,6 +60,11 @@ def joint_tail(critical: Array, shared: Array) -> Array:
 
 def critical_value(alpha: float, shared: Array) -> Array:
     """The bound c with P(max_i |Z_i| > c) = alpha, for ``shared`` of shape ``(..., m)``."""
+    rows, place = np.unique(shared.reshape(-1, shared.shape[-1]), axis=0, return_inverse=True)
+    return np.asarray(_critical_value(alpha, rows)[place.reshape(shared.shape[:-1])])
+
+
+def _critical_value(alpha: float, shared: Array) -> Array:
     contrasts = shared.shape[-1]
     low = np.full(shared.shape[:-1], float(-ndtri_exp(np.log(alpha / 2))))
     if contrasts == 1:
@@ -92,8 +97,8 @@ def holm(p: Array) -> Array:
 
 
 def two_sided(z: Array) -> Array:
-    """P(|Z| > |z|), accurate in the far tail."""
-    return np.asarray(2 * ndtr(-np.abs(z)))
+    """P(|Z| > |z|), accurate in the far tail; where it is smaller than a double can tell, the smallest one, never 0."""
+    return np.asarray(np.maximum(2 * ndtr(-np.abs(z)), np.finfo(np.float64).tiny))
 
 
 def z_of_two_sided(p: Array) -> Array:

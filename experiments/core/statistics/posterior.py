@@ -20,10 +20,11 @@ def best_of_rates(y: Array, x: Array, phi: Array, *, higher_is_better: bool = Tr
 
     Args:
         y, x: ``(groups, arms)`` sums of numerator and denominator, ``x`` positive.
-        phi: ``(groups,)`` dispersion.
+        phi: ``(groups,)`` or ``(groups, arms)`` dispersion.
     """
-    shape = (y + 0.5) / phi[:, None]
-    scale = phi[:, None] / x
+    phi = np.broadcast_to(phi if phi.ndim == 2 else phi[:, None], y.shape)
+    shape = (y + 0.5) / phi
+    scale = phi / x
     cube = np.cbrt(shape * scale)
     centre, spread = cube * (1 - 1 / (9 * shape)), cube / (3 * np.sqrt(shape))
     grid = np.sort(np.maximum(centre[:, :, None] + spread[:, :, None] * _QUANTILES, 0).reshape(len(y), -1), axis=1)

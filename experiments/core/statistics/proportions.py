@@ -23,11 +23,15 @@ def score_z(x1: Array, n1: Array, x0: Array, n0: Array) -> Array:
     return np.divide(x1 / n1 - x0 / n0, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
 
 
+def smallest_expected(x1: Array, n1: Array, x0: Array, n0: Array) -> Array:
+    """The smallest expected count of the two-by-two table."""
+    share = (x1 + x0) / (n1 + n0)
+    return np.asarray(np.minimum(share, 1 - share) * np.minimum(n1, n0))
+
+
 def counts_are_small(x1: Array, n1: Array, x0: Array, n0: Array) -> NDArray[np.bool_]:
     """Where any expected cell of the two-by-two table is below SMALLEST_EXPECTED, or an arm has no success at all."""
-    share = (x1 + x0) / (n1 + n0)
-    expected = np.minimum(share, 1 - share) * np.minimum(n1, n0)
-    return np.asarray((expected < SMALLEST_EXPECTED) | (x1 == 0) | (x0 == 0))
+    return np.asarray((smallest_expected(x1, n1, x0, n0) < SMALLEST_EXPECTED) | (x1 == 0) | (x0 == 0))
 
 
 def fisher_p(x1: int, n1: int, x0: int, n0: int) -> float:
@@ -54,16 +58,15 @@ def _log_choose(n: float, k: Array) -> Array:
     return np.asarray(-np.log1p(n) - betaln(n - k + 1, k + 1))
 
 
-def difference_test(x1: Array, n1: Array, x0: Array, n0: Array) -> tuple[Array, Array]:
-    """The signed z that decides, and that of the score test: the same except where Fisher's exact test decides."""
-    score = score_z(x1, n1, x0, n0)
-    deciding = score.copy()
+def difference_test(x1: Array, n1: Array, x0: Array, n0: Array) -> Array:
+    """The signed z of the score test or, where counts are small, of Fisher's exact p-value."""
+    z = score_z(x1, n1, x0, n0)
     small = counts_are_small(x1, n1, x0, n0)
     if small.any():
         columns = zip(*(np.broadcast_to(each, small.shape)[small] for each in (x1, n1, x0, n0)), strict=True)
         exact = np.array([fisher_p(*map(int, case)) for case in columns])
-        deciding[small] = np.copysign(np.where(exact >= 1, 0.0, z_of_two_sided(np.minimum(exact, 1.0))), score[small])
-    return deciding, score
+        z[small] = np.copysign(np.where(exact >= 1, 0.0, z_of_two_sided(np.minimum(exact, 1.0))), z[small])
+    return z
 
 
 def wilson(x: Array, n: Array, z: float | Array) -> tuple[Array, Array]:
