@@ -124,7 +124,8 @@ def propose(
             "high": high,
         }
         found.append(Proposal(style, float(best[at]), expected, low, high, known.experiments, Reason(code, said)))
-    return tuple(sorted(found, key=lambda each: (-each.probability_best, each.style)))
+    # styles of equal chances, such as all untried ones, stand by name, not by the last bit of a sum
+    return tuple(sorted(found, key=lambda each: (-round(each.probability_best, 9), each.style)))
 
 
 def _why(tried_here: bool, experiments: int, better: float) -> Why:

@@ -85,7 +85,7 @@ def shrink(estimate: ArrayLike, standard_error: ArrayLike, prior: Prior = DEFAUL
     value, error = np.asarray(estimate, dtype=np.float64), np.asarray(standard_error, dtype=np.float64)
     if not np.isfinite(value).all() or not (error > 0).all():
         raise ExperimentError("shrinkage needs finite log lifts and standard errors above 0")
-    kept = 1 / (1 + np.square(error / prior.spread))
+    kept = np.square(prior.spread / np.hypot(prior.spread, error))
     mean = prior.mean + kept * (value - prior.mean)
     reach = float(ndtri((1 + level) / 2)) * prior.spread / np.hypot(1.0, prior.spread / error)
     return Shrunk(mean, mean - reach, mean + reach)
