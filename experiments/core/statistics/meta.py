@@ -29,7 +29,7 @@ from scipy.stats import chi2
 
 from experiments.core.errors import ExperimentError
 from experiments.core.statistics.moments import PairMoments
-from experiments.core.statistics.rates import residual_square
+from experiments.core.statistics.rates import dispersions, residual_square
 
 Array = NDArray[np.float64]
 
@@ -242,11 +242,10 @@ def entry_of(
     y, x, yy, xy, xx, units = (
         np.array([[float(getattr(each, field)) for each in moments]]) for field in ("y", "x", "yy", "xy", "xx", "units")
     )
-    squares = residual_square(yy, xy, xx, units, y / x).sum()
-    if y.min() < 0 or y.sum() <= 0 or squares <= 0:
+    if y.min() < 0 or y.sum() <= 0 or residual_square(yy, xy, xx, units, y / x).sum() <= 0:
         return None
-    dispersion = squares / y.sum()
-    return Entry(experiment, product, tuple(shown), _floats(y[0] / dispersion), _floats(x[0] / dispersion), segment)
+    phi = dispersions(y, x, yy, xy, xx, units)[0][0]
+    return Entry(experiment, product, tuple(shown), _floats(y[0] / phi), _floats(x[0] / phi), segment)
 
 
 def _floats(values: Array) -> tuple[float, ...]:
