@@ -106,7 +106,7 @@ def sentence(reason: "Reason") -> str:
 
 
 def _best(p: Parameters) -> str:
-    return f"the best here with a chance of {_chance(p['probability_best'])}"
+    return f"the best with a chance of {_chance(p['probability_best'])}"
 
 
 def _lift(p: Parameters) -> str:
@@ -124,7 +124,7 @@ SENTENCES: Mapping[str, Callable[[Parameters], str]] = {
     ),
     "style_promising": lambda p: f"ahead after {_experiments(p)}, but not surely ({_lift(p)}); {_best(p)}.",
     "style_doubtful": lambda p: f"behind after {_experiments(p)}, but not surely ({_lift(p)}); {_best(p)}.",
-    "style_untried": lambda p: f"no experiment has shown it; it may be anything ({_lift(p)}), and {_best(p)}.",
+    "style_untried": lambda p: f"no experiment has shown it; it may be anything ({_lift(p)}); {_best(p)}.",
     "style_inconclusive_here": lambda p: (
         f"{p['experiment']} measured it on this brief without an answer ({_lift(p)}); {_best(p)}."
     ),
