@@ -192,6 +192,31 @@ def test_a_later_experiment_may_settle_what_an_earlier_one_left_open(desk):
     assert desk.reads("cup").boards[0].standings[0].experiments == 2
 
 
+def test_of_two_answers_on_one_brief_the_later_stands(desk):
+    style = pack(desk, "noir")
+    desk.ran("first", {style: 0.4})
+    desk.ran("second", {style: -0.4})
+    (left,) = desk.reads("cup").boards[0].settled
+    assert (left.reason.code, left.reason.parameters["experiment"]) == (f"style_{Tried.WORSE}_here", "second")
+
+
+def test_where_the_metric_is_to_fall_falling_is_better(desk):
+    style = pack(desk, "noir")
+    desk.ran("one", {style: -0.4}, metric=Metric("clicks-per-unit", "clicks", direction=Direction.DECREASE))
+    (left,) = desk.reads("cup").boards[0].settled
+    assert left.reason.code == f"style_{Tried.BETTER}_here"
+
+
+def test_a_brief_of_its_own_evidence_expects_something_else(desk):
+    style = pack(desk, "noir")
+    desk.ran("one", {style: -0.04})
+    desk.ran("two", {style: 0.4}, brief="mug")
+    here, elsewhere = (
+        next(each for each in desk.reads(brief).boards[0].proposals if each.style == style) for brief in ("cup", None)
+    )
+    assert here.expected < 0.05 < elsewhere.expected
+
+
 def test_a_brief_may_lie_in_the_folder_only(desk):
     desk.ran("one", {INK: 0.2})
     (desk.stores.workspace.folder("briefs") / "fresh.yaml").write_text("brief: fresh\n")

@@ -219,7 +219,12 @@ def test_the_posterior_is_that_of_brute_force():
     assert pooled.tau == pytest.approx(tau, rel=0.01)
     for at, style in enumerate(styles):
         assert moments_of(pooled, style) == pytest.approx((mean[at], variance[at]), rel=0.02, abs=1e-3)
-    assert pooled.style("ink").experiments == 4
+    means, covariances = pooled.on_product(None, ["ink"])
+    _, low, high = pooled.interval(means[:, 0], covariances[:, 0, 0])
+    known = pooled.style("ink")
+    assert (known.next_low, known.next_high) == pytest.approx((low, high))
+    assert known.next_low < known.low - 0.02
+    assert known.experiments == 4
     assert pooled.style("never seen").experiments == 0
 
 
