@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint bench docs
+.PHONY: help demo test lint bench calibrate docs
 help:  ## list these words
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -26,6 +26,9 @@ lint: .venv/.installed  ## style, types of the core, direction of every import
 
 bench: .venv/.installed  ## every figure the README states; WRITE=1 puts them there
 	$(BIN)/python -m benchmarks $(if $(WRITE),--write)
+
+calibrate: .venv/.installed  ## every error rate the README states, in simulated worlds; WRITE=1 puts them there
+	$(BIN)/python -m benchmarks.calibration $(if $(WRITE),--write)
 
 docs: .venv/.installed  ## the parts of the README that are made from the code
 	$(BIN)/python -m experiments.cli.reference

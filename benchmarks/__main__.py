@@ -4,10 +4,10 @@ import importlib
 import os
 import platform
 import sys
-from pathlib import Path
+
+from benchmarks.readme import write_between
 
 CLAIMS = ("commands", "wrong_winners", "compare", "ingest", "looks")
-README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- measured: made by `make bench WRITE=1` -->", "<!-- end of measured -->"
 
 
@@ -24,11 +24,7 @@ def main(arguments: list[str]) -> None:
         print(table, flush=True)
         parts.append(table)
     if write:
-        before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-        _, found, after = rest.partition(END)
-        if not found:
-            sys.exit(f"README.md has no place for the figures between {BEGIN} and {END}")
-        README.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+        write_between(BEGIN, END, "\n".join(parts))
 
 
 if __name__ == "__main__":

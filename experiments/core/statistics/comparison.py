@@ -257,18 +257,21 @@ def decide_table(table: ArmTable, *, outcome: Outcome, alpha: float, looks: Look
 
 
 def information(arms: Sequence[PairMoments]) -> float:
-    """How much these arms tell, in proportion to the inverse variance of a rate: counts over their dispersion.
+    """How much one experiment's arms tell: see `information_of`."""
+    return float(information_of(arm_table([arms], [[1.0] * len(arms)]), outcome_of(arms))[0])
+
+
+def information_of(table: ArmTable, outcome: Outcome) -> Array:
+    """What each group tells, in proportion to the inverse variance of a rate: counts over their dispersion.
 
     Not the counts themselves: as units come back, dispersion rises from look to look. For values that are no counts it
-    is the inverse of the mean's variance.
+    is the inverse variance of the means.
     """
-    table = arm_table([arms], [[1.0] * len(arms)])
-    outcome = outcome_of(arms)
     if outcome is Outcome.VALUE:
         variance = table.variances()
-        return float(np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0).sum())
-    phi, _ = _dispersion(table, outcome, table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True))
-    return float((table.y / phi).sum())
+        return np.asarray(np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0).sum(axis=1))
+    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+    return np.asarray((table.y / _dispersion(table, outcome, pooled)[0]).sum(axis=1))
 
 
 def as_comparison(
@@ -455,11 +458,14 @@ def _relative_interval(
 
 
 def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
-    """The bound for an interval family whose own z at no difference is ``family`` while another test decides."""
+    """The bound for an interval family whose own z at no difference is ``family`` while another test decides.
+
+    The two must agree on 0 where the decision hangs; far from it the family's own bound covers better.
+    """
     deciding = np.abs(deciding)
     ratio = np.divide(family, deciding, out=np.full_like(bound, 2.0), where=deciding > 0)
     ratio = np.where((family == 0) & (deciding == 0), 1.0, ratio)
-    return np.asarray(bound * np.clip(ratio, 0.5, 2.0))
+    return np.asarray(bound * np.clip(ratio, 0.5, 2.0) ** np.exp(-np.square(deciding - bound) / 2))
 
 
 def _touches_zero(interval, gap: Array) -> Array:  # type: ignore[no-untyped-def]

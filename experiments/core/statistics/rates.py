@@ -17,9 +17,11 @@ from scipy.special import betainc, betaincc, ndtri, xlogy
 
 Array = NDArray[np.float64]
 
-_STEPS = 70
+_NEWTON_STEPS = 8
 _SMALLEST_TAIL = 1e-290
 """Below it a tail is on its way to underflow; the likelihood root, equal to three digits out there, takes over."""
+_CANCELLED = 1e-5
+"""One minus a tail below this has lost digits that count."""
 _STEP_POWER = 3.0
 """The mid-p step is phi to the minus this: chosen by calibration at 3 to 50 clicks an arm, phi 1 and 1.65."""
 _FARTHEST = 40.0
@@ -64,7 +66,8 @@ def dispersions(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Arra
 
 def _over(part: Array, whole: Array, otherwise: float = 1.0) -> Array:
     positive = (whole > 0) & (part > 0)
-    return np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), otherwise), where=positive)
+    out = np.full(np.broadcast_shapes(part.shape, whole.shape), otherwise)
+    return np.asarray(np.divide(part, whole, out=out, where=positive))
 
 
 def signed_root(y1: Array, x1: Array, y0: Array, x0: Array, ratio: Array | float = 1.0) -> Array:
@@ -85,40 +88,57 @@ def signed_z(y1: Array, x1: Array, phi1: Array, y0: Array, x0: Array, phi0: Arra
     half = np.maximum((phi1 + phi0) / 2, 1.0) ** -_STEP_POWER / 2
     few, many = (a + 0.5 - half, b + 0.5 + half), (a + 0.5 + half, b + 0.5 - half)
     above = (betainc(*few, share) + betainc(*many, share)) / 2
-    below = (betaincc(*few, share) + betaincc(*many, share)) / 2
+    below = 1 - above
+    tiny = below < _CANCELLED
+    if tiny.any():
+        below[tiny] = (_upper(few, share, tiny) + _upper(many, share, tiny)) / 2
     z = np.where(above < below, -ndtri(np.maximum(above, _SMALLEST_TAIL)), ndtri(np.maximum(below, _SMALLEST_TAIL)))
     z = np.where(np.minimum(above, below) < _SMALLEST_TAIL, signed_root(a, n1, b, n0), z)
     return np.asarray(np.where(a + b > 0, z, 0.0))
+
+
+def _upper(shape: tuple[Array, Array], share: Array, where: NDArray[np.bool_]) -> Array:
+    return np.asarray(betaincc(*(np.broadcast_to(each, where.shape)[where] for each in (*shape, share))))
 
 
 def ratio_interval(
     y1: Array, x1: Array, phi1: Array, y0: Array, x0: Array, phi0: Array, z: Array
 ) -> tuple[Array, Array]:
     """The ratios rate1 / rate0 that `signed_z` does not reject at ``z``; 0 and infinity where there is no end."""
-    anchor = np.log((y1 + 0.5 * phi1) / x1) - np.log((y0 + 0.5 * phi0) / x0)
+    few1, few0 = y1 + 0.5 * phi1, y0 + 0.5 * phi0
+    middle, width = np.log(few1 / x1) - np.log(few0 / x0), 1.5 * z * np.sqrt(phi1 / few1 + phi0 / few0)
     ends = []
-    for sign, known in ((1, y1 > 0), (-1, y0 > 0)):
+    for sign, known in ((1.0, y1 > 0), (-1.0, y0 > 0)):
+        arms = (np.full_like(middle, sign), *np.broadcast_arrays(z, y1, x1, phi1, y0, x0, phi0))
+        enough = sign * _beyond(middle - sign * width, *arms) > 0
         found = elementwise.find_root(
-            lambda log, sign, *arms: signed_z(*arms[:-1], np.exp(log)) - sign * arms[-1],
-            (anchor - sign * _FARTHEST, anchor + sign * _FARTHEST),
-            args=(np.full_like(anchor, sign), *np.broadcast_arrays(y1, x1, phi1, y0, x0, phi0, z)),
+            _beyond,
+            (middle - sign * np.where(enough, width, _FARTHEST), middle + sign * _FARTHEST * ~enough),
+            args=arms,
             tolerances={"xatol": 1e-9, "xrtol": 1e-9},
         )
         ends.append(np.where(known & found.success, np.exp(found.x), np.inf if sign < 0 else 0.0))
     return ends[0], ends[1]
 
 
+def _beyond(
+    log: Array, sign: Array, z: Array, y1: Array, x1: Array, phi1: Array, y0: Array, x0: Array, phi0: Array
+) -> Array:
+    return signed_z(y1, x1, phi1, y0, x0, phi0, np.exp(log)) - sign * z
+
+
 def rate_interval(y: Array, x: Array, phi: Array, z: Array | float) -> tuple[Array, Array]:
-    """The rates that the likelihood of one arm's overdispersed count does not reject at ``z``."""
-    rate = y / x
-    scale = np.maximum(y, 0.5) / x
-    ends = []
-    for far in (1e-12, 1e12):
-        inside, outside = np.log(scale), np.log(scale * far)
-        for _ in range(_STEPS):
-            middle = (inside + outside) / 2
-            mean = np.exp(middle) * x
-            within = 2 * (xlogy(y, y / mean) - (y - mean)) <= np.square(z) * phi
-            inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
-        ends.append(np.exp((inside + outside) / 2))
-    return np.where(y > 0, np.minimum(ends[0], rate), 0.0), np.maximum(ends[1], rate)
+    """The rates that the likelihood of one arm's overdispersed count does not reject at ``z``.
+
+    With mean y r the deviance is 2 y (r - log r - 1): both ends solve r - log r = 1 + z^2 phi / (2 y) for log r.
+    """
+    excess = np.square(z) * phi / 2
+    deviation = np.divide(excess, y, out=np.ones(np.broadcast_shapes(excess.shape, y.shape)), where=y > 0)
+    root = np.sqrt(2 * deviation)
+    low, high = -(root + deviation), np.log1p(deviation + root)
+    for _ in range(_NEWTON_STEPS):  # convex, begun outside: it closes in from there
+        low, high = (
+            end - np.divide(np.expm1(end) - end - deviation, np.expm1(end), out=np.zeros_like(end), where=end != 0)
+            for end in (low, high)
+        )
+    return np.where(y > 0, y * np.exp(low), 0.0) / x, np.where(y > 0, y * np.exp(high), excess) / x
