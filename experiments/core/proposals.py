@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 LIKELY = 0.9
 """A style this probably better than the control is called proven."""
 
+_AT_ONCE = 16
+"""Nodes integrated in one pass: sixty styles at every node together would fill half a gigabyte."""
+
 
 class Tried(StrEnum):
     """What became of a style on one brief."""
@@ -105,8 +108,9 @@ def propose(
         return ()
     means, covariances = pooled.on_product(product, chosen)
     sign = 1 if higher_is_better else -1
-    probability, _ = best_of_means(sign * means, quasi_variances(covariances))
-    best = pooled.weights @ probability
+    variances, best = quasi_variances(covariances), np.zeros(len(chosen))
+    for few in np.array_split(np.arange(len(means)), 1 + len(means) // _AT_ONCE):
+        best += pooled.weights[few] @ best_of_means(sign * means[few], variances[few])[0]
     found = []
     for at, style in enumerate(chosen):
         expected, low, high = pooled.interval(means[:, at], covariances[:, at, at], level)

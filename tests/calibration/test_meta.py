@@ -15,8 +15,8 @@ from experiments.core.statistics.meta import GRAND_SPREAD, SCALE, Entry, pool, r
 pytestmark = pytest.mark.calibration
 
 FULL = bool(os.environ.get("ADSTYLE_CALIBRATE"))
-WORLDS = 20_000 if FULL else 600
-POOLED_WORLDS = 300 if FULL else 15
+WORLDS = 20_000 if FULL else 400
+POOLED_WORLDS = 300 if FULL else 12
 
 
 def margin(share, worlds):
