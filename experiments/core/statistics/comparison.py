@@ -40,7 +40,8 @@ Columns = slice | NDArray[np.intp]
 
 MARGINAL = 0.05
 """The arms' own intervals are at 95 %, whatever the comparison's alpha."""
-_LARGEST_Z = 60.0
+_FURTHEST_APART, _BISECTIONS = 2.0, 12
+"""An interval family whose z is off by more than this factor is not followed; steps that find it to three digits."""
 ASYMPTOTIC = 1000.0
 """Expected counts from which the score test and the mid-p test are the same to three digits, and the former decides."""
 
@@ -425,7 +426,7 @@ def _absolute_interval(
         low0, high0 = rates.rate_interval(y0, x0, phi[:, :1], z)
         return gap - np.hypot(gap + y0 / x0 - low1, high0 - y0 / x0), gap + np.hypot(high1 - y1 / x1, y0 / x0 - low0)
 
-    touching = _touches_zero(interval, gap)
+    touching = _touches_zero(interval, gap, np.abs(deciding))
     low, high = interval(_scaled(bound, touching, deciding))
     return gap, *_agree(gap, low, high, crossed, 0.0)
 
@@ -463,15 +464,17 @@ def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
     The two must agree on 0 where the decision hangs; far from it the family's own bound covers better.
     """
     deciding = np.abs(deciding)
-    ratio = np.divide(family, deciding, out=np.full_like(bound, 2.0), where=deciding > 0)
+    ratio = np.divide(family, deciding, out=np.full_like(bound, _FURTHEST_APART), where=deciding > 0)
     ratio = np.where((family == 0) & (deciding == 0), 1.0, ratio)
-    return np.asarray(bound * np.clip(ratio, 0.5, 2.0) ** np.exp(-np.square(deciding - bound) / 2))
+    return np.asarray(
+        bound * np.clip(ratio, 1 / _FURTHEST_APART, _FURTHEST_APART) ** np.exp(-np.square(deciding - bound) / 2)
+    )
 
 
-def _touches_zero(interval, gap: Array) -> Array:  # type: ignore[no-untyped-def]
-    """The z at which an interval around ``gap`` just reaches 0."""
-    low, high = np.zeros_like(gap), np.full_like(gap, _LARGEST_Z)
-    for _ in range(40):
+def _touches_zero(interval, gap: Array, near: Array) -> Array:  # type: ignore[no-untyped-def]
+    """The z at which an interval around ``gap`` just reaches 0, sought around another test's z."""
+    low, high = near / _FURTHEST_APART, near * _FURTHEST_APART
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         ends = interval(middle)
         excludes = np.where(gap >= 0, ends[0] > 0, ends[1] < 0)

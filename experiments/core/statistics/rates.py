@@ -10,14 +10,15 @@ P. McCullagh and J. A. Nelder, Generalized Linear Models (1989), sections 9.2 an
 tests in discrete distributions", JASA 56 (1961).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
 from scipy.special import betainc, betaincc, ndtri, xlogy
 
 Array = NDArray[np.float64]
 
-_NEWTON_STEPS = 8
+_NEWTON_STEPS, _ROOT_STEPS, _EXACT = 8, 60, 1e-9
 _SMALLEST_TAIL = 1e-290
 """Below it a tail is on its way to underflow; the likelihood root, equal to three digits out there, takes over."""
 _CANCELLED = 1e-5
@@ -106,25 +107,47 @@ def ratio_interval(
 ) -> tuple[Array, Array]:
     """The ratios rate1 / rate0 that `signed_z` does not reject at ``z``; 0 and infinity where there is no end."""
     few1, few0 = y1 + 0.5 * phi1, y0 + 0.5 * phi0
-    middle, width = np.log(few1 / x1) - np.log(few0 / x0), 1.5 * z * np.sqrt(phi1 / few1 + phi0 / few0)
-    ends = []
-    for sign, known in ((1.0, y1 > 0), (-1.0, y0 > 0)):
-        arms = (np.full_like(middle, sign), *np.broadcast_arrays(z, y1, x1, phi1, y0, x0, phi0))
-        enough = sign * _beyond(middle - sign * width, *arms) > 0
-        found = elementwise.find_root(
-            _beyond,
-            (middle - sign * np.where(enough, width, _FARTHEST), middle + sign * _FARTHEST * ~enough),
-            args=arms,
-            tolerances={"xatol": 1e-9, "xrtol": 1e-9},
+    middle, width = np.log(few1 / x1) - np.log(few0 / x0), z * np.sqrt(phi1 / few1 + phi0 / few0)
+    sign = np.array([1.0, -1.0]).reshape(2, *(1,) * middle.ndim)
+
+    def inside(log: Array) -> Array:
+        return z - sign * signed_z(y1, x1, phi1, y0, x0, phi0, np.exp(log))
+
+    near = middle - sign * 1.5 * width
+    enough = inside(near) < 0
+    outer = np.where(enough, near, middle - sign * _FARTHEST)
+    inner = np.where(enough, middle, middle + sign * _FARTHEST)
+    low, high = _root(inside, inner, outer, middle - sign * width)
+    open_ends = _FARTHEST * 0.999
+    return (
+        np.where((y1 > 0) & (low > middle - open_ends), np.exp(low), 0.0),
+        np.where((y0 > 0) & (high < middle + open_ends), np.exp(high), np.inf),
+    )
+
+
+def _root(function: Callable[[Array], Array], positive: Array, negative: Array, guess: Array) -> Array:
+    """Where ``function`` changes sign between two bounds, elementwise: regula falsi with Illinois' halving.
+
+    M. Dowell, P. Jarratt, BIT 11 (1971). Function values at the bounds themselves are never asked for.
+    """
+    above, below = np.full_like(guess, np.nan), np.full_like(guess, np.nan)
+    before = np.zeros(guess.shape, dtype=np.int8)
+    for _ in range(_ROOT_STEPS):
+        value = function(guess)
+        side = np.where(value >= 0, 1, -1).astype(np.int8)
+        up, again = side > 0, side == before
+        positive, negative = np.where(up, guess, positive), np.where(up, negative, guess)
+        above, below = (
+            np.where(up, value, np.where(again, above / 2, above)),
+            np.where(up, np.where(again, below / 2, below), value),
         )
-        ends.append(np.where(known & found.success, np.exp(found.x), np.inf if sign < 0 else 0.0))
-    return ends[0], ends[1]
-
-
-def _beyond(
-    log: Array, sign: Array, z: Array, y1: Array, x1: Array, phi1: Array, y0: Array, x0: Array, phi0: Array
-) -> Array:
-    return signed_z(y1, x1, phi1, y0, x0, phi0, np.exp(log)) - sign * z
+        before = side
+        if np.max(np.abs(value)) < _EXACT or np.max(np.abs(positive - negative)) < _EXACT:
+            break
+        with np.errstate(invalid="ignore", divide="ignore"):
+            guess = positive + (negative - positive) * above / (above - below)
+        guess = np.where(np.isfinite(guess), guess, (positive + negative) / 2)
+    return guess
 
 
 def rate_interval(y: Array, x: Array, phi: Array, z: Array | float) -> tuple[Array, Array]:
