@@ -221,7 +221,7 @@ def compare_table(
     better = direction is Direction.INCREASE
     rate = table.y / table.x
     pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
-    phi, dispersed = _dispersion(table, outcome, pooled)
+    phi, dispersed = dispersion_of(table, outcome, pooled)
     if outcome is Outcome.VALUE:
         variance = table.variances()
         probability, loss = best_of_means(rate, variance, higher_is_better=better)
@@ -231,7 +231,7 @@ def compare_table(
     low, high = _marginal(table, outcome, phi, variance)
     arms, control = slice(1, None), slice(0, 1)
     shared = _shared(table, outcome, phi, variance)
-    deciding = _deciding_z(table, outcome, phi, variance, arms, control)
+    deciding = deciding_z(table, outcome, phi, variance, arms, control)
     p = two_sided(_reported_z(table, outcome, phi, variance, arms, control))
     adjusted, critical = _adjust(single_look_equivalent(deciding, looks), shared, alpha, correction)
     adjusted = np.maximum(adjusted, p)
@@ -250,9 +250,9 @@ def compare_table(
 def decide_table(table: ArmTable, *, outcome: Outcome, alpha: float, looks: Looks) -> Decision:
     """Only what decides, jointly over arms and looks: for simulations of many thousand experiments."""
     pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
-    phi, _ = _dispersion(table, outcome, pooled)
+    phi, _ = dispersion_of(table, outcome, pooled)
     variance = table.variances() if outcome is Outcome.VALUE else phi * pooled / table.x
-    deciding = _deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
+    deciding = deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
     critical = critical_value(alpha, _shared(table, outcome, phi, variance))
     return Decision(deciding, np.broadcast_to(boundary(critical, looks)[:, None], deciding.shape))
 
@@ -272,7 +272,7 @@ def information_of(table: ArmTable, outcome: Outcome) -> Array:
         variance = table.variances()
         return np.asarray(np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0).sum(axis=1))
     pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
-    return np.asarray((table.y / _dispersion(table, outcome, pooled)[0]).sum(axis=1))
+    return np.asarray((table.y / dispersion_of(table, outcome, pooled)[0]).sum(axis=1))
 
 
 def as_comparison(
@@ -337,7 +337,7 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _dispersion(table: ArmTable, outcome: Outcome, pooled: Array) -> tuple[Array, NDArray[np.bool_]]:
+def dispersion_of(table: ArmTable, outcome: Outcome, pooled: Array) -> tuple[Array, NDArray[np.bool_]]:
     """phi, and whether it is the arm's own: ``(groups, arms)``."""
     if outcome is Outcome.BINARY:  # binomial variance relative to the mean
         return np.broadcast_to(np.maximum(1 - pooled, 1e-12), table.y.shape), np.zeros(table.y.shape, dtype=np.bool_)
@@ -360,9 +360,7 @@ def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) ->
     return table.y / table.x - half, table.y / table.x + half
 
 
-def _deciding_z(
-    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns
-) -> Array:
+def deciding_z(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns) -> Array:
     """The signed z that decides, of arms against others; both index the arm axis."""
     y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
     if outcome is Outcome.VALUE:
@@ -386,7 +384,7 @@ def _reported_z(
     """The signed z of the p-value that is shown: for 0/1 outcomes Pearson's test or, at small counts, Fisher's."""
     if outcome is Outcome.BINARY:
         return proportions.difference_test(table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against])
-    return _deciding_z(table, outcome, phi, variance, arm, against)
+    return deciding_z(table, outcome, phi, variance, arm, against)
 
 
 def _adjust(equivalent: Array, shared: Array, alpha: float, correction: Correction) -> tuple[Array, Array]:
