@@ -44,6 +44,14 @@ def compare(
     information: Annotated[
         str | None, typer.Option(metavar="F1,F2,...", help="Information fractions of the looks so far, uneven ones.")
     ] = None,
+    planned: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COUNT",
+            help="Add the reading that may be looked at at any time, narrowest at this count in all arms together "
+            "(over its dispersion; for values, units), fixed before the start.",
+        ),
+    ] = None,
     crossover: Annotated[
         float, typer.Option(help="Largest share of units in two arms before nothing is valid.")
     ] = 0.01,
@@ -70,7 +78,7 @@ def compare(
         strangers = sorted({name for each in groups for name in each.arms} - set(shares))
         if strangers:
             raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
-    request = Request(control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units))
+    request = Request(control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned)
     metric = {"numerator": numerator, "denominator": denominator or "units"}
     for each, comparison, verdict in judge_groups(groups, request):
         document = as_document(each, comparison, verdict, metric, request)
@@ -91,6 +99,7 @@ class Request:
     looks: "Looks"
     crossover: float
     assumed_independent: bool
+    planned: float | None = None
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
@@ -147,9 +156,9 @@ def as_document(
         "control": comparison.control if comparison else request.control or next(iter(group.arms)),
         "sample_ratio": _fields(comparison.sample_ratio) if comparison else {"p": None, "ok": False},
         "crossover": group.crossover,
-        "notes": ["assumed_independent"] if request.assumed_independent else [],
+        "notes": _notes(comparison, request),
         "arms": arms,
-        "lifts": [_fields(lift) for lift in comparison.lifts] if comparison else [],
+        "lifts": _lifts(group, comparison, request) if comparison else [],
         "best": _fields(comparison.best) if comparison else None,
         "verdict": {
             "kind": verdict.kind,
@@ -160,6 +169,28 @@ def as_document(
             ],
         },
     }
+
+
+def _notes(comparison: "Comparison | None", request: Request) -> list[str]:
+    notes = ["assumed_independent"] if request.assumed_independent else []
+    return notes + (["unequal_dispersion"] if comparison and comparison.dispersed else [])
+
+
+def _lifts(group: "Group", comparison: "Comparison", request: Request) -> list[dict[str, Any]]:
+    lifts = [_fields(lift) for lift in comparison.lifts]
+    if request.planned is not None:
+        from experiments.core.statistics.readings import always_valid
+
+        found = always_valid(
+            group.arms,
+            control=comparison.control,
+            planned=request.planned,
+            alpha=request.alpha,
+            split=request.shares,
+        )
+        for lift, each in zip(lifts, found, strict=True):
+            lift["anytime"] = {name: value for name, value in _fields(each).items() if name != "arm"}
+    return lifts
 
 
 def _fields(record: Any) -> dict[str, Any]:
@@ -253,5 +284,12 @@ def _print(document: dict[str, Any]) -> None:
     said = " ".join(reason["text"] for reason in verdict["reasons"])
     kind = verdict["kind"].replace("_", " ")
     out.print(f"[bold]{' '.join(filter(None, (kind, verdict['arm'])))}[/bold]: {said}")
+    for arm, lift in lifts.items():
+        if "anytime" in lift:
+            reading = lift["anytime"]
+            ends = interval(reading["relative_low"], reading["relative_high"], change) or "too early for an interval"
+            out.print(f"At any time, {arm}: p {p_value(reading['p'])}, lift {ends}.")
+    if "unequal_dispersion" in document["notes"]:
+        out.print("[dim]Units of one arm are far more unlike each other than the others': look who they are.[/dim]")
     if "assumed_independent" in document["notes"]:
         out.print(f"[dim]Each of the {metric['denominator']} is assumed to be an independent, randomised unit.[/dim]")
