@@ -20,12 +20,15 @@ from benchmarks.readme import write_between
 from benchmarks.table import Table
 from experiments.core.plan import Direction
 from experiments.core.seeds import seed_for
+from experiments.core.statistics import anytime
 from experiments.core.statistics.comparison import (
     ArmTable,
     Correction,
     TableResult,
     compare_table,
     decide_table,
+    deciding_z,
+    dispersion_of,
     information_of,
 )
 from experiments.core.statistics.crowds import DESIGN_EFFECT, Crowd, Habit
@@ -95,6 +98,25 @@ def with_looks(crowd: Crowd, rng: np.random.Generator, worlds: int) -> Iterable[
         calendar = tuple(look / crowd.looks for look in range(1, number + 1))
         scale = calendar[-1] / came[-1]
         yield Looks(number, crowd.looks, tuple(each * scale for each in came), calendar), table
+
+
+def always_valid_calls(crowd: Crowd, worlds: int = WORLDS) -> Tails:
+    """As `false_calls`, by the boundary that may be looked at at any time; it must only not exceed its level."""
+    rng = np.random.default_rng(seed_for("anytime", repr(crowd)))
+    better = np.zeros(worlds, dtype=bool)
+    worse = np.zeros(worlds, dtype=bool)
+    effective = crowd.clicks / (1.0 if crowd.habit is Habit.ONCE else DESIGN_EFFECT)
+    planned = effective * crowd.control_share / (1 + crowd.control_share)
+    tuning = anytime.Tuning(planned, ALPHA, crowd.arms - 1, start=min(anytime.START, planned))
+    for _, table in with_looks(crowd, rng, worlds):
+        phi, _ = dispersion_of(
+            table, crowd.outcome, table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+        )
+        z = deciding_z(table, crowd.outcome, phi, phi, slice(1, None), slice(0, 1))
+        bound = anytime.boundary(anytime.count_information(table.y, table.x, phi), tuning)
+        better |= (z >= bound).any(axis=1)
+        worse |= (z <= -bound).any(axis=1)
+    return Tails(crowd, worlds, int(better.sum()), int(worse.sum()))
 
 
 def cells() -> tuple[Crowd, ...]:
@@ -227,6 +249,25 @@ def tails_table(found: Sequence[Tails], worlds: int) -> Table:
     )
 
 
+def anytime_table(found: Sequence[Tails], worlds: int) -> Table:
+    """The larger of both tails."""
+    rows = [
+        (
+            PEOPLE[each.crowd.habit, each.crowd.control_share],
+            f"{each.crowd.clicks:,}",
+            f"{each.crowd.arms}",
+            f"{max(each.percent):.2f}",
+        )
+        for each in found
+    ]
+    return Table(
+        f"The same for the reading that may be taken at any time, looked at {ANYTIME_LOOKS} times; at most 2.50, "
+        f"{worlds:,} worlds",
+        ("people", "clicks an arm", "arms", "larger tail"),
+        rows,
+    )
+
+
 def coverage_table(
     single: Sequence[tuple[Coverage, Coverage]], repeated: Sequence[tuple[Coverage, Coverage]], worlds: int
 ) -> Table:
@@ -278,6 +319,11 @@ COVERED = tuple(
     if habit is not Habit.DELAYED
     for clicks in CLICKS
 )
+ANYTIME_LOOKS = 28
+ANYTIME = tuple(
+    Crowd(arms, ANYTIME_LOOKS, clicks, habit, share)
+    for (habit, share), clicks, arms in product(((Habit.RETURNING, 1.0), (Habit.ONCE, 3.0)), CLICKS, (2, 12))
+)
 REPEATED = tuple(
     Crowd(arms, looks, clicks, lifts=LIFTS[: arms - 1])
     for arms, looks, clicks in ((2, 4, 10), (5, 4, 50), (5, 8, 1000))
@@ -298,9 +344,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tails = list(pool.map(false_calls, crowds, [worlds] * len(crowds)))
         single = list(pool.map(interval_coverage, COVERED, [worlds] * len(COVERED)))
         repeated = list(pool.map(simultaneous_coverage, REPEATED, [worlds] * len(REPEATED)))
+        always = list(pool.map(always_valid_calls, ANYTIME, [worlds] * len(ANYTIME)))
         power = list(pool.map(power_against_one_look, BETTER, [worlds] * len(BETTER)))
     tables = (
-        tails_table(tails, worlds), coverage_table(single, repeated, worlds), power_table(power, worlds),
+        tails_table(tails, worlds), anytime_table(always, worlds), coverage_table(single, repeated, worlds),
+        power_table(power, worlds),
     )  # fmt: skip
     text = "\n".join(table.markdown() for table in tables)
     print(text)
