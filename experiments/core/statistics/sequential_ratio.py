@@ -85,7 +85,7 @@ def log_bayes_factor(counts: Array, shares: Array, concentration: float = CONCEN
 def always_valid_p(log_factors: Array) -> Array:
     """p = 1 / max B over the looks so far (last axis); never below the smallest double, never above 1."""
     largest = np.maximum(np.max(log_factors, axis=-1), 0.0)
-    return np.asarray(np.maximum(np.exp(np.maximum(-largest, np.log(_SMALLEST))), _SMALLEST))
+    return np.asarray(np.exp(np.maximum(-largest, np.log(_SMALLEST))))
 
 
 def periods_p(counts: Array, shares: Array) -> Array:
