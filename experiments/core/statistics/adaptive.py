@@ -111,16 +111,13 @@ def read_batches(
         raise BadBatches(f"besides the control {control!r} there is no arm to compare")
     none = PairMoments()
     columns = [[batch.get(name, none) for name in names] for batch in batches]
-    for number, row in enumerate(columns, 1):
-        for name, each in zip(names, row, strict=True):
-            if not np.isfinite([each.y, each.x, each.yy, each.xx, each.xy]).all() or each.x < 0:
-                raise BadBatches(f"batch {number}: the moments of {name!r} are out of range or not numbers")
-    table = Batches(
-        **{
-            field: np.array([[[float(getattr(each, field)) for each in row] for row in columns]])
-            for field in ("units", "y", "x", "yy", "xx", "xy")
-        }
-    )
+    fields = ("units", "y", "x", "yy", "xx", "xy")
+    sums = np.array([[[float(getattr(each, field)) for field in fields] for each in row] for row in columns])
+    wrong = ~np.isfinite(sums).all(axis=2) | (sums[:, :, fields.index("x")] < 0)
+    if wrong.any():
+        number, place = np.argwhere(wrong)[0]
+        raise BadBatches(f"batch {number + 1}: the moments of {names[place]!r} are out of range or not numbers")
+    table = Batches(**{field: sums[None, :, :, index] for index, field in enumerate(fields)})
     kind = outcome or outcome_of([each for row in columns for each in row if each.units])
     combine = combine_values if kind is Outcome.VALUE else combine_counts
     found = combine(table, _fractions(planned, len(batches)), alpha=alpha, looks=looks or Looks.even())
