@@ -47,6 +47,8 @@ _FARTHEST = 40.0
 """Log ratios beyond this are infinite."""
 _TOO_FEW = 2
 """Units of an arm in a batch from which values have a variance."""
+_BORROWED = 10.0
+"""Degrees of freedom by which the variance of an arm's units in one batch leans on that in all its batches."""
 
 
 class BadBatches(ExperimentError):
@@ -222,12 +224,21 @@ def _normal(score: Array, skew: Array) -> Array:
 
 
 def combine_values(table: Batches, fractions: Array, *, alpha: float, looks: Looks) -> Combined:
-    """Ratios of any values, by the delta method within each batch; lifts are absolute. Arguments: `combine_counts`."""
+    """Ratios of any values, by the delta method within each batch; lifts are absolute. Arguments: `combine_counts`.
+
+    A starved arm has few units in a batch: their variance is drawn towards that of the arm in all batches, or the z of
+    a batch would have a Student's heavy tails.
+    """
     enough = (table.units >= _TOO_FEW) & (table.x > 0)
     x = np.where(enough, table.x, 1.0)
     rate = table.y / x
-    squares = rates.residual_square(table.yy, table.xy, table.xx, table.units, rate)
-    spread = np.where(enough, squares / np.square(x), 0.0)
+    squares = np.where(enough, rates.residual_square(table.yy, table.xy, table.xx, table.units, rate), 0.0)
+    units = np.where(enough, table.units, 0.0)
+    typical = squares.sum(axis=1, keepdims=True) / np.maximum(units.sum(axis=1, keepdims=True), 1.0)
+    own = squares / np.maximum(units, 1.0)
+    freedom = np.maximum(units - 1, 0.0)
+    unlikeness = (freedom * own + _BORROWED * typical) / (freedom + _BORROWED)
+    spread = np.where(enough, unlikeness * units / np.square(x), 0.0)
     total = spread[:, :, 1:] + spread[:, :, :1]
     usable = enough[:, :, 1:] & enough[:, :, :1] & (total > 0)
     precision = np.divide(1.0, np.sqrt(total), out=np.zeros_like(total), where=usable)
