@@ -2,9 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.optimize import brentq
+from scipy.stats import norm, qmc
 
-from experiments.core.statistics.sequential import BadLooks, Looks, boundaries, boundary, single_look_equivalent
+from experiments.core.statistics.dunnett import critical_value, shared_variance
+from experiments.core.statistics.sequential import (
+    BadLooks,
+    Looks,
+    boundaries,
+    boundary,
+    crossing_probabilities,
+    futility_bounds,
+    single_look_equivalent,
+)
+from experiments.core.statistics.spending import Family, Spending
 
 
 @pytest.mark.parametrize(
@@ -50,10 +61,115 @@ def test_the_boundary_of_a_level_is_as_surprising_as_that_level(looks):
         lambda: Looks.even(3, 2),
         lambda: Looks.even(0, 2),
         lambda: Looks.at((0.5, 0.5)),
-        lambda: Looks.at((0.5, 1.2)),
+        lambda: Looks.at((0.5, 1.0, 1.2)),
+        lambda: Looks(2, 3, (0.5, 1.0), (0.6, 0.5)),
+        lambda: Looks.at((0.5, float("nan"))),
         lambda: Looks.at(()),
     ],
 )
 def test_looks_that_cannot_be_are_refused(make):
     with pytest.raises(BadLooks):
         make()
+
+
+def constant(shape):
+    """c for which |z| reaches c * shape at some of the looks with 5 % chance under no effect."""
+    times = np.arange(1, len(shape) + 1) / len(shape)
+
+    def chance(c):
+        bounds = c * np.array(shape)
+        above, below = crossing_probabilities(bounds, -bounds, times)
+        return above.sum() + below.sum() - 0.05
+
+    return brentq(chance, 1, 6, xtol=1e-10)
+
+
+def test_classical_constants_are_the_published_ones():
+    # C. Jennison, B. W. Turnbull (2000), tables 2.1 and 2.3: four looks, two-sided 5 %.
+    obrien_fleming = np.sqrt(4 / np.arange(1, 5))
+    assert constant(obrien_fleming) * obrien_fleming == pytest.approx([4.049, 2.863, 2.337, 2.024], abs=1e-3)
+    assert constant(np.ones(4)) == pytest.approx(2.361, abs=1e-3)
+    assert critical_value(0.05, shared_variance(np.ones((1, 1)), np.ones((1, 11))))[0] == pytest.approx(2.743, abs=1e-3)
+
+
+def test_pocock_type_spending_has_the_published_boundaries():
+    # gsDesign's sfLDPocock, one-sided 0.025, four even looks.
+    found = boundaries(0.025, Looks.even(4, 4, Spending(Family.POCOCK)))
+    assert found == pytest.approx([2.368, 2.368, 2.358, 2.350], abs=2e-3)
+
+
+def test_chances_under_a_drift_are_those_of_simulation():
+    times, upper, lower = np.array([0.2, 0.5, 1.0]), np.array([3.0, 2.5, 2.0]), np.array([-np.inf, 0.3, 1.0])
+    steps = np.random.default_rng(1).normal(size=(300_000, 3)) * np.sqrt(np.diff(times, prepend=0))
+    z = (steps.cumsum(axis=1) + 2.0 * times) / np.sqrt(times)
+    going = np.ones(len(z), dtype=bool)
+    above, below = crossing_probabilities(upper, lower, times, 2.0)
+    for look in range(3):
+        up, down = going & (z[:, look] > upper[look]), going & (z[:, look] < lower[look])
+        assert above[look] == pytest.approx(up.mean(), abs=0.003)
+        assert below[look] == pytest.approx(down.mean(), abs=0.003)
+        going &= ~up & ~down
+
+
+@pytest.mark.parametrize(("contrasts", "looks", "ratio"), [(4, 4, 1.0), (11, 8, 1.0), (11, 4, 3.0)])
+def test_arms_and_looks_together_keep_the_level_of_a_tail(contrasts, looks, ratio):
+    """Given the control's path the arms are independent: each path's chance exactly, over Sobol paths."""
+    share = shared_variance(np.full((1, 1), 1 / ratio), np.ones((1, contrasts)))
+    level = norm.sf(critical_value(0.05, share)[0])
+    times = np.arange(1, looks + 1) / looks
+    bounds = boundaries(level, Looks.even(looks, looks))
+    draws = norm.ppf(qmc.Sobol(looks, seed=5).random(2**13))
+    control = np.cumsum(draws, axis=1) / np.sqrt(looks) * np.sqrt(1 / ratio)
+    upper = (bounds * np.sqrt(times * (1 + 1 / ratio)) + control) / np.sqrt(times)
+    none = np.full(looks, -np.inf)
+    one_arm = crossing_probabilities(upper, none, times)[0].sum(axis=-1)
+    assert 0.0245 < np.mean(1 - (1 - one_arm) ** contrasts) < 0.0258
+
+
+@pytest.mark.parametrize("family", [Spending(), Spending(Family.POCOCK), Spending(Family.POWER, 2)], ids=str)
+@pytest.mark.parametrize(
+    "looks",
+    [
+        (2, 5, (0.1, 0.3), (0.2, 0.6)),  # a look was skipped
+        (3, 3, (0.4, 0.9, 1.7), (0.4, 0.9, 1.0)),  # overrunning
+        (2, 2, (0.3, 0.5), (0.3, 1.0)),  # ended early
+    ],
+    ids=("skipped", "overrun", "early end"),
+)
+def test_however_the_looks_came_no_more_is_spent_than_was_due(looks, family):
+    number, of, information, spending = looks
+    schedule = Looks(number, of, information, spending, family)
+    bounds = boundaries(0.025, schedule)
+    above, _ = crossing_probabilities(bounds, np.full(number, -np.inf), information)
+    due = np.diff([0.0, *(float(family.spent(0.025, fraction)) for fraction in spending)])
+    assert above == pytest.approx(due, rel=1e-6)
+
+
+def test_looks_at_fractions_know_when_the_last_one_came():
+    assert Looks.at((0.3, 1.2)).last
+    assert Looks.at((0.3, 1.2)).spending == (0.3, 1.0)
+    assert not Looks.at((0.3, 0.6)).last
+    assert Looks.at((0.3, 0.6), final=True).spending == (0.3, 1.0)
+    assert boundaries(0.025, Looks.at((0.3, 0.6), final=True))[-1] < boundaries(0.025, Looks.at((0.3, 0.6)))[-1]
+
+
+@pytest.mark.parametrize("family", [Spending(), Spending(Family.POCOCK), Spending(Family.POWER, 3)], ids=str)
+@pytest.mark.parametrize("number", [2, 8, 28])
+def test_the_level_read_off_a_boundary_is_the_level_within_two_percent(family, number):
+    looks = Looks.even(number, 28, family) if number < 28 else Looks.even(28, 28, family)
+    for level in np.geomspace(1e-9, 0.45, 25):
+        bound = boundaries(level, looks)[-1]
+        if np.isfinite(bound):
+            assert norm.sf(single_look_equivalent(np.array([bound]), looks)[0]) == pytest.approx(level, rel=0.02)
+
+
+def test_futility_spends_beta_under_the_planned_drift_and_binds_nothing():
+    looks, drift = Looks.even(4, 4), 3.3
+    times = looks.information
+    bounds = futility_bounds(0.025, looks, drift=drift, beta=0.1, information=times)
+    upper = boundaries(0.025, looks)
+    _, below = crossing_probabilities(upper, np.array(bounds), times, drift)
+    assert below[:3].sum() == pytest.approx(float(looks.family.spent(0.1, 0.75)), rel=1e-4)
+    assert bounds[-1] <= upper[-1]
+    assert (np.diff(bounds) > 0).all()
+    assert crossing_probabilities(upper, np.full(4, -np.inf), times)[0].sum() == pytest.approx(0.025, rel=1e-6)
