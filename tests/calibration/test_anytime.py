@@ -88,14 +88,17 @@ def mid_p(found, phi, near):
     return z
 
 
-def called(found, tuning):
-    """Which worlds ever call any arm better, and worse; the exact z is only taken where it can be near the boundary."""
+def called(found, *tunings):
+    """Which worlds ever call any arm better, and worse, by each tuning.
+
+    The first bound is the lowest; the exact z is only taken where it can be near it.
+    """
     phi = found.dispersion
-    bound = boundary(count_information(found.y, found.x, phi), tuning)
+    bounds = [boundary(count_information(found.y, found.x, phi), tuning) for tuning in tunings]
     clicks, exposure = found.y / phi, found.x / phi
     root = rates.signed_root(clicks[..., 1:], exposure[..., 1:], clicks[..., :1], exposure[..., :1])
-    z = mid_p(found, phi, np.abs(root) > 0.8 * bound)
-    return (z >= bound).any(axis=(1, 2)), (z <= -bound).any(axis=(1, 2))
+    z = mid_p(found, phi, np.abs(root) > 0.8 * bounds[0])
+    return [((z >= bound).any(axis=(1, 2)), (z <= -bound).any(axis=(1, 2))) for bound in bounds]
 
 
 def at_most(hits, limit):
@@ -103,18 +106,17 @@ def at_most(hits, limit):
     return binomtest(int(hits.sum()), len(hits), limit, alternative="greater").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("looks", [DAYS, HUNDREDTHS])
-@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize(("looks", "clustered"), [(DAYS, True), (HUNDREDTHS, False), (HUNDREDTHS, True)])
 @pytest.mark.parametrize("clicks", [10, 50, 1000])
-@pytest.mark.parametrize(("arms", "control"), [(2, 1), (2, 3), (5, 1), (12, 3)])
+@pytest.mark.parametrize(("arms", "control"), [(2, 1), (5, 3), (12, 1)])
 def test_no_tail_is_ever_above_half_of_alpha(arms, control, clicks, clustered, looks):
     rng = np.random.default_rng([arms, control, clicks, clustered, looks])
     shares = shares_of(arms, control)
-    found = arrivals(rng, 4000 // arms, looks, clicks, shares, clustered=clustered)
+    found = arrivals(rng, 3000 // arms, looks, clicks, shares, clustered=clustered)
     planned = planned_information(clicks, shares, 1.65 if clustered else 1.0)
-    for start in (0.0, min(START, planned)):
-        better, worse = called(found, Tuning(planned, contrasts=arms - 1, start=start))
-        print(f"start {start:.1f}: better {better.mean():.4f}, worse {worse.mean():.4f}", end="; ")
+    tunings = [Tuning(planned, contrasts=arms - 1, start=start) for start in (0.0, min(START, planned))]
+    for better, worse in called(found, *tunings):
+        print(f"better {better.mean():.4f}, worse {worse.mean():.4f}", end="; ")
         assert at_most(better, 0.025)
         assert at_most(worse, 0.025)
 
@@ -125,7 +127,7 @@ def test_people_who_return_raise_dispersion_and_no_error(clicks, worlds):
     early, late = (found.yy[:, look].sum() / found.y[:, look].sum() for look in (0, -1))
     assert early < 1.1
     assert late == pytest.approx(1.65, abs=0.05)
-    better, worse = called(found, Tuning(planned_information(clicks, shares_of(2, 1), 1.65)))
+    [(better, worse)] = called(found, Tuning(planned_information(clicks, shares_of(2, 1), 1.65)))
     print(f"better {better.mean():.4f}, worse {worse.mean():.4f}")
     assert at_most(better, 0.025)
     assert at_most(worse, 0.025)
@@ -158,4 +160,4 @@ def test_a_variance_from_few_clicks_needs_the_start():
     print(f"worse, Wald: {worse[0]:.4f} from the first click on, {worse[1]:.4f} from the start on")
     assert worse[0] > 0.06
     assert worse[1] < 0.025
-    assert called(found, Tuning(planned, contrasts=4))[1].mean() < 0.01
+    assert called(found, Tuning(planned, contrasts=4))[0][1].mean() < 0.01

@@ -15,9 +15,11 @@ K. W. Zhang, L. Janson, S. A. Murphy, "Inference for batched bandits", NeurIPS 2
 "Adaptive sample size calculations in group sequential trials", Biometrics 55 (1999), for the weights.
 
 The lift and its interval are those of the same test: the ratios (differences, for values) that the combined z does not
-reject. Jointly over arms: conditionally on the past the contrasts of a batch share l_i l_k of their variance, those
-combined sum_j f_j l_ij l_kj. That has no product form, so it is replaced by the largest product r_i r_k below it; by
-Slepian's inequality smaller correlations make the largest z larger, so the level is kept.
+reject. Jointly over arms: given the past, the contrasts of a batch share l_i l_k of their variance, those combined
+sum_j f_j l_ij l_kj. That has no product form, so it is replaced by the largest product r_i r_k below it; by Slepian's
+inequality smaller correlations make the largest z larger. (Each contrast's own z is exact in this sense. The joint
+argument takes the correlations as given, while they follow the evidence too: 60,000 worlds of five equal arms were
+called better in 2.4 % and worse in 2.65 %.)
 
 A batch holds the units *first exposed* in it, with all their outcomes to date. A unit keeps the arm of its first
 exposure, so what it does later in that arm belongs to its own batch; counted by the time of the event instead, the

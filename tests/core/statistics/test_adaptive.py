@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm, pearson3, ttest_ind
 
@@ -86,6 +86,7 @@ def test_a_drifting_base_rate_moves_nothing_though_the_pooled_rates_say_otherwis
     assert pooled > 0.5
 
 
+@settings(max_examples=40)
 @given(some_batches, st.sampled_from([0.05, 0.2]))
 def test_the_interval_ends_where_the_combined_z_begins_to_reject(rows, alpha):
     y = np.array(rows)

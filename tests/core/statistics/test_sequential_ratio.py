@@ -114,7 +114,7 @@ def test_the_tuned_concentration_asks_for_the_smallest_chi_square(units, arms):
 
 def test_under_continuous_monitoring_a_right_split_seldom_fails_and_a_wrong_one_does():
     rng = np.random.default_rng(11)
-    worlds, units, alpha = 1000, 2000, 0.05
+    worlds, units, alpha = 600, 2000, 0.05
     looks = np.arange(1, units + 1, dtype=float)
     shares = np.array([[0.25, 0.75]])
 
