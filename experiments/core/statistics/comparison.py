@@ -40,8 +40,8 @@ Columns = slice | NDArray[np.intp]
 
 MARGINAL = 0.05
 """The arms' own intervals are at 95 %, whatever the comparison's alpha."""
-_FURTHEST_APART, _BISECTIONS = 2.0, 12
-"""An interval family whose z is off by more than this factor is not followed; steps that find it to three digits."""
+_FURTHEST_APART, _BISECTIONS = 2.0, 8
+"""An interval family whose z is off by more than this factor is not followed; steps that find it to two digits."""
 ASYMPTOTIC = 1000.0
 """Expected counts from which the score test and the mid-p test are the same to three digits, and the former decides."""
 

@@ -18,7 +18,7 @@ from scipy.special import betainc, betaincc, ndtri, xlogy
 
 Array = NDArray[np.float64]
 
-_NEWTON_STEPS, _ROOT_STEPS, _EXACT = 8, 60, 1e-9
+_NEWTON_STEPS, _ROOT_STEPS, _EXACT = 6, 60, 1e-9
 _SMALLEST_TAIL = 1e-290
 """Below it a tail is on its way to underflow; the likelihood root, equal to three digits out there, takes over."""
 _CANCELLED = 1e-5

@@ -194,7 +194,7 @@ def _spend(walk: _Walk, time: float, step: Array) -> Array:
         chance, slope = walk.beyond(z, time)
         error = np.log(np.maximum(chance, 1e-300)) - target
         low, high = np.where(error > 0, z, low), np.where(error > 0, high, z)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = z - error * chance / slope
         inside = (newton > low) & (newton < high)
         if np.all(nothing | (np.abs(newton - z) < 1e-12)):
