@@ -146,7 +146,12 @@ def looks_after(planned: Sequence[float], judged: Sequence[int], looks: int) -> 
         planned: relative numbers of units, of all batches.
         judged: the numbers (from 1) of the batches after which there was a look, in order; the last is the present.
         looks: how many looks there will be in all.
+
+    Raises:
+        BadBatches: for a batch that was not planned.
     """
+    if not judged or not all(1 <= number <= len(planned) for number in judged):
+        raise BadBatches(f"looks come after batches 1 to {len(planned)}, got {', '.join(map(str, judged)) or 'none'}")
     grown = np.cumsum(planned) / np.sum(planned)
     information = tuple(float(grown[number - 1]) for number in judged)
     spending = (*information[:-1], 1.0) if len(judged) == looks else information
@@ -170,7 +175,7 @@ def combine_counts(table: Batches, fractions: Array, *, alpha: float, looks: Loo
 
     Args:
         table: sums of all batches so far.
-        fractions: ``(batches,)`` of the planned units.
+        fractions: ``(batches,)`` planned units, relative.
         alpha, looks: as for `read_batches`.
     """
     z, shared = count_z(table, fractions)
@@ -299,7 +304,7 @@ def _fractions(planned: Sequence[float] | None, batches: int) -> Array:
         raise BadBatches(f"{len(units)} batches were planned and {batches} are there: the plan must name every batch")
     if not (np.isfinite(units) & (units > 0)).all():
         raise BadBatches("every planned batch has a positive, finite number of units")
-    return np.asarray(units[:batches] / units.sum())
+    return units[:batches]
 
 
 def _number(value: float) -> float | None:

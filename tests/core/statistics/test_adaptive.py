@@ -67,6 +67,16 @@ def test_a_lopsided_batch_has_the_tail_of_the_gamma_with_its_skewness(arm, contr
         assert found == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
 
+def test_skewness_wears_off_over_batches():
+    y, x = [[25, 9], [18, 3], [30, 6]], [[round(RARE * 0.9), round(RARE * 0.1)]] * 3
+    planned = np.array([0.5, 0.3, 0.2])
+    total = np.sum(y, axis=1)
+    spread = np.sqrt(total * 0.09)
+    score = np.sqrt(planned) @ ((np.array(y)[:, 1] - total * 0.1) / spread)
+    reference = pearson3((planned**1.5 * 0.8 / spread).sum())
+    assert count_z(batches_of(y, x), planned)[0][0, 0] == pytest.approx(norm.isf(reference.sf(score)), rel=2e-3)
+
+
 def test_the_tail_of_one_batch_is_near_the_exact_binomials():
     for arm, control, share in ((25, 45, 0.2), (3, 60, 0.15), (40, 60, 0.3), (2, 15, 0.3)):
         x = [[round(RARE * (1 - share)), round(RARE * share)]]
@@ -238,3 +248,6 @@ def test_batches_that_cannot_be_combined_are_refused():
         read_batches([batch], control="c", planned=[0])
     with pytest.raises(BadBatches, match="batch 2: the moments of 'a'"):
         read_batches([batch, batch | {"a": PairMoments(9, float("nan"), 9, 1, 9, 1)}], control="c")
+    for judged in ([], [0], [4]):
+        with pytest.raises(BadBatches, match="batches 1 to 3"):
+            looks_after([1, 1, 1], judged, 2)

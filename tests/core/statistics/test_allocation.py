@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gamma, norm
 
+from experiments.core.statistics import allocation
 from experiments.core.statistics.allocation import (
     FLOOR,
     BadAllocation,
@@ -14,6 +15,7 @@ from experiments.core.statistics.allocation import (
     control_floor,
     top_two,
 )
+from experiments.core.statistics.posterior import best_of_rates
 
 
 def row(*values):
@@ -122,6 +124,18 @@ def test_a_billion_impressions_leave_a_leader_a_rival_and_no_doubt():
     certain = rates([10**7, 0, 0, 0], [10**9] * 4)
     assert certain[0] == pytest.approx(0.5, abs=0.03), "half of the time the leader, whatever the others are"
     assert certain[1:] == pytest.approx([certain[1]] * 3, rel=1e-6)
+
+
+def test_a_rivals_chance_that_is_rounded_to_nothing_is_asked_for_without_the_leader(monkeypatch):
+    def rounded(*sums, **options):
+        probability, loss = best_of_rates(*sums, **options)
+        return np.where(probability < 1e-9, 0.0, probability), loss
+
+    monkeypatch.setattr(allocation, "best_of_rates", rounded)
+    shares = rates([50, 300, 90, 80], [1000] * 4)
+    exposure = 1000 + 0.5 / (520.5 / 4000)
+    others = best_of_rates(row(50, 90, 80), np.full((1, 3), exposure), np.ones((1, 3)))[0][0]
+    assert shares[2:] / shares[1] == pytest.approx(others[1:], abs=1e-9)
 
 
 def test_where_less_is_better_the_arm_with_less_leads():
