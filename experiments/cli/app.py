@@ -15,6 +15,7 @@ from experiments.cli import (
     jobs,
     leaderboard,
     pictures,
+    power,
     setup,
 )
 from experiments.cli.shell import DISK_FULL, Shell, parse_instant
@@ -76,6 +77,7 @@ app.command()(events.assign)
 app.command()(events.ingest)
 app.command()(analysis.analyse)
 app.command()(compare.compare)
+app.command()(power.power)
 app.command()(analysis.report)
 app.command()(leaderboard.leaderboard)
 app.add_typer(jobs.job, name="job")

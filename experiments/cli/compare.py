@@ -71,7 +71,7 @@ def compare(
         raise ExperimentError("--units and --sum belong to aggregates; with --unit, rows are summed per unit anyway")
     schedule = _schedule(looks, information)
     groups = read_groups(file, Columns(arm, numerator, denominator, unit, units, group, add_up))
-    shares = _shares(split)
+    shares = None if split is None else parse_split(split)
     if group is None and control is not None and control not in groups[0].arms:
         raise ExperimentError(f"there is no arm {control!r} in {file}; the arms are {', '.join(groups[0].arms)}")
     if shares is not None:
@@ -223,13 +223,12 @@ def _schedule(looks: str | None, information: str | None) -> "Looks":
     return Looks.even(look, of)
 
 
-def _shares(split: str | None) -> dict[str, float] | None:
+def parse_split(split: str) -> dict[str, float]:
+    """Shares by arm, in the order given."""
     from math import isfinite
 
     from experiments.core.errors import ExperimentError
 
-    if split is None:
-        return None
     shares = {}
     for part in split.split(","):
         name, _, share = part.rpartition("=")

@@ -144,7 +144,7 @@ class Plan:
 def power_of(design: Design, drift: float) -> tuple[float, ...]:
     """Chance of being called better for the first time at each look, for a mean z of ``drift`` at the end."""
     upper, lower, times = _bounds(design, drift)
-    return tuple(crossing_probabilities(upper, lower, times, drift)[0])
+    return tuple(crossing_probabilities(upper, lower, times, drift)[0].tolist())
 
 
 def plan_for(design: Design, lift: float, power: float = 0.9) -> Plan:
