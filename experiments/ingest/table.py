@@ -5,6 +5,7 @@ DuckDB reads and sums; names stay text, so that an arm called 0 is "0", and arms
 
 import difflib
 import gzip
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +67,14 @@ def read_groups(path: Path, columns: Columns) -> tuple[Group, ...]:
 
 def _load(connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns) -> None:
     """The columns we need as table ``rows``: position, group_name, arm, unit, y, x, n (all text but position)."""
-    source = _source(path)
-    connection.execute(f"CREATE VIEW source AS SELECT * FROM {source}")  # noqa: S608 - quoted by _source
+    source = source_of(path)
+    connection.execute(f"CREATE VIEW source AS SELECT * FROM {source}")  # noqa: S608 - quoted by source_of
     present = [row[0] for row in connection.execute("DESCRIBE source").fetchall()]
     wanted = {
         "group_name": columns.group, "arm": columns.arm, "unit": columns.unit,
         "y": columns.numerator, "x": columns.denominator, "n": columns.units,
     }  # fmt: skip
-    for column in wanted.values():
-        if column is not None and column not in present:
-            near = difflib.get_close_matches(column, present, n=1, cutoff=0.5)
-            advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(present)}"
-            raise BadTable(f"{path} has no column {column!r}: {advice}")
+    refuse_strangers(path, present, [column for column in wanted.values() if column is not None])
     chosen = ", ".join(
         f"{'NULL' if column is None else f'CAST({_quoted(column)} AS VARCHAR)'} AS {alias}"
         for alias, column in wanted.items()
@@ -98,7 +95,22 @@ def _load(connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns) -
             _refuse(connection, path, f"TRY_CAST({alias} AS DOUBLE) < 0", column, "is negative", alias)
 
 
-def _source(path: Path) -> str:
+def refuse_strangers(path: Path, present: Iterable[str], wanted: Iterable[str]) -> None:
+    """Every wanted column must be there; the refusal names the nearest that is."""
+    known = list(present)
+    for column in wanted:
+        if column not in known:
+            near = difflib.get_close_matches(column, known, n=1, cutoff=0.5)
+            advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise BadTable(f"{path} has no column {column!r}: {advice}")
+
+
+def source_of(path: Path) -> str:
+    """What DuckDB reads the file with; text formats come as text.
+
+    Raises:
+        BadTable: for what is no such file.
+    """
     if not path.exists():
         near = (
             difflib.get_close_matches(path.name, [each.name for each in path.parent.glob("*")], n=1)

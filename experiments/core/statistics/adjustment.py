@@ -59,9 +59,11 @@ class HistoryMoments:
         return HistoryMoments(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     @classmethod
-    def of(cls, units: Iterable[tuple[float, float, float, float]]) -> Self:
+    def of(cls, units: Iterable[tuple[int | float, int | float, int | float, int | float]]) -> Self:
         """Moments of units given as (y, x, y before, x before)."""
-        count, sums, products = 0, [0.0] * 4, [0.0] * len(PAIRS)
+        count = 0
+        sums: list[int | float] = [0] * 4
+        products: list[int | float] = [0] * len(PAIRS)
         for unit in units:
             count += 1
             values = dict(zip(NAMES, unit, strict=True))

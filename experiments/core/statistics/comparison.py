@@ -13,7 +13,7 @@ below it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from experiments.core.errors import ExperimentError
 from experiments.core.plan import Direction
 from experiments.core.statistics import proportions, rates
+from experiments.core.statistics.adjustment import FEWEST, HistoryMoments, adjust_arms
 from experiments.core.statistics.dunnett import (
     critical_value,
     holm,
@@ -204,6 +205,52 @@ def compare(
     kind = outcome or outcome_of(moments)
     result = compare_table(table, outcome=kind, alpha=alpha, correction=correction, looks=looks, direction=direction)
     return as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold)
+
+
+def compare_adjusted(
+    arms: Mapping[str, HistoryMoments],
+    *,
+    control: str,
+    alpha: float = 0.05,
+    correction: Correction = Correction.DUNNETT,
+    looks: Looks | None = None,
+    split: Mapping[str, float] | None = None,
+    direction: Direction = Direction.INCREASE,
+    threshold: float = THRESHOLD,
+) -> tuple[Comparison, float]:
+    """As `compare`, for rates that are adjusted by the units' own history; and what share of variance that took off.
+
+    Counts stay counts: adjusted, they are as many as the adjusted rate says, dispersed as much as is left. Where an
+    arm has too few of them for its history to be believed nothing is adjusted, and the share is 0.
+
+    Raises:
+        ExperimentError: as `compare` does, and for histories that cannot be adjusted by.
+    """
+    pairs = {name: each.pair for name, each in arms.items()}
+    kind = outcome_of(list(pairs.values()))
+    plain = compare(
+        pairs, control=control, alpha=alpha, correction=correction, looks=looks, split=split, direction=direction,
+        threshold=threshold,
+    )  # fmt: skip
+    names = (control, *(arm for arm in arms if arm != control))
+    found = adjust_arms({name: arms[name] for name in names})
+    table = arm_table([[pairs[name] for name in names]], [[(split or {}).get(name, 1.0) for name in names]])
+    y = found.rate * table.x[0]
+    effective = y / np.maximum(found.variance * table.x[0] ** 2 / np.maximum(y, 1e-300), 1e-300)
+    if kind is not Outcome.VALUE and (y.min() <= 0 or effective.min() < FEWEST):
+        return plain, 0.0
+    squares = found.variance * np.square(table.x[0]) * (table.units[0] - 1) / table.units[0]
+    none = np.zeros_like(y)[None]
+    adjusted = replace(table, y=y[None], yy=squares[None], xx=none, xy=none)
+    looks = looks or Looks.even()
+    result = compare_table(
+        adjusted, outcome=Outcome.VALUE if kind is Outcome.VALUE else Outcome.COUNT, alpha=alpha,
+        correction=correction, looks=looks, direction=direction,
+    )  # fmt: skip
+    moments = [pairs[name] for name in names]
+    return (
+        as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold), found.reduction
+    )  # fmt: skip
 
 
 def outcome_of(moments: Sequence[PairMoments]) -> Outcome:
