@@ -10,6 +10,9 @@ import typer
 from experiments.cli.shell import console, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from experiments.core.statistics.adjustment import HistoryMoments
     from experiments.core.statistics.comparison import Comparison, Correction
     from experiments.core.statistics.sequential import Looks
     from experiments.core.verdict import Verdict
@@ -44,6 +47,28 @@ def compare(
     information: Annotated[
         str | None, typer.Option(metavar="F1,F2,...", help="Information fractions of the looks so far, uneven ones.")
     ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="With --information: no look comes after this one, though less came.")
+    ] = False,
+    spending: Annotated[
+        str, typer.Option(metavar="FAMILY", help="Alpha spending: obrien_fleming, pocock or power:RHO.")
+    ] = "obrien_fleming",
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What the numerator was before the experiment (with --unit): adjusts by the units' own history.",
+        ),
+    ] = None,
+    denominator_before: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="What the denominator was before.")
+    ] = None,
+    winsorise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CAP", help="Count at most this much of a unit (with --unit); declare it before the data."
+        ),
+    ] = None,
     planned: Annotated[
         float | None,
         typer.Option(
@@ -61,7 +86,8 @@ def compare(
     """Compare arms with their control: lifts, intervals, p-values, a verdict; right for arms, looks and people."""
     from experiments.core.errors import ExperimentError
     from experiments.core.statistics.comparison import Correction
-    from experiments.ingest.table import Columns, read_groups
+    from experiments.ingest.table import Columns, Group, read_groups
+    from experiments.ingest.units import Measure, read_unit_metrics
 
     if not 0 < alpha < 1:
         raise ExperimentError(f"--alpha {alpha} is not between 0 and 1")
@@ -69,8 +95,22 @@ def compare(
         raise ExperimentError(f"--correction {correction!r} is none of dunnett, holm, none")
     if unit and (units or add_up):
         raise ExperimentError("--units and --sum belong to aggregates; with --unit, rows are summed per unit anyway")
-    schedule = _schedule(looks, information)
-    groups = read_groups(file, Columns(arm, numerator, denominator, unit, units, group, add_up))
+    schedule = _schedule(looks, information, spending, final=final)
+    if (before or winsorise is not None) and (unit is None or group is not None):
+        raise ExperimentError("--before and --winsorise need --unit, and go without --group")
+    if denominator_before and not (before and denominator):
+        raise ExperimentError("--denominator-before belongs to --before and --denominator")
+    if winsorise is not None and not 0 < winsorise < float("inf"):
+        raise ExperimentError(f"--winsorise {winsorise:g} is no cap: give an amount above 0")
+    histories = None
+    if unit is not None and (before or winsorise is not None):
+        measure = Measure("asked", numerator, denominator, before, denominator_before, winsorise)
+        found = read_unit_metrics(file, arm=arm, unit=unit, measures=[measure])
+        histories = found.metrics["asked"] if before else None
+        arms = {name: each.pair for name, each in found.metrics["asked"].items()}
+        groups: tuple[Group, ...] = (Group(None, arms, found.crossover, found.seen),)
+    else:
+        groups = read_groups(file, Columns(arm, numerator, denominator, unit, units, group, add_up))
     shares = None if split is None else parse_split(split)
     if group is None and control is not None and control not in groups[0].arms:
         raise ExperimentError(f"there is no arm {control!r} in {file}; the arms are {', '.join(groups[0].arms)}")
@@ -78,7 +118,9 @@ def compare(
         strangers = sorted({name for each in groups for name in each.arms} - set(shares))
         if strangers:
             raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
-    request = Request(control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned)
+    request = Request(
+        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned, histories
+    )
     metric = {"numerator": numerator, "denominator": denominator or "units"}
     for each, comparison, verdict in judge_groups(groups, request):
         document = as_document(each, comparison, verdict, metric, request)
@@ -100,12 +142,13 @@ class Request:
     crossover: float
     assumed_independent: bool
     planned: float | None = None
+    histories: "Mapping[str, HistoryMoments] | None" = None
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
     """Each group with its comparison (None where none can be made) and verdict; groups of one size share a pass."""
-    from experiments.core.statistics.comparison import compare_groups
-    from experiments.core.verdict import Reason, invalid, judge
+    from experiments.core.statistics.comparison import compare_adjusted, compare_groups
+    from experiments.core.verdict import Reason, invalid
 
     ready: list[tuple[str, dict[str, Any]]] = []
     refused: dict[int, Reason] = {}
@@ -120,6 +163,17 @@ def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple
             refused[index] = Reason("no_denominator", {"arm": empty})
         else:
             ready.append((control, each.arms))
+    if request.histories is not None and ready:
+        adjusted = compare_adjusted(
+            request.histories,
+            control=ready[0][0],
+            alpha=request.alpha,
+            correction=request.correction,
+            looks=request.looks,
+            split=request.shares,
+        )
+        yield groups[0], adjusted, _judged(groups[0], adjusted, request)
+        return
     comparisons = iter(
         compare_groups(
             ready, split=request.shares, alpha=request.alpha, correction=request.correction, looks=request.looks
@@ -130,11 +184,15 @@ def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple
             yield each, None, invalid(refused[index])
             continue
         comparison = next(comparisons)
-        share = each.crossover / each.seen if each.seen else 0.0
-        failed = (
-            [Reason("crossover", {"share": share, "threshold": request.crossover})] if share > request.crossover else []
-        )
-        yield each, comparison, judge(comparison, failed=failed)
+        yield each, comparison, _judged(each, comparison, request)
+
+
+def _judged(group: "Group", comparison: "Comparison", request: Request) -> "Verdict":
+    from experiments.core.verdict import Reason, judge
+
+    share = group.crossover / group.seen if group.seen else 0.0
+    crossed = Reason("crossover", {"share": share, "threshold": request.crossover})
+    return judge(comparison, failed=[crossed] if share > request.crossover else [])
 
 
 def as_document(
@@ -173,6 +231,7 @@ def as_document(
 
 def _notes(comparison: "Comparison | None", request: Request) -> list[str]:
     notes = ["assumed_independent"] if request.assumed_independent else []
+    notes += ["adjusted_by_history"] if comparison and request.histories is not None and comparison.adjusted else []
     return notes + (["unequal_dispersion"] if comparison and comparison.dispersed else [])
 
 
@@ -204,9 +263,14 @@ def _bare(name: str, pair: Any) -> dict[str, Any]:
     return {"arm": name, "units": pair.units, "numerator": pair.y, "denominator": pair.x, "rate": rate, **empty}
 
 
-def _schedule(looks: str | None, information: str | None) -> "Looks":
+def _schedule(looks: str | None, information: str | None, spending: str, *, final: bool) -> "Looks":
     from experiments.core.errors import ExperimentError
     from experiments.core.statistics.sequential import Looks
+    from experiments.core.statistics.spending import Spending
+
+    family = Spending.parse(spending)
+    if final and not information:
+        raise ExperimentError("--final belongs to --information: --looks K/N says itself which is the last")
 
     if looks and information:
         raise ExperimentError("--looks and --information both say how far the experiment is: give one of them")
@@ -215,12 +279,12 @@ def _schedule(looks: str | None, information: str | None) -> "Looks":
             fractions = tuple(float(part) for part in information.split(","))
         except ValueError:
             raise ExperimentError(f"--information {information!r} is no list of numbers like 0.3,0.7,1") from None
-        return Looks.at(fractions)
+        return Looks.at(fractions, final=final, family=family)
     try:
         look, of = (int(part) for part in (looks or "1/1").split("/"))
     except ValueError:
         raise ExperimentError(f"--looks {looks!r} is not of the form K/N, like 2/4") from None
-    return Looks.even(look, of)
+    return Looks.even(look, of, family)
 
 
 def parse_split(split: str) -> dict[str, float]:
@@ -288,6 +352,8 @@ def _print(document: dict[str, Any]) -> None:
             reading = lift["anytime"]
             ends = interval(reading["relative_low"], reading["relative_high"], change) or "too early for an interval"
             out.print(f"At any time, {arm}: p {p_value(reading['p'])}, lift {ends}.")
+    if "adjusted_by_history" in document["notes"]:
+        out.print("[dim]Rates and lifts are adjusted by what the units did before.[/dim]")
     if "unequal_dispersion" in document["notes"]:
         out.print("[dim]Units of one arm are far more unlike each other than the others': look who they are.[/dim]")
     if "assumed_independent" in document["notes"]:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from experiments.cli.app import run
@@ -57,3 +58,65 @@ def test_an_arm_of_people_who_click_all_day_is_pointed_out(tmp_path, capsys):
     assert found["verdict"]["kind"] == "no_winner"
     _, said = asked(capsys, str(path), "--unit", "unit", "--numerator", "clicks")
     assert "look who they are" in " ".join(said.out.split())
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Money a unit, the same people as before: history tells most of it."""
+    rng = np.random.default_rng(4)
+    path, rows = tmp_path / "people.csv", ["unit,arm,spent,spent_before"]
+    for i in range(1200):
+        before = rng.gamma(2, 10)
+        arm = ("original", "ink")[i % 2]
+        rows.append(f"u{i},{arm},{before + rng.normal(3 if arm == 'ink' else 0, 5):.2f},{before:.2f}")
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def test_history_narrows_what_is_said(people, capsys):
+    asking = (people, "--unit", "unit", "--numerator", "spent", "--control", "original", "--json")
+    _, without = asked(capsys, *asking)
+    code, with_history = asked(capsys, *asking, "--before", "spent_before")
+    assert code == 0
+    plain, found = json.loads(without.out), json.loads(with_history.out)
+    assert found["notes"] == ["adjusted_by_history"]
+    widths = [each["lifts"][0]["absolute_high"] - each["lifts"][0]["absolute_low"] for each in (plain, found)]
+    assert widths[1] < 0.5 * widths[0]
+    assert found["verdict"] == {
+        **plain["verdict"],
+        "kind": "promote",
+        "arm": "ink",
+        "reasons": found["verdict"]["reasons"],
+    }
+
+
+def test_a_cap_is_applied_to_each_unit(people, capsys):
+    asking = (people, "--unit", "unit", "--numerator", "spent", "--control", "original", "--json")
+    _, said = asked(capsys, *asking, "--winsorise", "5")
+    assert all(arm["rate"] <= 5 for arm in json.loads(said.out)["arms"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--before", "spent_before"), "need --unit"),
+        (("--unit", "unit", "--winsorise", "-1"), "is no cap"),
+        (("--unit", "unit", "--denominator-before", "spent"), "belongs to --before"),
+        (("--unit", "unit", "--before", "spent_befor"), "did you mean 'spent_before'"),
+        (("--unit", "unit", "--looks", "1/2", "--final"), "--final belongs to --information"),
+        (("--unit", "unit", "--spending", "pokock"), "did you mean 'pocock'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(people, capsys, options, said):
+    code, found = asked(capsys, people, "--numerator", "spent", *options)
+    assert code == 2
+    assert said in found.err
+
+
+def test_the_last_look_of_an_experiment_that_ended_early_spends_what_is_left(table, capsys):
+    options = ("--numerator", "clicks", "--denominator", "impressions", "--json", "--information", "0.3,0.6")
+    _, before = asked(capsys, table, *options)
+    _, last = asked(capsys, table, *options, "--final")
+    before, last = json.loads(before.out), json.loads(last.out)
+    assert last["look"] == [2, 2]
+    assert last["lifts"][0]["p_adjusted"] < before["lifts"][0]["p_adjusted"]

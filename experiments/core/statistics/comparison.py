@@ -125,6 +125,8 @@ class Comparison:
     """The arms that share the best rate, where more than one does."""
     dispersed: tuple[str, ...] = ()
     """The arms whose units are far more unlike each other than the other arms' are."""
+    adjusted: float = 0.0
+    """Share of the variance that adjustment by the units' history took off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +219,11 @@ def compare_adjusted(
     split: Mapping[str, float] | None = None,
     direction: Direction = Direction.INCREASE,
     threshold: float = THRESHOLD,
-) -> tuple[Comparison, float]:
-    """As `compare`, for rates that are adjusted by the units' own history; and what share of variance that took off.
+) -> Comparison:
+    """As `compare`, for rates that are adjusted by the units' own history; `adjusted` says how much that took off.
 
     Counts stay counts: adjusted, they are as many as the adjusted rate says, dispersed as much as is left. Where an
-    arm has too few of them for its history to be believed nothing is adjusted, and the share is 0.
+    arm has too few of them for its history to be believed nothing is adjusted, and it is 0.
 
     Raises:
         ExperimentError: as `compare` does, and for histories that cannot be adjusted by.
@@ -238,7 +240,7 @@ def compare_adjusted(
     y = found.rate * table.x[0]
     effective = y / np.maximum(found.variance * table.x[0] ** 2 / np.maximum(y, 1e-300), 1e-300)
     if kind is not Outcome.VALUE and (y.min() <= 0 or effective.min() < FEWEST):
-        return plain, 0.0
+        return plain
     squares = found.variance * np.square(table.x[0]) * (table.units[0] - 1) / table.units[0]
     none = np.zeros_like(y)[None]
     adjusted = replace(table, y=y[None], yy=squares[None], xx=none, xy=none)
@@ -248,9 +250,8 @@ def compare_adjusted(
         correction=correction, looks=looks, direction=direction,
     )  # fmt: skip
     moments = [pairs[name] for name in names]
-    return (
-        as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold), found.reduction
-    )  # fmt: skip
+    comparison = as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold)
+    return replace(comparison, adjusted=found.reduction)
 
 
 def outcome_of(moments: Sequence[PairMoments]) -> Outcome:

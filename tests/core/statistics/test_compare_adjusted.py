@@ -23,7 +23,8 @@ def world(rng, units, gain=0.0, appetite_shape=0.3):
 def test_history_narrows_the_intervals_and_finds_what_is_missed_without():
     arms = world(np.random.default_rng(8), 8000, 0.12)
     plain = compare({name: each.pair for name, each in arms.items()}, control="original")
-    adjusted, share = compare_adjusted(arms, control="original")
+    adjusted = compare_adjusted(arms, control="original")
+    share = adjusted.adjusted
     assert share > 0.2
     for before, after in zip(plain.lifts, adjusted.lifts, strict=True):
         ratio = (after.relative_high - after.relative_low) / (before.relative_high - before.relative_low)
@@ -39,13 +40,13 @@ def test_history_narrows_the_intervals_and_finds_what_is_missed_without():
 def test_false_calls_stay_at_their_level():
     rng, worlds, called = np.random.default_rng(5), 500, 0
     for _ in range(worlds):
-        found, _ = compare_adjusted(world(rng, 900), control="original")
+        found = compare_adjusted(world(rng, 900), control="original")
         called += any(lift.p_adjusted < 0.05 for lift in found.lifts)
     assert called / worlds == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / worlds))
 
 
 def test_few_clicks_are_not_adjusted():
     arms = world(np.random.default_rng(1), 40)
-    found, share = compare_adjusted(arms, control="original")
-    assert share == 0
+    found = compare_adjusted(arms, control="original")
+    assert found.adjusted == 0
     assert found == compare({name: each.pair for name, each in arms.items()}, control="original")
