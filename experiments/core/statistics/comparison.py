@@ -285,7 +285,7 @@ def compare_table(
     adjusted = np.maximum(adjusted, p)
     bound = boundary(critical, looks)
     absolute = _absolute_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
-    relative = _relative_interval(table, outcome, phi, deciding, bound, adjusted <= alpha, absolute)
+    relative = _relative_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
     order = rate if better else -rate
     best = np.argmax(order, axis=1)
     return TableResult(
@@ -481,19 +481,21 @@ def _relative_interval(
     table: ArmTable,
     outcome: Outcome,
     phi: Array,
+    variance: Array,
     deciding: Array,
     bound: Array,
     crossed: NDArray[np.bool_],
-    absolute: tuple[Array, Array, Array],
 ) -> tuple[Array, Array, Array]:
     y1, x1, y0, x0 = np.broadcast_arrays(table.y[:, 1:], table.x[:, 1:], table.y[:, :1], table.x[:, :1])
     control = y0 / x0
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(control != 0, y1 / x1 / control - 1, np.nan)
         if outcome is Outcome.VALUE:
-            # Fieller's interval is unbounded when the control's mean is uncertain; the control is taken as it is.
-            low, high = absolute[1] / np.abs(control), absolute[2] / np.abs(control)
-            return relative, np.where(control != 0, low, np.nan), np.where(control != 0, high, np.nan)
+            relative = np.where(control != 0, (y1 / x1 - control) / np.abs(control), np.nan)
+            low, high = fieller(table, variance, bound)
+            low, high = _agree(relative, low, high, crossed, 0.0)
+            known = np.isfinite(low) & np.isfinite(high)
+            return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
     if outcome is Outcome.BINARY:
         score = np.abs(proportions.score_z(y1, x1, y0, x0))
         low, high = proportions.ratio_interval(y1, x1, y0, x0, _scaled(bound, score, deciding))
@@ -502,6 +504,22 @@ def _relative_interval(
     low, high = _agree(relative, low - 1, high - 1, crossed, -1.0)
     known = control > 0
     return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def fieller(table: ArmTable, variance: Array, bound: Array) -> tuple[Array, Array]:
+    """Relative lifts of means: the ratios R at which mean1 - R mean0 is within ``bound`` of 0; NaN where any might be.
+
+    At R = 1 that is the test itself, so the two agree. E. C. Fieller, JRSS B 16 (1954).
+    """
+    mean, control = table.y[:, 1:] / table.x[:, 1:], table.y[:, :1] / table.x[:, :1]
+    square = np.square(bound)
+    leading = np.square(control) - square * variance[:, :1]
+    middle, last = mean * control, np.square(mean) - square * variance[:, 1:]
+    root = np.sqrt(np.maximum(np.square(middle) - leading * last, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = [np.where(leading > 0, (middle + sign * root) / leading - 1, np.nan) for sign in (-1, 1)]
+    towards = np.where(control < 0, -1.0, 1.0)  # a lift is relative to the size of the control's mean
+    return np.minimum(*(end * towards for end in ends)), np.maximum(*(end * towards for end in ends))
 
 
 def _scaled(bound: Array, family: Array, deciding: Array) -> Array:

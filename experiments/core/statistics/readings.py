@@ -18,6 +18,7 @@ from experiments.core.statistics.comparison import (
     arm_table,
     deciding_z,
     dispersion_of,
+    fieller,
     outcome_of,
 )
 from experiments.core.statistics.moments import PairMoments
@@ -98,9 +99,8 @@ def _relative(
     if rate[0] == 0 or not np.isfinite(bound).all():
         return None, None
     if values:
-        spread = bound[0] * np.sqrt(variance[0, 0] + variance[0, i + 1])
-        gap = rate[i + 1] - rate[0]
-        return float((gap - spread) / abs(rate[0])), float((gap + spread) / abs(rate[0]))
+        ends = [float(end[0, i]) for end in fieller(table, variance, np.broadcast_to(bound, (1, len(rate) - 1)))]
+        return (ends[0], ends[1]) if np.isfinite(ends).all() else (None, None)
     one, control = slice(i + 1, i + 2), slice(0, 1)
     low, high = ratio_interval(
         table.y[:, one], table.x[:, one], phi[:, one], table.y[:, control], table.x[:, control], phi[:, control], bound

@@ -144,3 +144,25 @@ def test_outcomes_are_told_apart():
 def test_a_comparison_needs_a_control_and_another_arm(arms):
     with pytest.raises(ExperimentError, match="control"):
         compare(arms, control="a")
+
+
+def values(mean, spread, units):
+    return PairMoments(units, mean * units, units, (mean**2 + spread**2) * units, units, mean * units)
+
+
+def test_the_relative_lift_of_means_allows_for_the_controls_uncertainty():
+    rng, truth, worlds = np.random.default_rng(6), 0.8, 3000
+    control, arm = rng.normal(10, 1.5, worlds), rng.normal(18, 1.5, worlds)
+    groups = [("a", {"a": values(c, 15.0, 100), "b": values(d, 15.0, 100)}) for c, d in zip(control, arm, strict=True)]
+    found = compare_groups(groups, split=None, alpha=0.05, correction=Correction.NONE, looks=Looks.even())
+    held = np.mean([each.lifts[0].relative_low <= truth <= each.lifts[0].relative_high for each in found])
+    assert held == pytest.approx(0.95, abs=4 * np.sqrt(0.05 * 0.95 / worlds) + 0.003)
+
+
+def test_a_control_whose_mean_may_be_zero_has_no_relative_interval_and_losses_are_relative_to_their_size():
+    unsure = compare({"a": values(0.5, 10.0, 100), "b": values(3.0, 10.0, 100)}, control="a").lifts[0]
+    assert (unsure.relative_low, unsure.relative_high) == (None, None)
+    assert unsure.absolute_low is not None
+    losses = compare({"a": values(-10.0, 5.0, 900), "b": values(-8.0, 5.0, 900)}, control="a").lifts[0]
+    assert losses.relative == pytest.approx(0.2)
+    assert 0 < losses.relative_low < 0.2 < losses.relative_high
