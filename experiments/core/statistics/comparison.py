@@ -41,8 +41,8 @@ Columns = slice | NDArray[np.intp]
 
 MARGINAL = 0.05
 """The arms' own intervals are at 95 %, whatever the comparison's alpha."""
-_FURTHEST_APART, _BISECTIONS = 2.0, 8
-"""An interval family whose z is off by more than this factor is not followed; steps that find it to two digits."""
+_FURTHEST_APART = 2.0
+"""An interval family whose z is off by more than this factor is not followed."""
 ASYMPTOTIC = 1000.0
 """Expected counts from which the score test and the mid-p test are the same to three digits, and the former decides."""
 
@@ -536,14 +536,20 @@ def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
 
 
 def _touches_zero(interval, gap: Array, near: Array) -> Array:  # type: ignore[no-untyped-def]
-    """The z at which an interval around ``gap`` just reaches 0, sought around another test's z."""
-    low, high = near / _FURTHEST_APART, near * _FURTHEST_APART
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        ends = interval(middle)
-        excludes = np.where(gap >= 0, ends[0] > 0, ends[1] < 0)
-        low, high = np.where(excludes, middle, low), np.where(excludes, high, middle)
-    return (low + high) / 2
+    """The z at which an interval around ``gap`` just reaches 0: its ends move nearly in proportion to z, so from
+    another test's z two secant steps are enough."""
+    size = np.maximum(np.abs(gap), 1e-300)
+
+    def inner_end(z: Array) -> Array:
+        ends = interval(z)
+        return np.asarray(np.where(gap >= 0, ends[0], -ends[1]))
+
+    first = inner_end(near)
+    z = near * np.clip(size / np.maximum(size - first, 1e-3 * size), 1 / _FURTHEST_APART, _FURTHEST_APART)
+    second = inner_end(z)
+    change = second - first
+    step = np.divide(second * (z - near), change, out=np.zeros_like(z), where=change != 0)
+    return np.asarray(np.clip(z - step, near / _FURTHEST_APART, near * _FURTHEST_APART))
 
 
 def _agree(estimate: Array, low: Array, high: Array, crossed: NDArray[np.bool_], floor: float) -> tuple[Array, Array]:
