@@ -254,6 +254,34 @@ def compare_adjusted(
     return replace(comparison, adjusted=found.reduction)
 
 
+def compare_estimates(
+    arms: Mapping[str, tuple[float, float, int]],
+    *,
+    control: str,
+    alpha: float = 0.05,
+    correction: Correction = Correction.DUNNETT,
+    looks: Looks | None = None,
+    direction: Direction = Direction.INCREASE,
+) -> Comparison:
+    """As `compare`, for estimates that come with a variance of their own (quantiles, rates over strata).
+
+    Args:
+        arms: estimate, its variance, and how many units it comes from; these also stand for the denominators.
+    """
+    moments = {}
+    for name, (estimate, variance, units) in arms.items():
+        if not (np.isfinite(estimate) and variance >= 0 and units > 1):
+            raise ExperimentError(f"arm {name!r}: {estimate} with variance {variance} of {units} units is no estimate")
+        squares = variance * units * (units - 1)
+        moments[name] = PairMoments(
+            units, estimate * units, units, squares + estimate**2 * units, units, estimate * units
+        )
+    return compare(
+        moments, control=control, alpha=alpha, correction=correction, looks=looks, outcome=Outcome.VALUE,
+        direction=direction,
+    )  # fmt: skip
+
+
 def outcome_of(moments: Sequence[PairMoments]) -> Outcome:
     """0/1 outcomes are recognised by their sums of squares; whatever may be negative or fractional is a value."""
     if all(each.yy == each.y and each.xx == each.x == each.units for each in moments):
