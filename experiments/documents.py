@@ -1,9 +1,10 @@
 """The experiment file ad ops write, and the plan it becomes when the experiment starts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,9 +15,15 @@ from experiments.core.errors import ExperimentError
 from experiments.core.metrics import metric_named
 from experiments.core.names import check_name
 from experiments.core.plan import Arm, Attribution, Gates, Looks, Metric, Plan, Promotion, Role
+from experiments.core.statistics.multiplicity import Multiplicity
+from experiments.core.statistics.spending import Spending
 
 CONTROL = "original"
 MOST_ARMS = 12
+MICROS = 1_000_000
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(gt=0, lt=0.5)]
 
 
 class _Strict(BaseModel):
@@ -35,6 +42,23 @@ class LooksEntry(_Strict):
 
     count: Annotated[int, Field(ge=1, le=52)] = 3
     days: Annotated[int, Field(ge=1, le=28)] = 7
+    spending: str = "obrien_fleming"
+    """How alpha is spent over the looks: ``obrien_fleming``, ``pocock`` or ``power:RHO``."""
+
+
+class GatesEntry(_Strict):
+    """What must hold before a winner is spoken of; null takes a gate away, those that are absent keep their default."""
+
+    sample_ratio_p: Level = Gates().sample_ratio_p
+    crossover_share: Share = Gates().crossover_share
+    minimum_units: Annotated[int, Field(ge=0)] = Gates().minimum_units
+    coverage: Share = Gates().coverage
+    minimum_information: Annotated[float, Field(gt=0)] | None = Gates().minimum_information
+    full_weeks: Annotated[int, Field(ge=1, le=52)] | None = Gates().full_weeks
+    mature_share: Share | None = Gates().mature_share
+    balance_p: Level | None = Gates().balance_p
+    invalid_share: Share | None = Gates().invalid_share
+    invalid_p: Level | None = Gates().invalid_p
 
 
 class AttributionEntry(_Strict):
@@ -61,6 +85,13 @@ class ExperimentDocument(_Strict):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     looks: LooksEntry = LooksEntry()
     attribution: AttributionEntry = AttributionEntry()
+    segments: list[Literal["device", "country", "placement"]] = Field(default_factory=list)
+    """What the audience is told apart by, in the evidence and by the gate of covariate balance."""
+    multiplicity: Multiplicity = Multiplicity.HOLM
+    """How secondary metrics are corrected for their number."""
+    winsorise: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """Money: a unit that brought more counts as this much, in the reporting currency."""
+    gates: GatesEntry = GatesEntry()
     promotion: Promotion = Promotion.PROPOSE
     review: bool = True
     """True: a person approves the creatives before they may be served."""
@@ -71,12 +102,19 @@ class ExperimentDocument(_Strict):
         primary = metric_named(self.metric)
         guardrails = [_in_role(entry.metric, Role.GUARDRAIL, entry.margin) for entry in self.guardrails]
         secondary = [_in_role(name, Role.SECONDARY, None) for name in self.secondary]
-        chosen = (primary, *guardrails, *secondary)
+        chosen = tuple(self._capped(metric) for metric in (primary, *guardrails, *secondary))
         names = [metric.name for metric in chosen]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated:
             raise ExperimentError(f"{self.experiment}: metric {repeated!r} is named twice; give each one role")
+        if self.winsorise is not None and not any(metric.money for metric in chosen):
+            raise ExperimentError(f"{self.experiment}: winsorise caps money, and no metric counts any; leave it out")
         return chosen
+
+    def _capped(self, metric: Metric) -> Metric:
+        if self.winsorise is None or not metric.money:
+            return metric
+        return replace(metric, winsorise=round(self.winsorise * MICROS))
 
     def looks_of(self, library: StyleLibrary) -> dict[str, Look]:
         """Arm name -> look, the control first. Unknown styles and doubles are refused."""
@@ -103,11 +141,13 @@ class ExperimentDocument(_Strict):
             start=start.astimezone(UTC),
             metrics=self.metrics(),
             alpha=self.alpha,
-            looks=Looks(self.looks.count, self.looks.days),
+            looks=Looks(self.looks.count, self.looks.days, self.looks.spending),
             attribution=Attribution(self.attribution.click_days, self.attribution.conversion_days),
-            gates=Gates(),
+            gates=Gates(**self.gates.model_dump()),
             promotion=self.promotion,
             holdback=self.holdback,
+            segments=tuple(self.segments),
+            multiplicity=self.multiplicity,
         )
 
 
@@ -125,6 +165,9 @@ def _checked(document: ExperimentDocument) -> ExperimentDocument:
     check_name("experiment", document.experiment)
     check_name("brief", document.brief)
     document.metrics()
+    Spending.parse(document.looks.spending)
+    if len(set(document.segments)) < len(document.segments):
+        raise ExperimentError(f"{document.experiment}: segments name a column twice; name each once")
     find_slots(document.slots or ())
     return document
 

@@ -52,13 +52,13 @@ def _split(experiment: ExperimentReport) -> Check:
 
 def _crossover(experiment: ExperimentReport) -> Check:
     health, limit, unit = experiment.health, experiment.method.crossover_share, experiment.method.unit
-    seen = sum(row.observed for row in health.units) + health.crossover_units
+    seen = sum(row.observed for row in health.units)
     title, who = "One style each", number_of(health.crossover_units, unit)
     if not health.crossover_units:
         return Check("good", title, f"No {unit} saw more than one style.")
     share = health.crossover_units / seen
     verb = "was" if health.crossover_units == 1 else "were"
-    text = f"{who} saw more than one style and {verb} left out: {numbers.percent(share)} of all"
+    text = f"{who} saw more than one style and {verb} counted under the first: {numbers.percent(share)} of all"
     if share > limit:
         return Check("bad", title, f"{text}, above the limit of {numbers.limit(limit)}.")
     return Check("good", title, f"{text}, within the limit of {numbers.limit(limit)}.")

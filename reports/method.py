@@ -31,7 +31,7 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
     control = quoted(control_of(experiment), control_of(experiment))
     per = measures.per(experiment.metric, facts.unit)
     looks = f"{number_of(facts.looks, 'look')}, one every {number_of(facts.look_days, 'day')}"
-    spending = SPENDING.get(facts.spending, humanised(facts.spending))
+    spending = _spending(facts.spending)
     correction = CORRECTIONS.get(facts.correction, f"Corrected by {humanised(facts.correction)}.")
     lake = ", ".join(f"{table} version {version}" for table, version in facts.lake_versions) or "none yet"
     return (
@@ -49,8 +49,9 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         (
             "What counts",
             f"A click counts for {number_of(facts.click_days, 'day')} after its impression, a conversion for "
-            f"{number_of(facts.conversion_days, 'day')}. Declared bots, repeated clicks and every {facts.unit} that "
-            "saw more than one style are left out.",
+            f"{number_of(facts.conversion_days, 'day')}. Declared bots and repeated clicks are left out. A "
+            f"{facts.unit} that saw more than one style is counted under the first. Where conversions decide, only "
+            f"{facts.unit}s count for whom this time has passed.",
         ),
         (
             "When nothing is judged",
@@ -64,3 +65,10 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         ("Assignment salt", facts.salt),
         ("Event lake", lake),
     )
+
+
+def _spending(family: str) -> str:
+    name, _, exponent = family.partition(":")
+    if name == "power":
+        return f"as the elapsed share of the plan to the power of {exponent} (power family, Kim and DeMets)"
+    return SPENDING.get(family, humanised(family))

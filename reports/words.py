@@ -64,6 +64,29 @@ def _coverage(p: Parameters) -> str:
     )
 
 
+def _invalid_traffic(p: Parameters) -> str:
+    return (
+        f"{numbers.percent(p['share'])} of the impressions of {quoted(p['arm'])} were by declared bots "
+        f"(the limit is {numbers.limit(p['threshold'])}): something fetches the advertisements by itself."
+    )
+
+
+def _invalid_traffic_imbalance(p: Parameters) -> str:
+    return (
+        "Declared bots were not shared evenly between the styles: by chance alone this uneven has "
+        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
+        "Bots that nobody declared are then not shared evenly either."
+    )
+
+
+def _covariate_imbalance(p: Parameters) -> str:
+    return (
+        f"The styles were shown to different audiences: by chance alone, {humanised(p['column'])}s this unlike have "
+        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
+        "Something in delivery chooses who sees which style, so their figures cannot be compared."
+    )
+
+
 def _tie(p: Parameters) -> str:
     arms = tuple(p["arms"])
     return f"{listing(arms)} share the highest rate exactly, so none of them is ahead."
@@ -80,12 +103,27 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
         f"Look {numbers.count(p['look'])} of {numbers.count(p['looks'])} did not settle it; the next look may."
     ),
     "wait_minimum_units": _wait_minimum_units,
+    "wait_information": lambda p: (
+        f"Each style has had {numbers.fixed(p['events'], 1)} telling events on average; the plan waits for "
+        f"{numbers.count(p['needed'])}, because fewer can mislead."
+    ),
+    "wait_full_weeks": lambda p: (
+        f"{number_of(p['days'], 'day')} have passed; the plan waits for {number_of(p['needed'], 'whole week')}, "
+        "because weekdays and weekends differ."
+    ),
+    "wait_maturity": lambda p: (
+        f"{numbers.percent(p['share'])} of the units have had the whole time in which a conversion counts; the plan "
+        f"waits for {numbers.limit(p['needed'])}, because the first to buy are not like the rest."
+    ),
     "sample_ratio_mismatch": _sample_ratio_mismatch,
     "crossover": lambda p: (
         f"{numbers.percent(p['share'])} of the units saw more than one style "
         f"(the limit is {numbers.limit(p['threshold'])}), so the styles' audiences are mixed up."
     ),
     "coverage": _coverage,
+    "invalid_traffic": _invalid_traffic,
+    "invalid_traffic_imbalance": _invalid_traffic_imbalance,
+    "covariate_imbalance": _covariate_imbalance,
     "guardrail_harmed": lambda p: f"{quoted(p['arm'])} harms {humanised(p['metric'])} by more than the plan tolerates.",
     "control_missing": lambda p: (
         f"The control {quoted(p['control'])} has no data, so there is nothing to compare with."

@@ -142,8 +142,8 @@ def _seen(shell: Shell, name: str) -> _Seen:
         now = stores.clock()
         evidence = gather(stores.lake, plan, now)
     metric = plan.primary
-    moments = [evidence.arms[arm.name].pair(metric.numerator, metric.denominator) for arm in plan.arms]
-    control = evidence.arms[plan.control].pair(metric.numerator, metric.denominator)
+    moments = [evidence.pair(arm.name, metric) for arm in plan.arms]
+    control = evidence.pair(plan.control, metric)
     if control.x <= 0 or control.y <= 0 or any(each.x <= 0 for each in moments):
         raise ExperimentError(f"{name} has no {metric.name} yet to plan with: give --baseline")
     table, kind = arm_table([moments], [[1.0] * len(moments)]), outcome_of(moments)

@@ -1,15 +1,25 @@
 """Evidence: what the event lake, at one version, says about an experiment up to one instant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from experiments.core.statistics.moments import UnitMoments
+from experiments.core.plan import Metric
+from experiments.core.statistics.moments import PairMoments, UnitMoments
+
+UNKNOWN = "(unknown)"
+"""The segment of units whose first impression did not say."""
+OTHER = "(other)"
+"""The segment of all units beyond the MOST_SEGMENTS largest of a column."""
+MOST_SEGMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DailyCounts:
-    """One arm's filtered counts on one UTC day (counts add over days; units do not and are absent on purpose)."""
+    """One arm's filtered counts on one UTC day (counts add over days; units do not and are absent on purpose).
+
+    The arm is the one that the unit belongs to, whichever it saw that day.
+    """
 
     day: date
     arm: str
@@ -19,13 +29,24 @@ class DailyCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentMoments:
+    """One arm's units whose first impression was in one segment, for example ``device`` is ``phone``."""
+
+    column: str
+    segment: str
+    arm: str
+    moments: UnitMoments
+    mature: UnitMoments
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What was left out of the moments and what is missing, so that a gate or a reader can judge the rest."""
 
     crossover_units: int
-    """Units seen in more than one arm; dropped from every arm."""
+    """Units seen in more than one arm; each belongs, with all its outcomes, to the arm it saw first."""
     invalid_impressions: Mapping[str, int]
-    """Impressions by declared bots, by arm; dropped."""
+    """Impressions by declared bots, by the arm that was shown; dropped."""
     invalid_clicks: Mapping[str, int]
     repeated_clicks: int
     """Clicks after the first on the same impression; dropped."""
@@ -36,6 +57,10 @@ class Health:
     days_covered: int
     """Of those, days with at least one impression."""
     last_event: datetime | None
+    invalid_units: Mapping[str, int] = field(default_factory=dict)
+    """Units with an impression by a declared bot, by the arm that was shown."""
+    capped_units: Mapping[str, int] = field(default_factory=dict)
+    """Units that brought more money than the plan's cap and count as the cap, by arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +74,20 @@ class Evidence:
     arms: Mapping[str, UnitMoments]
     daily: tuple[DailyCounts, ...]
     health: Health
+    mature: Mapping[str, UnitMoments] | None = None
+    """Of ``arms``, the units whose conversion window has closed: first shown longer ago than it is. None in evidence
+    from before maturity was measured: all units counted then."""
+    segments: tuple[SegmentMoments, ...] = ()
+    """By the plan's segment columns."""
+
+    def pair(self, arm: str, metric: Metric) -> PairMoments:
+        """An arm's moments of one metric: of mature units only, where the metric counts what comes late."""
+        units = self.mature if metric.matures and self.mature is not None else self.arms
+        return units[arm].pair(metric.numerator, metric.denominator)
+
+    def mature_share(self) -> float:
+        """Share of all units whose conversion window has closed; 1 where there are none."""
+        units = sum(moments.units for moments in self.arms.values())
+        if self.mature is None or not units:
+            return 1.0
+        return sum(moments.units for moments in self.mature.values()) / units

@@ -1,15 +1,21 @@
 """One look of a scheduled experiment: gates, comparison, guardrails, verdict, all by the sealed plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
+from experiments.core.gates import failed_gates, waiting_gates
 from experiments.core.plan import Direction, Metric, Plan, Role
-from experiments.core.statistics.comparison import Comparison, Lift, compare
+from experiments.core.statistics.comparison import Comparison, Lift, compare, information
 from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.multiplicity import adjust
+from experiments.core.statistics.readings import StoppedLift, after_stopping
+from experiments.core.statistics.segments import BadSegments, SegmentReading, read_segments
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.spending import Spending
 from experiments.core.verdict import Kind, Reason, Verdict, invalid, judge
 
 
@@ -35,8 +41,14 @@ class Judgement:
     comparison: Comparison | None
     guardrails: tuple[GuardrailReading, ...]
     secondary: Mapping[str, Comparison]
-    """By metric, uncorrected for each other; they decide nothing."""
+    """By metric, uncorrected for each other (see ``secondary_p``); they decide nothing."""
     verdict: Verdict
+    secondary_p: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By secondary metric and arm, corrected for how many they are."""
+    segments: Mapping[str, SegmentReading] = field(default_factory=dict)
+    """By segment column; they decide nothing."""
+    estimates: tuple[StoppedLift, ...] = ()
+    """What to expect of each arm, were the experiment to end here."""
 
 
 def judge_look(
@@ -45,7 +57,7 @@ def judge_look(
     """Judge look 1, 2, ... of ``plan``.
 
     Alpha is spent by the plan's calendar (look k of K spends what falls due at k/K), the correlation between looks
-    comes from the information that was there: the primary metric's denominators, which grow as units do.
+    comes from the information that was there: the primary metric's counts over their dispersion.
 
     Raises:
         WrongPlanHash: where ``plan`` is not what ``plan_hash`` sealed.
@@ -55,11 +67,11 @@ def judge_look(
     metric = plan.primary
     pairs = _pairs(evidence, plan, metric)
     empty = [arm for arm, pair in pairs.items() if pair.x <= 0]
-    information = _information(pairs, metric)
     if empty:
-        verdict = _without_comparison(plan, look, empty)
-        return Judgement(look, information, None, (), {}, verdict)
-    looks = _looks(plan, look, (*information_history, information))
+        counted = float(sum(pair.y for pair in pairs.values()))
+        return Judgement(look, counted, None, (), {}, _without_comparison(plan, look, empty))
+    told = information(list(pairs.values()))
+    looks = _looks(plan, look, (*information_history, told))
     comparison = _compare(plan, metric, pairs, looks)
     guardrails = tuple(_guardrail(plan, each, evidence, looks) for each in plan.metrics if each.role is Role.GUARDRAIL)
     secondary = {
@@ -72,8 +84,8 @@ def judge_look(
     verdict = judge(
         comparison,
         sample_ratio_threshold=plan.gates.sample_ratio_p,
-        failed=_failed_gates(plan, evidence),
-        waiting=_waiting_gates(plan, evidence),
+        failed=failed_gates(plan, evidence),
+        waiting=waiting_gates(plan, evidence, look),
         harmed={
             arm: Reason("guardrail_harmed", {"metric": reading.metric, "arm": arm})
             for reading in guardrails
@@ -81,17 +93,43 @@ def judge_look(
             if state == "harmed"
         },
     )
-    return Judgement(look, information, comparison, guardrails, secondary, verdict)
+    return Judgement(
+        look, told, comparison, guardrails, secondary, verdict,
+        secondary_p=_secondary_p(plan, secondary),
+        segments=_segments(plan, evidence),
+        estimates=after_stopping(pairs, control=plan.control, looks=looks, alpha=plan.alpha),
+    )  # fmt: skip
+
+
+def _secondary_p(plan: Plan, secondary: Mapping[str, Comparison]) -> dict[str, dict[str, float]]:
+    """p-values of all secondary metrics and arms, corrected for their number as the plan says."""
+    asked = [(name, lift.arm, lift.p) for name, each in secondary.items() for lift in each.lifts if lift.p is not None]
+    corrected: dict[str, dict[str, float]] = {name: {} for name in secondary}
+    if asked:
+        adjusted = adjust(np.array([p for _, _, p in asked]), plan.multiplicity)
+        for (name, arm, _), p in zip(asked, adjusted, strict=True):
+            corrected[name][arm] = float(p)
+    return corrected
+
+
+def _segments(plan: Plan, evidence: Evidence) -> dict[str, SegmentReading]:
+    """The primary metric by each of the plan's segment columns, where enough segments have every arm."""
+    metric, readings = plan.primary, {}
+    for column in plan.segments:
+        table: dict[str, dict[str, PairMoments]] = {}
+        for each in evidence.segments:
+            if each.column == column and each.arm in plan.weights:
+                moments = each.mature if metric.matures else each.moments
+                table.setdefault(each.segment, {})[each.arm] = moments.pair(metric.numerator, metric.denominator)
+        try:
+            readings[column] = read_segments(table, control=plan.control)
+        except BadSegments:
+            continue  # one segment, or hardly anyone: nothing to hold against each other
+    return readings
 
 
 def _pairs(evidence: Evidence, plan: Plan, metric: Metric) -> dict[str, PairMoments]:
-    return {arm.name: evidence.arms[arm.name].pair(metric.numerator, metric.denominator) for arm in plan.arms}
-
-
-def _information(pairs: Mapping[str, PairMoments], metric: Metric) -> float:
-    """What the variance of a rate falls with: its numerator's count (for money, its units), over all arms."""
-    money = metric.numerator == "value_micros"
-    return float(sum(pair.units if money else pair.y for pair in pairs.values()))
+    return {arm.name: evidence.pair(arm.name, metric) for arm in plan.arms}
 
 
 def _looks(plan: Plan, look: int, information: tuple[float, ...]) -> Looks:
@@ -101,7 +139,8 @@ def _looks(plan: Plan, look: int, information: tuple[float, ...]) -> Looks:
     for amount in information:  # a look at which nothing came adds nothing; the recursion needs a step, however small
         grown.append(max(amount, grown[-1] * (1 + 1e-6) if grown else 1e-6))
     scale = calendar[-1] / grown[-1]
-    return Looks(look, plan.looks.count, tuple(amount * scale for amount in grown), calendar)
+    family = Spending.parse(plan.looks.spending)
+    return Looks(look, plan.looks.count, tuple(amount * scale for amount in grown), calendar, family)
 
 
 def _compare(plan: Plan, metric: Metric, pairs: Mapping[str, PairMoments], looks: Looks) -> Comparison:
@@ -136,26 +175,6 @@ def _state(lift: Lift, metric: Metric) -> str:
     if best is not None and best > margin:
         return "harmed"
     return "held" if worst is not None and worst < margin else "unknown"
-
-
-def _failed_gates(plan: Plan, evidence: Evidence) -> list[Reason]:
-    gates, health, failed = plan.gates, evidence.health, []
-    seen = sum(moments.units for moments in evidence.arms.values()) + health.crossover_units
-    share = health.crossover_units / seen if seen else 0.0
-    if share > gates.crossover_share:
-        failed.append(Reason("crossover", {"share": share, "threshold": gates.crossover_share}))
-    if health.days_expected and health.days_covered / health.days_expected < gates.coverage:
-        said: dict[str, Any] = {"covered": health.days_covered, "expected": health.days_expected}
-        failed.append(Reason("coverage", said | {"threshold": gates.coverage}))
-    return failed
-
-
-def _waiting_gates(plan: Plan, evidence: Evidence) -> list[Reason]:
-    fewest = min(plan.arms, key=lambda arm: evidence.arms[arm.name].units).name
-    units = evidence.arms[fewest].units
-    if units >= plan.gates.minimum_units:
-        return []
-    return [Reason("wait_minimum_units", {"arm": fewest, "units": units, "needed": plan.gates.minimum_units})]
 
 
 def _without_comparison(plan: Plan, look: int, empty: Sequence[str]) -> Verdict:

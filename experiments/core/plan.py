@@ -1,13 +1,28 @@
-"""The plan: what an experiment promised before it saw any data. Sealed (hashed) when the experiment starts."""
+"""The plan: what an experiment promised before it saw any data. Sealed (hashed) when the experiment starts.
+
+What plans learn to promise later is left out of the document where it is not asked for, so that a plan that was sealed
+before keeps its hash, and is judged by what it promised.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
+from experiments.core.errors import ExperimentError
 from experiments.core.statistics.moments import UNITS
+from experiments.core.statistics.multiplicity import Multiplicity
+from experiments.core.statistics.spending import Spending
+
+SEGMENTS = ("device", "country", "placement")
+"""What an impression says of its circumstances, and a plan may split its evidence by."""
+
+
+class BadPlan(ExperimentError):
+    """A plan that contradicts itself."""
 
 
 class Direction(StrEnum):
@@ -37,6 +52,10 @@ class Promotion(StrEnum):
     """The promote job does it; a person may roll back."""
 
 
+LATE = ("conversions", "value_micros")
+"""Outcomes that come days after the impression, so that young units still lack some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """A ratio of per-unit sums, for example clicks over impressions."""
@@ -48,6 +67,18 @@ class Metric:
     role: Role = Role.PRIMARY
     margin: float | None = None
     """Guardrails: the largest relative loss that is tolerated, 0.05 for five percent."""
+    winsorise: int | None = None
+    """Money: a unit that brought more counts as this much, in millionths of the currency."""
+
+    @property
+    def money(self) -> bool:
+        """Whether it counts money."""
+        return "value_micros" in (self.numerator, self.denominator)
+
+    @property
+    def matures(self) -> bool:
+        """Whether only units count whose conversion window has closed."""
+        return self.numerator in LATE or self.denominator in LATE
 
 
 CTR = Metric("ctr", "clicks", "impressions")
@@ -70,6 +101,11 @@ class Looks:
 
     count: int = 3
     days: int = 7
+    spending: str = "obrien_fleming"
+    """How alpha is spent over the looks: ``obrien_fleming``, ``pocock``, or ``power:RHO``."""
+
+    def __post_init__(self) -> None:
+        Spending.parse(self.spending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +118,48 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What must hold before a verdict may speak of winners."""
+    """What must hold before a verdict may speak of winners. A gate that is None is not asked.
+
+    Those that fail make a look invalid; those that wait hold a winner back until they are met.
+    """
 
     sample_ratio_p: float = 0.001
+    """Fails below this p-value of the units against the arms' weights."""
     crossover_share: float = 0.01
+    """Fails where more than this share of the units saw several arms."""
     minimum_units: int = 100
-    """Per arm."""
+    """Waits for so many units in each arm; for a conversion metric, units whose window has closed."""
     coverage: float = 0.9
-    """Share of whole days since the start that carry impressions."""
+    """Fails where less than this share of whole days since the start carries impressions."""
+    minimum_information: float | None = 10.0
+    """Waits for so many effective events of the primary metric (clicks over their dispersion), arm for arm on average:
+    the tests' tails are near nominal from about there on."""
+    full_weeks: int | None = None
+    """Waits for this many whole weeks, and for a look at the end of one, because weekdays click unlike Sundays."""
+    mature_share: float | None = 0.5
+    """Waits, where the primary metric or a guardrail counts conversions, until this share of the units has had the
+    whole conversion window: the first to mature are the keenest."""
+    balance_p: float | None = 0.001
+    """Fails below this p-value of arms against segments, over all of the plan's segment columns together: a style
+    that is delivered to other people than the control (divergent delivery) is not compared with it."""
+    invalid_share: float | None = 0.5
+    """Fails where more than this share of one arm's impressions was by declared bots."""
+    invalid_p: float | None = 0.001
+    """Fails below this p-value of the bots' share being the same in all arms."""
+
+    @classmethod
+    def sealed(cls, document: Mapping[str, Any]) -> Self:
+        """The gates of a sealed plan: those it does not name did not exist when it was sealed, and are not asked."""
+        return cls(**{**GATES_ADDED, **document})
+
+
+# Fields that came after the first plans were sealed, each with the value that means: as it was before.
+GATES_ADDED: Mapping[str, Any] = dict.fromkeys(
+    ("minimum_information", "full_weeks", "mature_share", "balance_p", "invalid_share", "invalid_p")
+)
+_METRIC_ADDED: Mapping[str, Any] = {"winsorise": None}
+_LOOKS_ADDED: Mapping[str, Any] = {"spending": "obrien_fleming"}
+_PLAN_ADDED: Mapping[str, Any] = {"segments": (), "multiplicity": Multiplicity.HOLM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +181,19 @@ class Plan:
     promotion: Promotion = Promotion.PROPOSE
     holdback: float = 0.05
     """Share of units that keep seeing the control after a promotion, so that it stays measured."""
+    segments: tuple[str, ...] = ()
+    """Columns of SEGMENTS; a unit's segment is that of its first impression."""
+    multiplicity: Multiplicity = Multiplicity.HOLM
+    """For secondary metrics, and for the segments' lifts."""
+
+    def __post_init__(self) -> None:
+        strangers = [column for column in self.segments if column not in SEGMENTS]
+        if strangers or len(set(self.segments)) < len(self.segments):
+            named = ", ".join(self.segments)
+            raise BadPlan(f"{self.experiment}: segments are some of {', '.join(SEGMENTS)}, each once, not {named}")
+        caps = {metric.winsorise for metric in self.metrics if metric.money}
+        if len(caps) > 1:
+            raise BadPlan(f"{self.experiment}: money is winsorised at one amount in all metrics of a plan, not several")
 
     @property
     def primary(self) -> Metric:
@@ -122,14 +205,28 @@ class Plan:
         """Relative shares by arm name, in the plan's order."""
         return {arm.name: arm.weight for arm in self.arms}
 
+    @property
+    def cap(self) -> int | None:
+        """The most money one unit counts for, in millionths; None where money is counted as it came."""
+        return next((metric.winsorise for metric in self.metrics if metric.winsorise is not None), None)
+
     def look_time(self, look: int) -> datetime:
         """The instant of look 1, 2, ... ``looks.count``."""
         return self.start + timedelta(days=self.looks.days * look)
 
     def document(self) -> dict[str, Any]:
         """The plan as plain JSON values; the same plan gives the same document."""
-        return asdict(self) | {"start": self.start.isoformat()}
+        whole = asdict(self) | {"start": self.start.isoformat()}
+        return _trimmed(whole, _PLAN_ADDED) | {
+            "metrics": [_trimmed(metric, _METRIC_ADDED) for metric in whole["metrics"]],
+            "looks": _trimmed(whole["looks"], _LOOKS_ADDED),
+            "gates": _trimmed(whole["gates"], GATES_ADDED),
+        }
 
     def seal(self) -> str:
         """SHA-256 of the canonical JSON: a verdict refuses evidence judged under another."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _trimmed(values: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in added or value != added[name]}

@@ -1,7 +1,7 @@
 """Gathering evidence: the lake at one version, the one definition of what counts, and the engine that computes it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
-from experiments.core.evidence import DailyCounts, Evidence, Health
+from experiments.core.evidence import DailyCounts, Evidence, Health, SegmentMoments
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.events.expression import evidence_expression
@@ -39,7 +39,7 @@ def gather(lake: EventLake, plan: Plan, as_of: datetime, versions: Mapping[str, 
 
     Args:
         lake: the events.
-        plan: sealed; gives the arms, the start and the attribution windows.
+        plan: sealed; gives the arms, the start, the attribution windows, the segments and the cap on money.
         as_of: exclusive upper bound of event time, aware.
         versions: of the lake's tables; by default the latest. The same versions give the same evidence, always.
 
@@ -84,13 +84,16 @@ def _evidence(
     facts: Iterable[Mapping[str, Any]], plan: Plan, as_of: datetime, lake_versions: Mapping[str, int]
 ) -> Evidence:
     by_arm: dict[str, dict[str, int]] = defaultdict(dict)
+    scopes: dict[tuple[str, str | None, str], dict[str, int]] = defaultdict(dict)
     daily: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
     totals: dict[str, int] = {}
     seen: set[date] = set()
     moments: list[datetime] = []
     for row in facts:
         fact, value = row["fact"], int(row["value"])
-        if fact.startswith("daily_"):
+        if row["scope"] is not None:
+            scopes[row["scope"], row["segment"], row["arm"]][fact] = value
+        elif fact.startswith("daily_"):
             daily[row["day"], row["arm"]][fact.removeprefix("daily_")] = value
         elif fact == "seen":
             seen.add(row["day"])
@@ -100,22 +103,46 @@ def _evidence(
             totals[fact] = value
         else:
             by_arm[row["arm"]][fact] = value
-    arms = list(dict.fromkeys([*plan.weights, *sorted(by_arm)]))
+    shown = {arm for _, _, arm in scopes}.union(by_arm)
+    arms = list(dict.fromkeys([*plan.weights, *sorted(shown)]))
     expected = whole_days(plan.start, as_of)
     return Evidence(
         experiment=plan.experiment,
         as_of=as_of,
         lake_versions=dict(lake_versions),
-        arms={arm: _moments(by_arm[arm]) for arm in arms},
+        arms={arm: _moments(scopes["all", None, arm]) for arm in arms},
         daily=tuple(_daily_counts(day, arm, daily[day, arm]) for day, arm in sorted(daily)),
         health=Health(
             **totals,
-            invalid_impressions={arm: by_arm[arm].get("invalid_impressions", 0) for arm in arms},
-            invalid_clicks={arm: by_arm[arm].get("invalid_clicks", 0) for arm in arms},
+            **{
+                name: {arm: by_arm[arm].get(name, 0) for arm in arms}
+                for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
+            },
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
             last_event=max(moments, default=None),
         ),
+        mature={arm: _moments(scopes["mature", None, arm]) for arm in arms},
+        segments=_segments(scopes, plan.segments, arms),
+    )
+
+
+def _segments(
+    scopes: Mapping[tuple[str, str | None, str], Mapping[str, int]], columns: Sequence[str], arms: Sequence[str]
+) -> tuple[SegmentMoments, ...]:
+    """Every arm in every segment, by column as planned, then by name."""
+    nothing: Mapping[str, int] = {}
+    return tuple(
+        SegmentMoments(
+            column,
+            segment,
+            arm,
+            _moments(scopes.get((column, segment, arm), nothing)),
+            _moments(scopes.get((f"mature:{column}", segment, arm), nothing)),
+        )
+        for column in columns
+        for segment in sorted({segment for scope, segment, _ in scopes if scope == column and segment is not None})
+        for arm in arms
     )
 
 

@@ -1,17 +1,24 @@
 """What counts, said once: an Ibis expression from events to facts.
 
-Its words: *kept* impressions are the experiment's own, in its window, by no declared bot, of units seen in one arm
-only. A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
-``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
-latest kept impression at or before it is at most ``conversion_days`` old.
+Its words: *kept* impressions are the experiment's own, in its window, by no declared bot. A click belongs to the kept
+impression it names or, naming none, to its unit's latest one, if it came at most ``click_days`` after it; the first
+click of an impression counts. A conversion counts for its unit, once, if the unit's latest kept impression at or before
+it is at most ``conversion_days`` old.
+
+A unit belongs to the arm of its first kept impression (by time, then event id), and so do all its impressions and
+outcomes, whatever it was shown later: analysis by intention to treat. Leaving such units out would leave out more of
+the people who come often, and not equally many in all arms. Its segments are those of that impression too. It is
+*mature* when that impression is older than the conversion window, so that nothing more can come of it.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
 from ibis import Deferred, _
 
+from experiments.core.evidence import MOST_SEGMENTS, OTHER, UNKNOWN
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS
 
@@ -20,19 +27,22 @@ EXACT = "decimal(38, 0)"
 
 
 def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, as_of: datetime) -> ir.Table:
-    """All facts about an experiment as rows of ``fact, arm, day, moment, value``; values are integers.
+    """All facts about an experiment as rows of ``fact, arm, scope, segment, day, moment, value``; values are integers.
+
+    Moments have a scope: ``all`` units, the ``mature`` ones, or a segment column with its segment (and ``mature:``
+    before it for the mature units of that segment).
 
     Args:
         impressions: columns as in ``schema.IMPRESSIONS``, every experiment's.
         outcomes: columns as in ``schema.OUTCOMES``.
-        plan: gives the name, the start and the attribution windows.
+        plan: gives the name, the start, the attribution windows, the segment columns and the cap on money.
         as_of: exclusive upper bound of event time, aware.
     """
     shown = _between(impressions.filter(impressions.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
-    arms_of_unit = valid.group_by("unit").aggregate(arms=valid.arm.nunique())
-    crossover = arms_of_unit.filter(arms_of_unit.arms > 1)
-    kept = valid.anti_join(crossover, "unit")
+    people = _first_shown(valid, plan.segments)
+    kept = valid.drop("arm").join(people.select("unit", "arm"), "unit")
+    bots = shown.filter(shown.invalid.notnull())
 
     happened = _once(_between(outcomes, plan.start, as_of))
     all_clicks = happened.filter(happened.kind == "click")
@@ -44,14 +54,21 @@ def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, a
     bot_clicks = _click_impressions(all_clicks.filter(all_clicks.invalid.notnull()), shown, plan.attribution.click_days)
     conversions = _conversions(happened, kept, plan.attribution.conversion_days)
 
+    units = _per_unit(kept, first_clicks, conversions).join(people, "unit")
+    settled = as_of - timedelta(days=plan.attribution.conversion_days)
+    units = units.mutate(mature=units.first_shown < settled)
+    counted = units if plan.cap is None else units.mutate(value_micros=ibis.least(units.value_micros, plan.cap))
+
     return ibis.union(
-        _moments(_per_unit(kept, first_clicks, conversions)),
+        *_moments(counted, plan.segments),
+        *(() if plan.cap is None else (_by_arm("capped_units", units.filter(units.value_micros > plan.cap)),)),
         _daily("impressions", kept),
         _daily("clicks", first_clicks),
         _daily("conversions", conversions),
-        _by_arm("invalid_impressions", shown.filter(shown.invalid.notnull())),
+        _by_arm("invalid_impressions", bots),
+        _by_arm("invalid_units", bots.select("unit", "arm").distinct()),
         _by_arm("invalid_clicks", bot_clicks),
-        _total("crossover_units", crossover),
+        _total("crossover_units", _crossover(valid)),
         _total("repeated_clicks", ranked.filter(ranked.place > 0)),
         _total("unmatched_clicks", _unmatched(clicks, attributed, impressions, kept)),
         _fact("seen", shown.group_by("date").aggregate(value=_.count()), day=_.date),
@@ -60,6 +77,35 @@ def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, a
             for events in (shown, attributed, conversions)
         ),
     )
+
+
+def _first_shown(valid: ir.Table, segments: Sequence[str]) -> ir.Table:
+    """Each unit with what its first impression said: ``unit, arm, first_shown`` and its segments."""
+    first = ibis.struct({"ts": valid.ts, "event_id": valid.event_id})
+    said = ibis.struct({name: valid[name] for name in ("arm", *segments)})  # a whole, because a part may be missing
+    found = valid.group_by("unit").aggregate(
+        first_shown=valid.ts.min(), said=said.argmin(first), arms=valid.arm.nunique()
+    )
+    people = found.select("unit", "first_shown", "arms", **{name: found.said[name] for name in ("arm", *segments)})
+    for column in segments:
+        people = _folded(people, column)
+    return people
+
+
+def _folded(people: ir.Table, column: str) -> ir.Table:
+    """The column's largest segments by name, the others as one: a placement may have thousands of names."""
+    named = people.mutate(people[column].fill_null(UNKNOWN).name(column))
+    sizes = named.group_by(column).aggregate(size=_.count())
+    by_size = ibis.window(order_by=[sizes.size.desc(), sizes[column]])
+    largest = sizes.mutate(place=ibis.row_number().over(by_size)).filter(_.place < MOST_SEGMENTS).select(large=column)
+    joined = named.left_join(largest, named[column] == largest.large)
+    return joined.mutate(joined.large.fill_null(OTHER).name(column)).drop("large")
+
+
+def _crossover(valid: ir.Table) -> ir.Table:
+    """Units that saw several arms."""
+    arms_of_unit = valid.group_by("unit").aggregate(arms=valid.arm.nunique())
+    return arms_of_unit.filter(arms_of_unit.arms > 1)
 
 
 def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
@@ -116,13 +162,12 @@ def _per_unit(kept: ir.Table, clicks: ir.Table, conversions: ir.Table) -> ir.Tab
         _counted(clicks, clicks=1),
         _counted(conversions, conversions=1, value_micros=_.value_micros),
     )
-    return counted.group_by("unit", "arm").aggregate({name: counted[name].sum().cast(EXACT) for name in OUTCOMES})
+    return counted.group_by("unit").aggregate({name: counted[name].sum().cast(EXACT) for name in OUTCOMES})
 
 
 def _counted(events: ir.Table, **amounts: int | Deferred) -> ir.Table:
     return events.select(
         "unit",
-        "arm",
         **{name: _integer(amounts.get(name, 0)) for name in OUTCOMES},
     )
 
@@ -131,13 +176,27 @@ def _integer(amount: int | Deferred) -> ir.Value | Deferred:
     return ibis.literal(amount, "int64") if isinstance(amount, int) else amount
 
 
-def _moments(units: ir.Table) -> ir.Table:
-    """``units``, each outcome's sum under its name, each product's under ``left*right``."""
+def _moments(units: ir.Table, segments: Sequence[str]) -> list[ir.Table]:
+    """``units``, each outcome's sum under its name, each product's under ``left*right``; in each scope.
+
+    Units are read once, into the sums of the finest cells; every scope adds cells up.
+    """
     sums = {name: units[name].sum().cast(EXACT) for name in OUTCOMES}
     products = {f"{left}*{right}": (units[left] * units[right]).sum().cast(EXACT) for left, right in PRODUCTS}
-    wide = units.group_by("arm").aggregate({"units": units.count().cast(EXACT), **sums, **products})
-    long = wide.pivot_longer([name for name in wide.columns if name != "arm"], names_to="fact", values_to="value")
-    return _fact(long.fact, long, arm=_.arm)
+    facts = {"units": units.count().cast(EXACT), **sums, **products}
+    cells = units.group_by("arm", "mature", *segments).aggregate(facts)
+    mature = cells.filter(cells.mature)
+    scopes = [("all", cells, None), ("mature", mature, None)]
+    for column in segments:
+        scopes += [(column, cells, column), (f"mature:{column}", mature, column)]
+    return [_scope(name, table, column, tuple(facts)) for name, table, column in scopes]
+
+
+def _scope(name: str, cells: ir.Table, column: str | None, facts: Sequence[str]) -> ir.Table:
+    keys = {"arm": cells.arm, "segment": ibis.null("string") if column is None else cells[column]}
+    wide = cells.group_by(**keys).aggregate({fact: cells[fact].sum().cast(EXACT) for fact in facts})
+    long = wide.pivot_longer(list(facts), names_to="fact", values_to="value")
+    return _fact(long.fact, long, arm=_.arm, scope=name, segment=_.segment)
 
 
 def _daily(name: str, events: ir.Table) -> ir.Table:
@@ -158,6 +217,8 @@ def _fact(
     values: ir.Table,
     *,
     arm: Deferred | None = None,
+    scope: str | None = None,
+    segment: Deferred | None = None,
     day: Deferred | None = None,
     moment: Deferred | None = None,
 ) -> ir.Table:
@@ -165,6 +226,8 @@ def _fact(
     return values.select(
         fact=ibis.literal(name) if isinstance(name, str) else name,
         arm=ibis.null("string") if arm is None else arm,
+        scope=ibis.null("string") if scope is None else ibis.literal(scope),
+        segment=ibis.null("string") if segment is None else segment,
         day=ibis.null("date") if day is None else day,
         moment=ibis.null("timestamp('UTC', 6)") if moment is None else moment,
         value=values.value.cast(EXACT),

@@ -156,7 +156,7 @@ def _pairs(plan: Plan, evidence: Evidence, metric: Metric) -> dict[str, PairMome
     """Moments by exact look: evidence belongs to the look, whatever its arm was called."""
     pairs: dict[str, PairMoments] = {}
     for arm in plan.arms:
-        pair = evidence.arms[arm.name].pair(metric.numerator, metric.denominator)
+        pair = evidence.pair(arm.name, metric)
         pairs[arm.style] = pairs[arm.style] + pair if arm.style in pairs else pair
     return pairs
 

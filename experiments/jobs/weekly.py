@@ -188,7 +188,7 @@ def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionVie
 def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple[ArmRow, ...]:
     """Every arm's evidence to date; how probably it is best is only said at a look."""
     metric = plan.primary
-    pairs = {arm.name: evidence.arms[arm.name].pair(metric.numerator, metric.denominator) for arm in plan.arms}
+    pairs = {arm.name: evidence.pair(arm.name, metric) for arm in plan.arms}
     estimates = _estimates(pairs, plan)
     judged = latest is not None and plan.look_time(latest.look) == evidence.as_of
     return tuple(
@@ -303,7 +303,7 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
     return MethodFacts(
         alpha=plan.alpha,
         correction="dunnett",
-        spending="obrien_fleming",
+        spending=plan.looks.spending,
         looks=plan.looks.count,
         look_days=plan.looks.days,
         unit="unit",

@@ -14,9 +14,21 @@ from pathlib import PurePath
 from typing import Any
 
 from experiments.core.errors import ExperimentError
-from experiments.core.evidence import DailyCounts, Evidence, Health
-from experiments.core.plan import Arm, Attribution, Direction, Gates, Looks, Metric, Plan, Promotion, Role
+from experiments.core.evidence import DailyCounts, Evidence, Health, SegmentMoments
+from experiments.core.plan import (
+    Arm,
+    Attribution,
+    BadPlan,
+    Direction,
+    Gates,
+    Looks,
+    Metric,
+    Plan,
+    Promotion,
+    Role,
+)
 from experiments.core.statistics.moments import UnitMoments
+from experiments.core.statistics.multiplicity import Multiplicity
 
 
 class PlanTampered(ExperimentError):
@@ -65,26 +77,38 @@ def evidence_document(evidence: Evidence) -> dict[str, Any]:
         "arms": plain(evidence.arms),
         "daily": plain(evidence.daily),
         "health": plain(evidence.health),
+        "mature": plain(evidence.mature),
+        "segments": plain(evidence.segments),
     }
 
 
 def restore_evidence(
     experiment: str, as_of: datetime, lake_versions: Mapping[str, int], document: Mapping[str, Any]
 ) -> Evidence:
-    """The evidence as it was."""
+    """The evidence as it was; what was not measured yet when it was recorded is absent from it."""
     health = document["health"]
     last = health["last_event"]
     return Evidence(
         experiment=experiment,
         as_of=as_of,
         lake_versions=dict(lake_versions),
-        arms={
-            arm: UnitMoments(moments["units"], tuple(moments["sums"]), tuple(moments["products"]))
-            for arm, moments in document["arms"].items()
-        },
+        arms=_by_arm(document["arms"]),
         daily=tuple(DailyCounts(**{**day, "day": date.fromisoformat(day["day"])}) for day in document["daily"]),
         health=Health(**{**health, "last_event": datetime.fromisoformat(last) if last else None}),
+        mature=_by_arm(document["mature"]) if document.get("mature") is not None else None,
+        segments=tuple(
+            SegmentMoments(**{**each, "moments": _moments(each["moments"]), "mature": _moments(each["mature"])})
+            for each in document.get("segments", ())
+        ),
     )
+
+
+def _by_arm(moments: Mapping[str, Any]) -> dict[str, UnitMoments]:
+    return {arm: _moments(each) for arm, each in moments.items()}
+
+
+def _moments(document: Mapping[str, Any]) -> UnitMoments:
+    return UnitMoments(document["units"], tuple(document["sums"]), tuple(document["products"]))
 
 
 def restore_plan(document: Mapping[str, Any], sealed: str) -> Plan:
@@ -95,7 +119,7 @@ def restore_plan(document: Mapping[str, Any], sealed: str) -> Plan:
     """
     try:
         plan = _plan(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, BadPlan) as error:
         raise PlanTampered(f"the plan {sealed[:12]} cannot be read ({error}): restore the database's backup") from None
     if not plan.seal() == canonical_sha256(document) == sealed:
         raise PlanTampered(
@@ -117,7 +141,9 @@ def _plan(document: Mapping[str, Any]) -> Plan:
             ),
             "looks": Looks(**document["looks"]),
             "attribution": Attribution(**document["attribution"]),
-            "gates": Gates(**document["gates"]),
+            "gates": Gates.sealed(document["gates"]),
             "promotion": Promotion(document["promotion"]),
+            "segments": tuple(document.get("segments", ())),
+            "multiplicity": Multiplicity(document.get("multiplicity", Multiplicity.HOLM)),
         }
     )

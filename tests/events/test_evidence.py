@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from experiments.core.errors import ExperimentError
+from experiments.core.evidence import MOST_SEGMENTS, OTHER, UNKNOWN
+from experiments.core.metrics import metric_named
 from experiments.core.plan import Attribution
-from experiments.core.statistics.moments import OUTCOMES, PRODUCTS
+from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UnitMoments
 from experiments.events.evidence import evidence_of, gather, whole_days
 from experiments.events.schema import DECLARED_BOT
 
@@ -26,12 +28,16 @@ class Loops:
         self.impressions = impressions
         in_time = [event for event in impressions if plan.start <= event["ts"] < as_of]
         self.shown = [event for event in in_time if event["experiment"] == plan.experiment]
-        arms_of = defaultdict(set)
-        for event in self.shown:
-            if event["invalid"] is None:
-                arms_of[event["unit"]].add(event["arm"])
-        self.crossover = {unit for unit, arms in arms_of.items() if len(arms) > 1}
-        self.kept = [e for e in self.shown if e["invalid"] is None and e["unit"] not in self.crossover]
+        valid = [event for event in self.shown if event["invalid"] is None]
+        by_unit = defaultdict(list)
+        for event in sorted(valid, key=lambda e: (e["ts"], e["event_id"])):
+            by_unit[event["unit"]].append(event)
+        self.crossover = {unit for unit, seen in by_unit.items() if len({event["arm"] for event in seen}) > 1}
+        self.first = {unit: seen[0] for unit, seen in by_unit.items()}
+        self.kept = [{**event, "arm": self.first[event["unit"]]["arm"]} for event in valid]
+        closed = as_of - self.conversion_window
+        self.mature = {unit for unit, event in self.first.items() if event["ts"] < closed}
+        self.cap = plan.cap
         first_of = {}
         for event in sorted(outcomes, key=lambda e: e["ts"]):
             if plan.start <= event["ts"] < as_of:
@@ -76,7 +82,21 @@ class Loops:
             return any(i["event_id"] == click["impression_id"] for i in elsewhere)
         return any(i["unit"] == click["unit"] for i in elsewhere)
 
-    def moments(self, arm):
+    def segment(self, unit, column):
+        """Of its first impression; the largest by name."""
+        said = {u: event[column] or UNKNOWN for u, event in self.first.items()}
+        sizes = Counter(said.values())
+        largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:MOST_SEGMENTS]
+        return said[unit] if said[unit] in largest else OTHER
+
+    def money_of_units(self):
+        money = Counter()
+        for event, shown in self.conversions:
+            money[shown["unit"], shown["arm"]] += event["value_micros"] or 0
+        return money
+
+    def moments(self, arm, chosen=None):
+        """Of all the arm's units, or of those among ``chosen``."""
         units = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
         for event in self.kept:
             if event["arm"] == arm:
@@ -88,6 +108,9 @@ class Loops:
             if shown["arm"] == arm:
                 units[shown["unit"]]["conversions"] += 1
                 units[shown["unit"]]["value_micros"] += event["value_micros"] or 0
+        for unit in units.values():
+            unit["value_micros"] = unit["value_micros"] if self.cap is None else min(unit["value_micros"], self.cap)
+        units = {name: unit for name, unit in units.items() if chosen is None or name in chosen}
         sums = tuple(sum(unit[name] for unit in units.values()) for name in OUTCOMES)
         products = tuple(sum(unit[a] * unit[b] for unit in units.values()) for a, b in PRODUCTS)
         return len(units), sums, products
@@ -126,6 +149,8 @@ def world(seed, start):
         arm = home[unit] if draw.random() < 0.97 else draw.choice(ARMS)
         experiment = draw.choice(("spring", "spring", "spring", "autumn"))
         fields = {"ts": draw.choice(instants), "experiment": experiment, "arm": arm, "unit": unit}
+        fields["device"] = draw.choice(("phone", "desktop", None))
+        fields["placement"] = f"p{round(draw.expovariate(0.1))}"
         impressions.append({"event_id": f"i{number}", "invalid": invalid(), **fields})
     outcomes = {}
     for number in range(200):
@@ -176,15 +201,30 @@ def totals(evidence, arm="original"):
     return (moments.units, *moments.sums)
 
 
-@pytest.mark.parametrize("seed", range(8))
+def as_tuple(moments):
+    return moments.units, moments.sums, moments.products
+
+
+@pytest.mark.parametrize("seed", range(12))
 def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     impressions, outcomes = world(seed, start)
-    chosen = replace(plan, attribution=Attribution(1 + seed % 2, 7 - seed % 3))
+    money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
+    chosen = replace(
+        plan, attribution=Attribution(1 + seed % 2, (7, 3, 1)[seed % 3]), metrics=(money,),
+        segments=((), ("device",), ("device", "placement"))[seed % 3],
+    )  # fmt: skip
     as_of = start + timedelta(hours=(36, 100, 192, 240)[seed % 4])
     loops = Loops(impressions, outcomes, chosen, as_of)
     evidence = measure(impressions, outcomes, as_of, chosen)
     for arm, moments in evidence.arms.items():
-        assert (moments.units, moments.sums, moments.products) == loops.moments(arm), arm
+        assert as_tuple(moments) == loops.moments(arm), arm
+        assert as_tuple(evidence.mature[arm]) == loops.moments(arm, loops.mature), arm
+    for each in evidence.segments:
+        inside = {unit for unit in loops.first if loops.segment(unit, each.column) == each.segment}
+        assert as_tuple(each.moments) == loops.moments(each.arm, inside)
+        assert as_tuple(each.mature) == loops.moments(each.arm, inside & loops.mature)
+    found = {(each.column, each.segment) for each in evidence.segments}
+    assert found == {(column, loops.segment(unit, column)) for unit in loops.first for column in chosen.segments}
     assert {event["arm"] for event in loops.kept} <= set(evidence.arms)
     assert [(d.day, d.arm, d.impressions, d.clicks, d.conversions) for d in evidence.daily] == loops.daily()
     health = evidence.health
@@ -192,6 +232,10 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     bots = Counter(event["arm"] for event in loops.shown if event["invalid"])
     assert Counter(health.invalid_impressions) == bots
     assert Counter(health.invalid_clicks) == loops.invalid_clicks
+    bot_units = Counter(arm for _, arm in {(e["unit"], e["arm"]) for e in loops.shown if e["invalid"]})
+    assert Counter(health.invalid_units) == bot_units
+    above = [arm for (_, arm), money in loops.money_of_units().items() if chosen.cap and money > chosen.cap]
+    assert Counter(health.capped_units) == Counter(above)
     assert health.repeated_clicks == sum(len(clicks) - 1 for clicks in loops.clicks_of.values())
     assert health.unmatched_clicks == loops.unmatched
     assert health.last_event == loops.last_event()
@@ -214,12 +258,79 @@ def test_no_events_at_all(measure, start):
     assert (evidence.daily, evidence.health.last_event, evidence.health.days_covered) == ((), None, 0)
 
 
-def test_a_unit_seen_in_two_arms_counts_in_neither(measure, impression, at):
-    shown = [impression("i1"), impression("i2", arm="mosaic"), impression("i3", "u2"), impression("i4", "u2")]
-    evidence = measure(shown, [], at(days=1))
+def test_a_unit_seen_in_two_arms_belongs_with_all_it_did_to_the_first(measure, impression, outcome, at):
+    shown = [impression("i1", hours=2), impression("i2", arm="mosaic", hours=1), impression("i3", "u2")]
+    did = [outcome("c1", impression_id="i1", hours=3), outcome("v1", "conversion", unit="u1", value_micros=5)]
+    evidence = measure(shown, did, at(days=1))
     assert evidence.health.crossover_units == 1
-    assert totals(evidence) == (1, 2, 0, 0, 0)
-    assert totals(evidence, "mosaic") == (0, 0, 0, 0, 0)
+    assert totals(evidence) == (1, 1, 0, 0, 0)
+    assert totals(evidence, "mosaic") == (1, 2, 1, 1, 5), "the click on the original, too"
+    assert [(day.arm, day.clicks) for day in evidence.daily] == [("mosaic", 1), ("original", 0)]
+
+
+def test_of_two_arms_at_the_same_instant_the_lower_event_id_is_first(measure, impression, at):
+    evidence = measure([impression("i2"), impression("i1", arm="mosaic")], [], at(days=1))
+    assert (totals(evidence)[0], totals(evidence, "mosaic")[0]) == (0, 1)
+
+
+def test_a_bot_impression_does_not_choose_the_arm(measure, impression, at):
+    shown = [impression("i1", hours=1, invalid=DECLARED_BOT), impression("i2", arm="mosaic", hours=2)]
+    evidence = measure(shown, [], at(days=1))
+    assert (totals(evidence)[0], totals(evidence, "mosaic")[0]) == (0, 1)
+    assert evidence.health.crossover_units == 0
+
+
+def test_a_unit_is_mature_when_its_first_impressions_window_has_closed(measure, impression, at):
+    shown = [impression(f"i{n}", f"u{n}", hours=0, microseconds=n) for n in range(2)]
+    shown = [{**event, "ts": at(microseconds=n)} for n, event in enumerate(shown)]
+    shown.append(impression("late", "u0", hours=100))
+    evidence = measure(shown, [], at(days=7, microseconds=1))
+    assert evidence.mature["original"].units == 1
+    assert evidence.mature["original"].total("impressions") == 2, "all that the mature unit did, to date"
+    assert measure(shown, [], at(days=7)).mature["original"].units == 0, (
+        "a conversion at the window's end may still come"
+    )
+    assert evidence.mature_share() == 0.5
+
+
+def test_conversion_metrics_read_mature_units_and_click_metrics_all(measure, plan, impression, at):
+    evidence = measure([impression("i1"), impression("i2", "u2", hours=30)], [], at(days=7, hours=20))
+    assert evidence.pair("original", metric_named("ctr")).units == 2
+    assert evidence.pair("original", metric_named("conversion-rate")).units == 1
+    assert replace(evidence, mature=None).pair("original", metric_named("conversion-rate")).units == 2
+
+
+def test_money_is_capped_for_each_unit_not_for_each_order(measure, plan, impression, outcome, at):
+    capped = replace(plan, metrics=(replace(metric_named("revenue-per-unit"), winsorise=10),))
+    shown = [impression("i1"), impression("i2", "u2"), impression("i3", "u3", "mosaic")]
+    bought = [outcome(f"v{n}", "conversion", unit="u1", value_micros=7) for n in range(2)]
+    bought += [outcome("v2", "conversion", unit="u2", value_micros=10), outcome("v3", "conversion", unit="u3")]
+    evidence = measure(shown, bought, at(days=1), capped)
+    assert totals(evidence) == (2, 2, 0, 3, 20)
+    assert evidence.arms["original"].product("value_micros", "value_micros") == 200
+    assert evidence.health.capped_units == {"original": 1, "mosaic": 0}
+
+
+def test_a_units_segment_is_that_of_its_first_impression(measure, plan, impression, at):
+    shown = [impression("i1", hours=1, device="phone"), impression("i2", hours=2, device="desktop")]
+    shown += [impression("i3", "u2", "mosaic")]
+    evidence = measure(shown, [], at(days=1), replace(plan, segments=("device", "country")))
+    units = {(each.column, each.segment, each.arm): each.moments.units for each in evidence.segments}
+    assert units == {
+        ("device", UNKNOWN, "original"): 0, ("device", UNKNOWN, "mosaic"): 1,
+        ("device", "phone", "original"): 1, ("device", "phone", "mosaic"): 0,
+        ("country", UNKNOWN, "original"): 1, ("country", UNKNOWN, "mosaic"): 1,
+    }  # fmt: skip
+
+
+def test_segments_add_to_the_arms(measure, plan, start):
+    evidence = measure(*world(5, start), start + 8 * DAY, replace(plan, segments=("device", "placement")))
+    for arm, moments in evidence.arms.items():
+        for column in ("device", "placement"):
+            parts = [each for each in evidence.segments if (each.column, each.arm) == (column, arm)]
+            assert sum((each.moments for each in parts), UnitMoments()) == moments
+            assert sum((each.mature for each in parts), UnitMoments()) == evidence.mature[arm]
+    assert len({each.segment for each in evidence.segments if each.column == "placement"}) <= MOST_SEGMENTS + 1
 
 
 def test_a_declared_bot_neither_counts_nor_makes_a_crossover(measure, impression, outcome, at):

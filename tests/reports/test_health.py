@@ -36,7 +36,7 @@ def test_one_of_a_thing_is_in_the_singular(example):
         invalid_impressions=(ArmCount("ink", 1),),
     )  # fmt: skip
     texts = " ".join(check.text for check in health.checks(experiment))
-    assert "1 user saw more than one style and was left out" in texts
+    assert "1 user saw more than one style and was counted under the first" in texts
     assert "1 repeated click on" in texts
     assert "1 day of 21 has no impressions" in texts
     assert '1 impression by declared bots left out ("ink" 1)' in texts

@@ -1,7 +1,8 @@
 """Readings that stand beside the one that decides, of the same arms.
 
 `always_valid` is for whoever looks between the scheduled looks: it may be read as often as anyone likes, and is wider
-for that.
+for that. `after_stopping` says what to expect of an arm once the experiment ends here: its lift allowing for the looks,
+and drawn towards what lifts usually are, because the best of several arms at a moment of luck is picked.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,12 @@ from experiments.core.statistics.comparison import (
     fieller,
     outcome_of,
 )
+from experiments.core.statistics.dunnett import critical_value, shared_variance
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.rates import ratio_interval
+from experiments.core.statistics.sequential import Looks, boundary
+from experiments.core.statistics.shrinkage import DEFAULT, Prior, shrink
+from experiments.core.statistics.stopping import at_stopping
 
 Array = NDArray[np.float64]
 
@@ -106,3 +111,62 @@ def _relative(
         table.y[:, one], table.x[:, one], phi[:, one], table.y[:, control], table.x[:, control], phi[:, control], bound
     )
     return float(low[0, 0]) - 1, float(high[0, 0]) - 1 if np.isfinite(high[0, 0]) else None
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedLift:
+    """One arm's relative lift, had the experiment stopped at this look. Numbers that do not exist are None."""
+
+    arm: str
+    median_unbiased: float | None
+    low: float | None
+    high: float | None
+    """By stagewise ordering, 95 %, of this contrast alone."""
+    expected: float | None
+    """Drawn towards the lifts of all experiments: what to count on."""
+    expected_low: float | None
+    expected_high: float | None
+
+
+def after_stopping(
+    arms: Mapping[str, PairMoments], *, control: str, looks: Looks, alpha: float = 0.05, prior: Prior = DEFAULT
+) -> tuple[StoppedLift, ...]:
+    """Every arm's lift in the order given, on the log of the ratio.
+
+    Args:
+        arms: positive denominators.
+        control: one of them; arms are not read where it, or they, counted nothing (or lost money).
+        looks: so far, this one included.
+        alpha: two-sided, over arms and looks.
+        prior: of log lifts.
+    """
+    names = (control, *(arm for arm in arms if arm != control))
+    moments = [arms[name] for name in names]
+    table, outcome = arm_table([moments], [[1.0] * len(names)]), outcome_of(moments)
+    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+    phi, _ = dispersion_of(table, outcome, pooled)
+    variance = table.variances()[0] if outcome is Outcome.VALUE else (phi * pooled / table.x)[0]
+    rate = table.y[0] / table.x[0]
+    own = variance if outcome is Outcome.VALUE else phi[0] * rate / table.x[0]
+    critical = critical_value(alpha, shared_variance(variance[None, :1], variance[None, 1:]))[0]
+    schedules = [_until(looks, number) for number in range(1, looks.look + 1)]
+    bounds = [float(boundary(np.array([critical]), each)[0]) for each in schedules]
+    read = {}
+    for i, name in enumerate(names[1:], start=1):
+        error = float(np.sqrt(own[i] / rate[i] ** 2 + own[0] / rate[0] ** 2)) if rate[0] > 0 and rate[i] > 0 else 0.0
+        if error == 0:
+            read[name] = StoppedLift(name, None, None, None, None, None, None)
+            continue
+        estimate = float(np.log(rate[i] / rate[0]))
+        found = at_stopping(estimate, error, information=looks.information, bounds=bounds)
+        drawn = shrink(found.mean_adjusted, error, prior)
+        ends = (found.median_unbiased, found.low, found.high, float(drawn.mean), float(drawn.low), float(drawn.high))
+        read[name] = StoppedLift(name, *(float(np.expm1(end)) for end in ends))
+    return tuple(read[name] for name in arms if name != control)
+
+
+def _until(looks: Looks, number: int) -> Looks:
+    """The schedule as it stood at an earlier look."""
+    if number == looks.look:
+        return looks
+    return Looks(number, looks.looks, looks.information[:number], looks.spending[:number], looks.family)

@@ -1,0 +1,124 @@
+"""The gates before a verdict: what must hold of the evidence, each by its own threshold in the sealed plan.
+
+Those that fail make a look invalid, whatever the comparison says; those that wait hold a winner back until they are
+met. The sample ratio is the comparison's own.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+from experiments.core.evidence import Evidence
+from experiments.core.plan import Plan, Role
+from experiments.core.statistics.comparison import information
+from experiments.core.verdict import Reason
+
+Array = NDArray[np.float64]
+
+_SMALLEST_EXPECTED = 5.0
+
+
+def failed_gates(plan: Plan, evidence: Evidence) -> list[Reason]:
+    """What makes this look invalid."""
+    gates, health = plan.gates, evidence.health
+    failed = []
+    seen = sum(moments.units for moments in evidence.arms.values())
+    share = health.crossover_units / seen if seen else 0.0
+    if share > gates.crossover_share:
+        failed.append(Reason("crossover", {"share": share, "threshold": gates.crossover_share}))
+    if health.days_expected and health.days_covered / health.days_expected < gates.coverage:
+        said: dict[str, Any] = {"covered": health.days_covered, "expected": health.days_expected}
+        failed.append(Reason("coverage", said | {"threshold": gates.coverage}))
+    failed += _invalid_traffic(plan, evidence)
+    balance = balance_p(plan, evidence)
+    if balance and gates.balance_p is not None:
+        column, p = min(balance.items(), key=lambda found: found[1])
+        corrected = min(1.0, p * len(balance))
+        if corrected < gates.balance_p:
+            failed.append(
+                Reason("covariate_imbalance", {"column": column, "p": corrected, "threshold": gates.balance_p})
+            )
+    return failed
+
+
+def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
+    """What holds a winner back."""
+    gates, waiting = plan.gates, []
+    matures = plan.primary.matures and evidence.mature is not None
+    counted = evidence.mature if matures and evidence.mature is not None else evidence.arms
+    fewest = min(plan.arms, key=lambda arm: counted[arm.name].units).name
+    if counted[fewest].units < gates.minimum_units:
+        said = {"arm": fewest, "units": counted[fewest].units, "needed": gates.minimum_units}
+        waiting.append(Reason("wait_minimum_units", said))
+    if gates.minimum_information is not None:
+        known = information([evidence.pair(arm.name, plan.primary) for arm in plan.arms]) / len(plan.arms)
+        if plan.primary.numerator != "value_micros" and known < gates.minimum_information:
+            waiting.append(Reason("wait_information", {"events": known, "needed": gates.minimum_information}))
+    days = plan.looks.days * look
+    if gates.full_weeks is not None and plan.looks.days % 7 == 0 and days < 7 * gates.full_weeks:
+        waiting.append(Reason("wait_full_weeks", {"days": days, "needed": gates.full_weeks}))
+    late = any(metric.matures for metric in plan.metrics if metric.role is not Role.SECONDARY)
+    if gates.mature_share is not None and late and evidence.mature_share() < gates.mature_share:
+        share = evidence.mature_share()
+        waiting.append(Reason("wait_maturity", {"share": share, "needed": gates.mature_share}))
+    return waiting
+
+
+def balance_p(plan: Plan, evidence: Evidence) -> dict[str, float]:
+    """p of arms against segments, by segment column: are all arms shown to the same people?"""
+    columns: dict[str, dict[str, dict[str, int]]] = {}
+    for each in evidence.segments:
+        columns.setdefault(each.column, {}).setdefault(each.segment, {})[each.arm] = each.moments.units
+    arms = [arm.name for arm in plan.arms if arm.weight > 0]
+    return {
+        column: contingency_p([[units.get(arm, 0) for arm in arms] for units in segments.values()])
+        for column, segments in columns.items()
+        if len(segments) > 1
+    }
+
+
+def contingency_p(counts: Sequence[Sequence[int]]) -> float:
+    """Pearson's test of independence; rows too small for it are taken together. 1 where there is nothing to test."""
+    table = np.array(sorted(counts, key=sum, reverse=True), dtype=np.float64)
+    table = table[:, table.sum(axis=0) > 0]
+    if table.size == 0:
+        return 1.0
+    total = table.sum()
+    thinnest = table.sum(axis=0).min() / total
+    small = table.sum(axis=1) * thinnest < _SMALLEST_EXPECTED
+    table = np.vstack([table[~small], table[small].sum(axis=0, keepdims=True)])
+    if len(table) > 1 and table[-1].sum() * thinnest < _SMALLEST_EXPECTED:
+        table = np.vstack([table[:-2], table[-2:].sum(axis=0, keepdims=True)])
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    if freedom <= 0:
+        return 1.0
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / total
+    terms = np.square(table - expected) / np.where(expected > 0, expected, 1.0)
+    return float(chdtrc(freedom, terms.sum()))
+
+
+def _invalid_traffic(plan: Plan, evidence: Evidence) -> Iterator[Reason]:
+    """Bots in one arm more than in the others, or more than people."""
+    gates, health = plan.gates, evidence.health
+    arms = [arm.name for arm in plan.arms]
+    if gates.invalid_share is not None:
+        shares = {
+            arm: _share(health.invalid_impressions.get(arm, 0), evidence.arms[arm].total("impressions")) for arm in arms
+        }
+        worst = max(shares, key=lambda arm: shares[arm])
+        if shares[worst] > gates.invalid_share:
+            said = {"arm": worst, "share": shares[worst], "threshold": gates.invalid_share}
+            yield Reason("invalid_traffic", said)
+    if gates.invalid_p is not None and any(health.invalid_units.values()):
+        p = contingency_p(
+            [[health.invalid_units.get(arm, 0) for arm in arms], [evidence.arms[arm].units for arm in arms]]
+        )
+        if p < gates.invalid_p:
+            yield Reason("invalid_traffic_imbalance", {"p": p, "threshold": gates.invalid_p})
+
+
+def _share(part: int, rest: int) -> float:
+    return part / (part + rest) if part else 0.0
