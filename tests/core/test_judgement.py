@@ -1,13 +1,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
-from experiments.core.evidence import Evidence, Health
+from experiments.core.evidence import Evidence, Health, SegmentMoments
 from experiments.core.judgement import WrongPlanHash, judge_look
 from experiments.core.metrics import metric_named
 from experiments.core.plan import CTR, Arm, Looks, Plan, Role
 from experiments.core.statistics.moments import UnitMoments
+from experiments.core.statistics.multiplicity import Multiplicity, adjust
 from experiments.core.verdict import Kind
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -102,3 +104,62 @@ def test_secondary_metrics_are_read_and_decide_nothing():
     judgement = judged({"original": arm(8000, 200, 20), "ink": arm(8000, 203, 190)}, look=2, plan=plan, history=(90,))
     assert judgement.secondary["conversion-rate"].lifts[0].p < 1e-6
     assert judgement.verdict.kind is Kind.NO_WINNER
+
+
+def test_secondary_metrics_are_corrected_for_their_number():
+    names = ("conversion-rate", "clicks-per-unit", "conversions-per-click")
+    secondary = tuple(replace(metric_named(name), role=Role.SECONDARY) for name in names)
+    plan = replace(PLAN, metrics=(CTR, *secondary))
+    judgement = judged({"original": arm(8000, 200, 90), "ink": arm(8000, 203, 130)}, plan=plan)
+    alone = [judgement.secondary[name].lifts[0].p for name in names]
+    together = [judgement.secondary_p[name]["ink"] for name in names]
+    assert together == pytest.approx(adjust(np.array(alone), Multiplicity.HOLM))
+    uncorrected = judged({"original": arm(8000, 200, 90), "ink": arm(8000, 203, 130)}, plan=replace(
+        plan, multiplicity=Multiplicity.NONE
+    ))  # fmt: skip
+    assert [uncorrected.secondary_p[name]["ink"] for name in names] == pytest.approx(alone)
+
+
+def test_the_plans_spending_decides_how_much_an_early_look_may_find():
+    arms = {"original": arm(8000, 200), "ink": arm(8000, 250)}
+    pocock = replace(PLAN, looks=Looks(2, 7, "pocock"))
+    assert judged(arms).verdict.kind is Kind.KEEP_RUNNING
+    assert judged(arms, plan=pocock).verdict.kind is Kind.PROMOTE
+
+
+def test_segments_are_read_beside_the_verdict():
+    plan = replace(PLAN, segments=("device",))
+    arms = {"original": arm(8000, 200), "ink": arm(8000, 300)}
+    parts = {"phone": {"original": arm(4000, 100), "ink": arm(4000, 220)}, "desktop": {
+        "original": arm(4000, 100), "ink": arm(4000, 80)
+    }}  # fmt: skip
+    found = replace(
+        evidence(arms),
+        segments=tuple(
+            SegmentMoments("device", device, name, units, UnitMoments())
+            for device, each in parts.items()
+            for name, units in each.items()
+        ),
+    )
+    reading = judge_look(plan, plan.seal(), found, 1).segments["device"]
+    assert reading.heterogeneity[0].p < 1e-6
+    lifts = {each.segment: each.lift for each in reading.lifts}
+    assert lifts["phone"] == pytest.approx(1.2)
+    assert lifts["desktop"] == pytest.approx(-0.2)
+
+
+def test_the_estimate_after_stopping_is_more_modest_than_what_was_seen():
+    judgement = judged({"original": arm(8000, 200), "ink": arm(8000, 290)})
+    (estimate,) = judgement.estimates
+    assert judgement.verdict.kind is Kind.PROMOTE
+    assert 0 < estimate.expected < estimate.median_unbiased < 0.45
+    assert estimate.low < estimate.median_unbiased < estimate.high
+
+
+def test_a_conversion_metric_is_judged_on_mature_units():
+    plan = replace(PLAN, metrics=(metric_named("conversion-rate"),))
+    young = {"original": arm(8000, 200, 150), "ink": arm(8000, 200, 150)}
+    old = {"original": arm(5000, 200, 100), "ink": arm(5000, 200, 190)}
+    judgement = judge_look(plan, plan.seal(), replace(evidence(young), mature=old), 1)
+    assert judgement.verdict.kind is Kind.PROMOTE
+    assert judgement.comparison.lifts[0].relative == pytest.approx(0.9)
