@@ -90,3 +90,39 @@ def test_users_in_both_groups_are_dropped_and_counted(answers):
         "0.02",
     )
     assert found["crossover"] == answers["ab_data.csv.gz"]["users_in_both_groups"]
+
+
+def test_broken_randomisation_is_invalid_whatever_was_clicked(upworthy):
+    week = {}
+    with gzip.open(DATA / "upworthy_dev.csv.gz", "rt") as rows:
+        for row in csv.DictReader(rows):
+            week[row["clickability_test_id"]] = int(row["test_week"])
+    broken = [test for test, each in upworthy.items() if each["sample_ratio"]["p"] < 0.001]
+    assert {upworthy[test]["verdict"]["kind"] for test in broken} == {"invalid"}
+    assert len(broken) == 369
+    assert sum(201325 <= week[test] <= 201401 for test in broken) == 362
+
+
+@pytest.mark.parametrize("country", ["CA", "UK", "US"])
+def test_the_landing_page_by_country_is_reproduced(answers, tmp_path, country):
+    expected = answers["ab_data.csv.gz"]["by_country"][country]
+    table = tmp_path / "country.csv"
+    lines = [f"{arm},{expected[arm]['x']},{expected[arm]['n']}" for arm in ("control", "treatment")]
+    table.write_text("\n".join(["arm,converted,users", *lines]))
+    (found,) = compared(table, "--numerator", "converted", "--denominator", "users")
+    assert found["lifts"][0]["p"] == pytest.approx(expected["p_chi2_no_yates"], rel=1e-9)
+    assert found["lifts"][0]["relative"] == pytest.approx(expected["rel_lift"], rel=1e-9)
+    assert found["sample_ratio"]["p"] == pytest.approx(expected["srm"]["p"], rel=1e-9)
+
+
+def test_thirty_four_arms_of_which_nine_have_no_clicks_have_no_winner(answers, tmp_path):
+    expected = answers["obd_random_men.csv.gz"]
+    table = tmp_path / "arms.csv"
+    lines = [f"{arm},{clicks},{shown}" for arm, shown, clicks in expected["arm_table"]]
+    table.write_text("\n".join(["arm,clicks,impressions", *lines]))
+    (found,) = compared(table, "--numerator", "clicks", "--denominator", "impressions")
+    assert found["sample_ratio"]["p"] == pytest.approx(expected["srm_p"], rel=1e-9)
+    assert found["best"]["arm"] == str(expected["best_arm"])
+    assert found["best"]["p_adjusted"] == expected["max_holm_p_best_among_all_pairs"] == 1.0
+    assert sum(arm["numerator"] == 0 for arm in found["arms"]) == expected["arms_with_zero_clicks"] == 9
+    assert found["verdict"]["kind"] == "no_winner"
