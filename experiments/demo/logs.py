@@ -28,6 +28,11 @@ TORN_IMPRESSIONS = (
 )
 
 
+def week_is_begun(inbox: Path, week: int) -> bool:
+    """True when the first file of a week lies in the inbox."""
+    return _paths(inbox, week)[0].is_file()
+
+
 def week_is_written(inbox: Path, week: int) -> bool:
     """True when all files of a week lie in the inbox (the last one is written last)."""
     return _paths(inbox, week)[-1].is_file()
