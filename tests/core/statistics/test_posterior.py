@@ -70,10 +70,22 @@ def test_a_prior_is_learnt_from_experiments_that_differ():
     assert learnt.events / learnt.exposure == pytest.approx(0.02, rel=0.03)
 
 
-def test_experiments_that_do_not_differ_are_one_large_one():
-    learnt = RatePrior.from_experiments([20, 40, 60], [1000, 2000, 3000], 1.5)
-    assert learnt.events == pytest.approx(120 / 1.5)
-    assert learnt.exposure == pytest.approx(6000 / 1.5)
+def test_experiments_that_do_not_differ_make_a_prior_with_an_end():
+    learnt = RatePrior.from_experiments([40, 40, 40], [2000, 2000, 2000], 1.5)
+    assert learnt.events == pytest.approx(40 / 1.5 / (np.sqrt(6) / 2 + 1 / 3))
+    assert learnt.events / learnt.exposure == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("experiments", "least"), [(3, 0.87), (10, 0.93), (40, 0.94)])
+def test_a_new_rate_lies_within_what_earlier_ones_teach(experiments, least):
+    draw, worlds = np.random.default_rng(8), 2000
+    rate = draw.gamma(25.0, 0.02 / 25.0, (worlds, experiments + 1))
+    held = 0
+    for clicks, new in zip(draw.poisson(rate[:, :-1] * 20_000), rate[:, -1], strict=True):
+        learnt = RatePrior.from_experiments(clicks, np.full(experiments, 20_000.0))
+        low, high = gamma.ppf([0.025, 0.975], learnt.events, scale=1 / learnt.exposure)
+        held += low <= new <= high
+    assert held / worlds >= least
 
 
 def test_a_prior_draws_a_lucky_arm_back():
