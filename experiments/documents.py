@@ -14,7 +14,19 @@ from creatives.slots import find_slots
 from experiments.core.errors import ExperimentError
 from experiments.core.metrics import metric_named
 from experiments.core.names import check_name
-from experiments.core.plan import Arm, Attribution, Gates, Looks, Metric, Plan, Promotion, Role
+from experiments.core.plan import (
+    Allocation,
+    Arm,
+    Attribution,
+    Gates,
+    Looks,
+    Metric,
+    Plan,
+    Promotion,
+    Role,
+    Rule,
+    Stopping,
+)
 from experiments.core.statistics.multiplicity import Multiplicity
 from experiments.core.statistics.spending import Spending
 
@@ -61,6 +73,22 @@ class GatesEntry(_Strict):
     invalid_p: Level | None = Gates().invalid_p
 
 
+class AllocationEntry(_Strict):
+    """How traffic is shared out between looks."""
+
+    rule: Rule = Rule.FIXED
+    floor: Annotated[float, Field(ge=0, lt=0.5)] = Allocation().floor
+    largest_step: Annotated[float, Field(gt=0, le=1)] = Allocation().largest_step
+
+
+class StoppingEntry(_Strict):
+    """When it ends early without a winner."""
+
+    harm: bool = True
+    futility_lift: Annotated[float, Field(gt=0, lt=100)] | None = None
+    power: Annotated[float, Field(ge=0.5, lt=1)] = Stopping().power
+
+
 class AttributionEntry(_Strict):
     """Days after an impression in which an outcome counts."""
 
@@ -92,6 +120,8 @@ class ExperimentDocument(_Strict):
     winsorise: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Money: a unit that brought more counts as this much, in the reporting currency."""
     gates: GatesEntry = GatesEntry()
+    allocation: AllocationEntry = AllocationEntry()
+    stopping: StoppingEntry = StoppingEntry()
     promotion: Promotion = Promotion.PROPOSE
     review: bool = True
     """True: a person approves the creatives before they may be served."""
@@ -144,6 +174,8 @@ class ExperimentDocument(_Strict):
             looks=Looks(self.looks.count, self.looks.days, self.looks.spending),
             attribution=Attribution(self.attribution.click_days, self.attribution.conversion_days),
             gates=Gates(**self.gates.model_dump()),
+            allocation=Allocation(**self.allocation.model_dump()),
+            stopping=Stopping(**self.stopping.model_dump()),
             promotion=self.promotion,
             holdback=self.holdback,
             segments=tuple(self.segments),
@@ -169,6 +201,9 @@ def _checked(document: ExperimentDocument) -> ExperimentDocument:
     if len(set(document.segments)) < len(document.segments):
         raise ExperimentError(f"{document.experiment}: segments name a column twice; name each once")
     find_slots(document.slots or ())
+    document.plan(
+        dict.fromkeys((CONTROL, *document.styles), ""), datetime.now(UTC)
+    )  # what contradicts itself says so now
     return document
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from reports import measures, numbers
-from reports.model import ExperimentReport
+from reports.model import ExperimentReport, MethodFacts
 from reports.words import control_of, humanised, number_of, quoted
 
 CORRECTIONS: Mapping[str, str] = {
@@ -43,8 +43,9 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         (
             "When it is judged",
             f"{looks}. The chance of declaring a winner where there is none is at most {numbers.limit(facts.alpha)} "
-            f"over all looks and styles together. It is spent {spending}.",
+            f"over all looks and styles together. It is spent {spending}.{_ends(facts, control)}",
         ),
+        *((("How traffic is shared out", _follows(facts)),) if facts.allocation == "top_two" else ()),
         ("Many styles", correction.format(control=control)),
         (
             "What counts",
@@ -64,6 +65,24 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         ("Sealed plan", facts.plan_hash),
         ("Assignment salt", facts.salt),
         ("Event lake", lake),
+    )
+
+
+def _ends(facts: MethodFacts, control: str) -> str:
+    """When it ends before its last look without a winner."""
+    futile = facts.futility_lift is not None
+    hopes = [f"is worse than {control}"] if facts.ends_on_harm else []
+    hopes += [f"has hardly a chance left of a lift of {numbers.limit(facts.futility_lift)}"] if futile else []
+    return f" It ends early, without a winner, once every style {' or '.join(hopes)}." if hopes else ""
+
+
+def _follows(facts: MethodFacts) -> str:
+    return (
+        "After each look it follows the evidence (top-two Thompson sampling); no style gets less than "
+        f"{numbers.limit(facts.floor)}. Styles are compared only among {facts.unit}s first shown between two changes, "
+        "and these comparisons are combined with weights fixed beforehand (Zhang, Janson and Murphy, 2020): a good "
+        "week of one style is never held against a bad week of another. The lifts are therefore not quite what the "
+        "rates over the whole time suggest."
     )
 
 

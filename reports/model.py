@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-Value = str | int | float | bool | None | tuple[str, ...]
+Value = str | int | float | bool | None | tuple[str, ...] | Mapping[str, float]
 """What a reason's or a milestone's parameter may be."""
 
 
@@ -232,6 +232,14 @@ class MethodFacts:
     """so many units an arm needs;"""
     coverage: float
     """this share of whole days must carry impressions."""
+    allocation: str = "fixed"
+    """``fixed``, or ``top_two`` where traffic follows the evidence from look to look."""
+    floor: float = 0.0
+    """Every style's least share then."""
+    ends_on_harm: bool = False
+    """Whether it ends early where every style is worse than the control;"""
+    futility_lift: float | None = None
+    """or has hardly a chance left of this relative lift."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,10 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
     "invalid_traffic": _invalid_traffic,
     "invalid_traffic_imbalance": _invalid_traffic_imbalance,
     "covariate_imbalance": _covariate_imbalance,
+    "arm_worse": lambda p: f"{quoted(p['arm'])} is worse than the control: {_after_correction(p['p_adjusted'])}.",
+    "arm_futile": lambda p: (
+        f"{quoted(p['arm'])} has hardly a chance left of the {numbers.limit(p['lift'])} lift that the plan looks for."
+    ),
     "guardrail_harmed": lambda p: f"{quoted(p['arm'])} harms {humanised(p['metric'])} by more than the plan tolerates.",
     "control_missing": lambda p: (
         f"The control {quoted(p['control'])} has no data, so there is nothing to compare with."
@@ -307,8 +311,11 @@ def decision(experiment: ExperimentReport) -> str:
     made = experiment.decision
     arm = quoted(made.arm) if made.arm else "The winner"
     than = quoted(control_of(experiment), control_of(experiment))
+    keeps = "Every style keeps its share of the audience."
+    if experiment.method.allocation == "top_two":
+        keeps = "At every look the audience is shared out anew, by what each style has shown."
     sentences = {
-        "waiting": "Nothing to decide yet. Every style keeps its share of the audience.",
+        "waiting": f"Nothing to decide yet. {keeps}",
         "proposed": f"{arm} is proposed for promotion and waits for a person to approve it. "
         f"Until then the audience sees {than}.",
         "promoted": f"{arm} was promoted{_on(made.at)}{_by(made.actor)}. It is now what the audience sees, apart from "
@@ -357,6 +364,7 @@ MILESTONES: Mapping[str, str] = {
     "paused": "Paused",
     "resumed": "Resumed",
     "judged": "Judged",
+    "reweighted": "Traffic shared out anew",
     "proposed": "Promotion proposed",
     "concluded": "Concluded",
     "promoted": "Promoted",
@@ -376,6 +384,8 @@ def milestone(row: MilestoneRow) -> str:
     arm = quoted(str(parameters["arm"])) if parameters.get("arm") else ""
     if verdict or arm:
         text += f": {', '.join(filter(None, (verdict, arm)))}"
+    if shares := parameters.get("shares"):
+        text += f": {', '.join(f'{quoted(arm)} {numbers.percent(share)}' for arm, share in dict(shares).items())}"
     if parameters.get("reason"):
         text += f" ({parameters['reason']})"
     return text

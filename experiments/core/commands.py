@@ -1,5 +1,6 @@
 """What people and jobs may wish of an experiment; `lifecycle.decide` says what becomes of a wish."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -65,6 +66,13 @@ class RecordLook:
 
 
 @dataclass(frozen=True, slots=True)
+class Reweight:
+    """Share the traffic out anew: every arm of the plan with its share; together 1."""
+
+    shares: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """End by the plan: with the winner that the latest verdict names, or with none."""
 
@@ -105,6 +113,6 @@ class Archive:
 
 
 Command = (
-    Create | Generate | FinishGeneration | Approve | Decline | Start | Pause | Resume | RecordLook | Conclude | Stop
-    | ProposePromotion | Promote | Rollback | Archive
+    Create | Generate | FinishGeneration | Approve | Decline | Start | Pause | Resume | RecordLook | Reweight
+    | Conclude | Stop | ProposePromotion | Promote | Rollback | Archive
 )  # fmt: skip

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import reduce
+from operator import add
 
 from experiments.core.plan import Metric
 from experiments.core.statistics.moments import PairMoments, UnitMoments
@@ -40,11 +42,37 @@ class SegmentMoments:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """The units first shown while the arms' shares were the same, with all they did to date."""
+
+    since: datetime
+    until: datetime
+    """Exclusive."""
+    shares: Mapping[str, float]
+    arms: Mapping[str, UnitMoments]
+    mature: Mapping[str, UnitMoments]
+    segments: Mapping[str, Mapping[str, Mapping[str, int]]]
+    """Units by segment column, segment and arm."""
+    invalid_units: Mapping[str, int]
+    """Units with an impression by a declared bot in this time, by the arm that was shown."""
+
+    def pair(self, arm: str, metric: Metric) -> PairMoments:
+        """As `Evidence.pair`."""
+        return (self.mature if metric.matures else self.arms)[arm].pair(metric.numerator, metric.denominator)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether several arms had a share: in a pause the control has all."""
+        return sum(share > 0 for share in self.shares.values()) > 1
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What was left out of the moments and what is missing, so that a gate or a reader can judge the rest."""
 
     crossover_units: int
-    """Units seen in more than one arm; each belongs, with all its outcomes, to the arm it saw first."""
+    """Units seen in more than one arm while the shares were the same; each belongs, with all its outcomes, to the arm
+    it saw first."""
     invalid_impressions: Mapping[str, int]
     """Impressions by declared bots, by the arm that was shown; dropped."""
     invalid_clicks: Mapping[str, int]
@@ -79,11 +107,28 @@ class Evidence:
     from before maturity was measured: all units counted then."""
     segments: tuple[SegmentMoments, ...] = ()
     """By the plan's segment columns."""
+    batches: tuple[Batch, ...] = ()
+    """Where the shares changed: what came between the changes (and looks), in order. Empty where they did not."""
 
     def pair(self, arm: str, metric: Metric) -> PairMoments:
-        """An arm's moments of one metric: of mature units only, where the metric counts what comes late."""
+        """An arm's moments of one metric: of mature units only, where the metric counts what comes late.
+
+        Where the shares changed, of units that were dealt among several arms: in a pause there is nothing to compare.
+        """
+        if self.batches:
+            return reduce(add, (batch.pair(arm, metric) for batch in self.dealt), PairMoments())
         units = self.mature if metric.matures and self.mature is not None else self.arms
         return units[arm].pair(metric.numerator, metric.denominator)
+
+    @property
+    def dealt(self) -> tuple[Batch, ...]:
+        """The batches in which several arms had a share."""
+        return tuple(batch for batch in self.batches if batch.dealt)
+
+    @property
+    def moved(self) -> bool:
+        """Whether these had not all the same shares, so that pooled rates compare different times."""
+        return any(batch.shares != self.dealt[0].shares for batch in self.dealt[1:])
 
     def mature_share(self) -> float:
         """Share of all units whose conversion window has closed; 1 where there are none."""

@@ -4,7 +4,7 @@ Those that fail make a look invalid, whatever the comparison says; those that wa
 met. The sample ratio is the comparison's own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,24 +68,45 @@ def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
 
 
 def balance_p(plan: Plan, evidence: Evidence) -> dict[str, float]:
-    """p of arms against segments, by segment column: are all arms shown to the same people?"""
-    columns: dict[str, dict[str, dict[str, int]]] = {}
-    for each in evidence.segments:
-        columns.setdefault(each.column, {}).setdefault(each.segment, {})[each.arm] = each.moments.units
+    """p of arms against segments, by segment column: are all arms shown to the same people?
+
+    Where the arms' shares changed, within batches: the audience changes from week to week, too.
+    """
+    columns: dict[str, list[Mapping[str, Mapping[str, int]]]] = {}
+    for batch in evidence.dealt:
+        for column, segments in batch.segments.items():
+            columns.setdefault(column, []).append(segments)
+    if not evidence.batches:
+        whole: dict[str, dict[str, dict[str, int]]] = {}
+        for each in evidence.segments:
+            whole.setdefault(each.column, {}).setdefault(each.segment, {})[each.arm] = each.moments.units
+        columns = {column: [segments] for column, segments in whole.items()}
     arms = [arm.name for arm in plan.arms if arm.weight > 0]
     return {
-        column: contingency_p([[units.get(arm, 0) for arm in arms] for units in segments.values()])
-        for column, segments in columns.items()
-        if len(segments) > 1
+        column: contingency_p(
+            *([[units.get(arm, 0) for arm in arms] for units in segments.values()] for segments in tables)
+        )
+        for column, tables in columns.items()
+        if any(len(segments) > 1 for segments in tables)
     }
 
 
-def contingency_p(counts: Sequence[Sequence[int]]) -> float:
-    """Pearson's test of independence; rows too small for it are taken together. 1 where there is nothing to test."""
+def contingency_p(*tables: Sequence[Sequence[int]]) -> float:
+    """Pearson's test of independence in each table, their chi-squares added; rows too small for it are taken together.
+
+    1 where there is nothing to test.
+    """
+    found = [_independence(counts) for counts in tables]
+    freedom = sum(each for _, each in found)
+    return float(chdtrc(freedom, sum(statistic for statistic, _ in found))) if freedom else 1.0
+
+
+def _independence(counts: Sequence[Sequence[int]]) -> tuple[float, int]:
+    """Chi-square and its degrees of freedom, 0 where there is nothing to test."""
     table = np.array(sorted(counts, key=sum, reverse=True), dtype=np.float64)
+    if table.sum() == 0:
+        return 0.0, 0
     table = table[:, table.sum(axis=0) > 0]
-    if table.size == 0:
-        return 1.0
     total = table.sum()
     thinnest = table.sum(axis=0).min() / total
     small = table.sum(axis=1) * thinnest < _SMALLEST_EXPECTED
@@ -94,10 +115,10 @@ def contingency_p(counts: Sequence[Sequence[int]]) -> float:
         table = np.vstack([table[:-2], table[-2:].sum(axis=0, keepdims=True)])
     freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
     if freedom <= 0:
-        return 1.0
+        return 0.0, 0
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / total
     terms = np.square(table - expected) / np.where(expected > 0, expected, 1.0)
-    return float(chdtrc(freedom, terms.sum()))
+    return float(terms.sum()), freedom
 
 
 def _invalid_traffic(plan: Plan, evidence: Evidence) -> Iterator[Reason]:
@@ -113,8 +134,10 @@ def _invalid_traffic(plan: Plan, evidence: Evidence) -> Iterator[Reason]:
             said = {"arm": worst, "share": shares[worst], "threshold": gates.invalid_share}
             yield Reason("invalid_traffic", said)
     if gates.invalid_p is not None and any(health.invalid_units.values()):
+        parts = evidence.dealt if evidence.batches else ()
+        counted = [(part.invalid_units, part.arms) for part in parts] or [(health.invalid_units, evidence.arms)]
         p = contingency_p(
-            [[health.invalid_units.get(arm, 0) for arm in arms], [evidence.arms[arm].units for arm in arms]]
+            *([[bots.get(arm, 0) for arm in arms], [people[arm].units for arm in arms]] for bots, people in counted)
         )
         if p < gates.invalid_p:
             yield Reason("invalid_traffic_imbalance", {"p": p, "threshold": gates.invalid_p})

@@ -9,10 +9,11 @@ from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
 from experiments.core.gates import failed_gates, waiting_gates
 from experiments.core.plan import Direction, Metric, Plan, Role
+from experiments.core.statistics.batched import Dealt, compare_batches, stopped_batches
 from experiments.core.statistics.comparison import Comparison, Lift, compare, information
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.multiplicity import adjust
-from experiments.core.statistics.readings import StoppedLift, after_stopping
+from experiments.core.statistics.readings import StoppedLift, after_stopping, futile_arms
 from experiments.core.statistics.segments import BadSegments, SegmentReading, read_segments
 from experiments.core.statistics.sequential import Looks
 from experiments.core.statistics.spending import Spending
@@ -71,34 +72,65 @@ def judge_look(
         counted = float(sum(pair.y for pair in pairs.values()))
         return Judgement(look, counted, None, (), {}, _without_comparison(plan, look, empty))
     told = information(list(pairs.values()))
-    looks = _looks(plan, look, (*information_history, told))
-    comparison = _compare(plan, metric, pairs, looks)
+    looks = _looks_by_time(plan, look, evidence) if evidence.moved else _looks(plan, look, (*information_history, told))
+    comparison = compare_evidence(plan, metric, evidence, looks)
     guardrails = tuple(_guardrail(plan, each, evidence, looks) for each in plan.metrics if each.role is Role.GUARDRAIL)
     secondary = {
-        each.name: _compare(plan, each, found, Looks.even())
+        each.name: compare_evidence(plan, each, evidence, Looks.even())
         for each in plan.metrics
-        if each.role is Role.SECONDARY
-        for found in (_pairs(evidence, plan, each),)
-        if all(pair.x > 0 for pair in found.values())
+        if each.role is Role.SECONDARY and all(pair.x > 0 for pair in _pairs(evidence, plan, each).values())
+    }
+    harmed = {
+        arm: Reason("guardrail_harmed", {"metric": reading.metric, "arm": arm})
+        for reading in guardrails
+        for arm, state in reading.states.items()
+        if state == "harmed"
     }
     verdict = judge(
         comparison,
         sample_ratio_threshold=plan.gates.sample_ratio_p,
         failed=failed_gates(plan, evidence),
         waiting=waiting_gates(plan, evidence, look),
-        harmed={
-            arm: Reason("guardrail_harmed", {"metric": reading.metric, "arm": arm})
-            for reading in guardrails
-            for arm, state in reading.states.items()
-            if state == "harmed"
-        },
+        harmed=harmed,
+        given_up=_given_up(plan, comparison, pairs, looks, harmed, moved=evidence.moved),
     )
     return Judgement(
         look, told, comparison, guardrails, secondary, verdict,
         secondary_p=_secondary_p(plan, secondary),
         segments=_segments(plan, evidence),
-        estimates=after_stopping(pairs, control=plan.control, looks=looks, alpha=plan.alpha),
+        estimates=stopped_batches(_dealt(evidence, metric), control=plan.control, looks=looks, alpha=plan.alpha)
+        if evidence.moved
+        else after_stopping(pairs, control=plan.control, looks=looks, alpha=plan.alpha),
     )  # fmt: skip
+
+
+def _given_up(
+    plan: Plan,
+    comparison: Comparison,
+    pairs: Mapping[str, PairMoments],
+    looks: Looks,
+    harmed: Mapping[str, Reason],
+    *,
+    moved: bool,
+) -> dict[str, Reason]:
+    """Arms that the plan's stopping rules do not wait for, with the reason: worse, harmful, or futile.
+
+    Where traffic follows the evidence futility is not asked: an arm without prospects is hardly shown any more.
+    """
+    rules, given_up = plan.stopping, dict[str, Reason]()
+    if rules.futility_lift is not None and not moved:
+        arms = futile_arms(
+            pairs, control=plan.control, looks=looks, lift=rules.futility_lift, power=rules.power, alpha=plan.alpha,
+            direction=comparison.direction,
+        )  # fmt: skip
+        given_up |= {arm: Reason("arm_futile", {"arm": arm, "lift": rules.futility_lift}) for arm in arms}
+    if rules.harm:
+        given_up |= harmed
+        for lift in comparison.lifts:
+            worse = lift.absolute is not None and (lift.absolute < 0) is (comparison.direction is Direction.INCREASE)
+            if worse and lift.absolute and lift.p_adjusted is not None and lift.p_adjusted <= comparison.alpha:
+                given_up[lift.arm] = Reason("arm_worse", {"arm": lift.arm, "p_adjusted": lift.p_adjusted})
+    return given_up
 
 
 def _secondary_p(plan: Plan, secondary: Mapping[str, Comparison]) -> dict[str, dict[str, float]]:
@@ -113,7 +145,12 @@ def _secondary_p(plan: Plan, secondary: Mapping[str, Comparison]) -> dict[str, d
 
 
 def _segments(plan: Plan, evidence: Evidence) -> dict[str, SegmentReading]:
-    """The primary metric by each of the plan's segment columns, where enough segments have every arm."""
+    """The primary metric by each of the plan's segment columns, where enough segments have every arm.
+
+    Not where shares moved: a segment's pooled rates then compare different times.
+    """
+    if evidence.moved:
+        return {}
     metric, readings = plan.primary, {}
     for column in plan.segments:
         table: dict[str, dict[str, PairMoments]] = {}
@@ -143,9 +180,39 @@ def _looks(plan: Plan, look: int, information: tuple[float, ...]) -> Looks:
     return Looks(look, plan.looks.count, tuple(amount * scale for amount in grown), calendar, family)
 
 
-def _compare(plan: Plan, metric: Metric, pairs: Mapping[str, PairMoments], looks: Looks) -> Comparison:
+def _looks_by_time(plan: Plan, look: int, evidence: Evidence) -> Looks:
+    """Batches count by how long they were planned to be: that is known before a unit comes, unlike what it will tell.
+
+    A pause counts nothing; alpha is spent by the calendar nevertheless.
+    """
+    ends = [plan.look_time(number) for number in range(1, look + 1)]
+    grown = tuple(
+        sum((batch.until - batch.since).total_seconds() for batch in evidence.dealt if batch.until <= end)
+        for end in ends
+    )
+    return _looks(plan, look, grown)
+
+
+def _dealt(evidence: Evidence, metric: Metric) -> tuple[Dealt, ...]:
+    return tuple(
+        Dealt(batch.shares, batch.until - batch.since, {arm: batch.pair(arm, metric) for arm in batch.shares})
+        for batch in evidence.dealt
+    )
+
+
+def compare_evidence(plan: Plan, metric: Metric, evidence: Evidence, looks: Looks) -> Comparison:
+    """One metric of all arms, batch by batch where the shares moved; every arm has a denominator."""
+    if evidence.moved:
+        return compare_batches(
+            _dealt(evidence, metric),
+            control=plan.control,
+            alpha=plan.alpha,
+            looks=looks,
+            direction=metric.direction,
+            threshold=plan.gates.sample_ratio_p,
+        )
     return compare(
-        pairs,
+        _pairs(evidence, plan, metric),
         control=plan.control,
         alpha=plan.alpha,
         looks=looks,
@@ -160,7 +227,7 @@ def _guardrail(plan: Plan, metric: Metric, evidence: Evidence, looks: Looks) -> 
     pairs = _pairs(evidence, plan, metric)
     if any(pair.x <= 0 for pair in pairs.values()):
         return GuardrailReading(metric.name, None, dict.fromkeys((a for a in pairs if a != plan.control), "unknown"))
-    comparison = _compare(plan, metric, pairs, looks)
+    comparison = compare_evidence(plan, metric, evidence, looks)
     return GuardrailReading(metric.name, comparison, {lift.arm: _state(lift, metric) for lift in comparison.lifts})
 
 

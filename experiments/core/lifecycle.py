@@ -7,6 +7,7 @@ an experiment's milestones, beginning with None: what was never created.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import reduce
 from typing import Any, get_args
@@ -25,11 +26,13 @@ from experiments.core.commands import (
     ProposePromotion,
     RecordLook,
     Resume,
+    Reweight,
     Rollback,
     Start,
     Stop,
 )
 from experiments.core.errors import ExperimentError
+from experiments.core.plan import Plan
 
 PROMOTE = "promote"
 """The kind of verdict that names a winner."""
@@ -61,6 +64,7 @@ class MilestoneKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     JUDGED = "judged"
+    REWEIGHTED = "reweighted"
     CONCLUDED = "concluded"
     STOPPED = "stopped"
     PROPOSED = "proposed"
@@ -93,6 +97,8 @@ class State:
     plan_hash: str | None = None
     arms: tuple[str, ...] = ()
     """The arms of the sealed plan."""
+    shares: Mapping[str, float] | None = None
+    """What the traffic is shared out by since the evidence has moved it; None while it is the plan's weights."""
     looks_taken: int = 0
     found: str | None = None
     """The winner that the latest verdict names."""
@@ -118,6 +124,7 @@ TRANSITIONS: Mapping[tuple[Phase | None, type[Command]], tuple[MilestoneKind, Ph
     (Phase.REVIEW, Archive): (MilestoneKind.ARCHIVED, Phase.ARCHIVED),
     (Phase.RUNNING, Pause): (MilestoneKind.PAUSED, Phase.PAUSED),
     (Phase.RUNNING, RecordLook): (MilestoneKind.JUDGED, Phase.RUNNING),
+    (Phase.RUNNING, Reweight): (MilestoneKind.REWEIGHTED, Phase.RUNNING),
     (Phase.RUNNING, Conclude): (MilestoneKind.CONCLUDED, Phase.CONCLUDED),
     (Phase.RUNNING, Stop): (MilestoneKind.STOPPED, Phase.CONCLUDED),
     (Phase.PAUSED, Resume): (MilestoneKind.RESUMED, Phase.RUNNING),
@@ -215,6 +222,8 @@ def evolve(state: State | None, milestone: Milestone) -> State:
             return replace(after, plan_hash=payload["plan_hash"], arms=tuple(payload["arms"]))
         case MilestoneKind.JUDGED:
             return replace(after, looks_taken=payload["look"], found=payload["arm"])
+        case MilestoneKind.REWEIGHTED:
+            return replace(after, shares=dict(payload["shares"]))
         case MilestoneKind.CONCLUDED:
             return replace(after, winner=payload["arm"])
         case MilestoneKind.PROPOSED:
@@ -235,15 +244,47 @@ def replay(milestones: Iterable[Milestone]) -> State | None:
 def allocation(state: State, weights: Mapping[str, float], control: str, holdback: float) -> dict[str, float]:
     """What serving hands to `assign` in the experiment's phase: relative weights by arm.
 
-    Only a running experiment draws among the plan's ``weights``; a promoted arm goes to all but the ``holdback`` (a
-    share from 0 to 1) of units, who see the control and keep the promotion measured; in every other phase, archived
-    too, everyone sees the control.
+    Only a running experiment draws among the plan's ``weights``, or the shares that came after them; a promoted arm
+    goes to all but the ``holdback`` (a share from 0 to 1) of units, who see the control and keep the promotion
+    measured; in every other phase, archived too, everyone sees the control.
     """
     if state.phase is Phase.RUNNING:
-        return {arm: weight for arm, weight in weights.items() if arm not in state.declined_arms}
+        return {arm: weight for arm, weight in (state.shares or weights).items() if arm not in state.declined_arms}
     if state.phase is Phase.PROMOTED and state.promoted_arm:
         return {state.promoted_arm: 1 - holdback, control: holdback}
     return {control: 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """From an instant on, what share of the units each arm was dealt."""
+
+    since: datetime
+    shares: Mapping[str, float]
+
+
+def dealings(facts: Iterable[tuple[datetime, Milestone]], plan: Plan) -> tuple[Dealing, ...]:
+    """How units were dealt while the experiment ran or paused: once from the start on, and anew at every change.
+
+    Args:
+        facts: the experiment's milestones with their instants, in order.
+        plan: the one sealed.
+    """
+    state: State | None = None
+    dealt: list[Dealing] = []
+    for at, fact in facts:
+        state = evolve(state, fact)
+        if state.phase not in (Phase.RUNNING, Phase.PAUSED):
+            continue
+        weights = allocation(state, plan.weights, plan.control, plan.holdback)
+        total = sum(weights.values())
+        shares = {arm: weights.get(arm, 0.0) / total for arm in plan.weights}
+        since = max(at, plan.start) if dealt else plan.start
+        if dealt and dealt[-1].since == since:
+            dealt.pop()
+        if not dealt or dealt[-1].shares != shares:
+            dealt.append(Dealing(since, shares))
+    return tuple(dealt)
 
 
 def draw_transitions() -> str:
@@ -275,6 +316,8 @@ def _particulars(state: State, command: Command) -> dict[str, Any] | None:
             return _started(state, plan_hash, arms)
         case RecordLook(look, verdict, arm):
             return _judged(state, look, verdict, arm)
+        case Reweight(shares):
+            return _reweighted(state, shares)
         case Conclude(winner):
             if winner is not None and winner != state.found:
                 said = f"names {state.found!r}" if state.found else "names no winner"
@@ -347,6 +390,17 @@ def _judged(state: State, look: int, verdict: str, arm: str | None) -> dict[str,
     if verdict == PROMOTE and (winner not in state.arms or winner == state.control):
         raise BadArm(f"{name}: a verdict cannot promote {arm!r}; the arms that may win are {_contenders(state)}")
     return {"look": look, "verdict": verdict, "arm": winner}
+
+
+def _reweighted(state: State, shares: Mapping[str, float]) -> dict[str, Any]:
+    whole = sum(shares.values())
+    if set(shares) != set(state.arms) or not all(share >= 0 for share in shares.values()) or abs(whole - 1) > 1e-6:
+        raise BadArm(
+            f"{state.experiment}: shares of 0 or more that add to 1 are needed for exactly {', '.join(state.arms)}"
+        )
+    if not shares[state.control] > 0:
+        raise BadArm(f"{state.experiment}: the control {state.control!r} must keep a share; all is measured against it")
+    return {"shares": dict(shares)}
 
 
 def _waiting(state: State) -> str:

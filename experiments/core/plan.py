@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from experiments.core.errors import ExperimentError
+from experiments.core.statistics.allocation import BadAllocation, check_floor
 from experiments.core.statistics.moments import UNITS
 from experiments.core.statistics.multiplicity import Multiplicity
 from experiments.core.statistics.spending import Spending
@@ -116,6 +117,47 @@ class Attribution:
     conversion_days: int = 7
 
 
+class Rule(StrEnum):
+    """What becomes of the traffic between looks."""
+
+    FIXED = "fixed"
+    """Every arm keeps its weight."""
+    TOP_TWO = "top_two"
+    """After each look it follows the evidence: top-two Thompson sampling (`statistics.allocation`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """How traffic is shared out; the arms' weights are where it begins."""
+
+    rule: Rule = Rule.FIXED
+    floor: float = 0.05
+    """Every arm's least share; the control's is 1 / (1 + sqrt(arms - 1)), which all contrasts need."""
+    largest_step: float = 0.25
+    """No arm's share changes by more than this at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """When an experiment ends before its last look without a winner. A look that is not valid never ends it.
+
+    Neither rule binds: whoever goes on nevertheless calls no style wrongly more often than alpha.
+    """
+
+    harm: bool = True
+    """An arm that is worse than the control, by the same boundaries as a winner is better, is given up."""
+    futility_lift: float | None = None
+    """An arm is given up too that would by now look better, had it this relative lift: the smallest worth having."""
+    power: float = 0.9
+    """Such an arm is given up, over all looks, with chance 1 - power at most."""
+
+    def __post_init__(self) -> None:
+        if self.futility_lift is not None and not 0 < self.futility_lift < 100:
+            raise BadPlan(f"a futility lift of {self.futility_lift:g} is none: 0.1 is a lift of ten percent")
+        if not 0.5 <= self.power < 1:
+            raise BadPlan(f"a power of {self.power:g} is not from 0.5 up to 1: 0.9 finds nine lifts of ten")
+
+
 @dataclass(frozen=True, slots=True)
 class Gates:
     """What must hold before a verdict may speak of winners. A gate that is None is not asked.
@@ -159,7 +201,12 @@ GATES_ADDED: Mapping[str, Any] = dict.fromkeys(
 )
 _METRIC_ADDED: Mapping[str, Any] = {"winsorise": None}
 _LOOKS_ADDED: Mapping[str, Any] = {"spending": "obrien_fleming"}
-_PLAN_ADDED: Mapping[str, Any] = {"segments": (), "multiplicity": Multiplicity.HOLM}
+_PLAN_ADDED: Mapping[str, Any] = {
+    "segments": (),
+    "multiplicity": Multiplicity.HOLM,
+    "allocation": asdict(Allocation()),
+    "stopping": asdict(Stopping(harm=False)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +232,8 @@ class Plan:
     """Columns of SEGMENTS; a unit's segment is that of its first impression."""
     multiplicity: Multiplicity = Multiplicity.HOLM
     """For secondary metrics, and for the segments' lifts."""
+    allocation: Allocation = field(default_factory=Allocation)
+    stopping: Stopping = field(default_factory=Stopping)
 
     def __post_init__(self) -> None:
         strangers = [column for column in self.segments if column not in SEGMENTS]
@@ -194,6 +243,18 @@ class Plan:
         caps = {metric.winsorise for metric in self.metrics if metric.money}
         if len(caps) > 1:
             raise BadPlan(f"{self.experiment}: money is winsorised at one amount in all metrics of a plan, not several")
+        if self.allocation.rule is Rule.TOP_TWO:
+            self._check_allocation()
+
+    def _check_allocation(self) -> None:
+        if self.looks.count < 2:
+            raise BadPlan(f"{self.experiment}: traffic follows the evidence from look to look; plan two looks or more")
+        if not 0 < self.allocation.largest_step <= 1:
+            raise BadPlan(f"{self.experiment}: the largest step of a share lies above 0 and up to 1")
+        try:
+            check_floor(len(self.arms), self.allocation.floor)
+        except BadAllocation as error:
+            raise BadPlan(f"{self.experiment}: {error}") from None
 
     @property
     def primary(self) -> Metric:
@@ -209,6 +270,12 @@ class Plan:
     def cap(self) -> int | None:
         """The most money one unit counts for, in millionths; None where money is counted as it came."""
         return next((metric.winsorise for metric in self.metrics if metric.winsorise is not None), None)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The weights, adding to 1."""
+        total = sum(self.weights.values())
+        return {arm: weight / total for arm, weight in self.weights.items()}
 
     def look_time(self, look: int) -> datetime:
         """The instant of look 1, 2, ... ``looks.count``."""

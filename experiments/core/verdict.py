@@ -47,6 +47,7 @@ def judge(
     failed: Sequence[Reason] = (),
     waiting: Sequence[Reason] = (),
     harmed: Mapping[str, Reason] | None = None,
+    given_up: Mapping[str, Reason] | None = None,
 ) -> Verdict:
     """The verdict of one look.
 
@@ -56,6 +57,8 @@ def judge(
         failed: gates beyond the sample ratio that make the comparison invalid.
         waiting: gates that ask for more data before anything is promoted.
         harmed: by arm, the guardrail it does not respect; such an arm is not promoted.
+        given_up: by arm, why it will hardly win any more. Where that is so of all of them, and no gate waits, there is
+            no winner, even before the last look.
     """
     gates = list(failed)
     if not comparison.sample_ratio.ok:
@@ -66,12 +69,15 @@ def judge(
         return invalid(*gates)
     winner, why = _winner(comparison, harmed or {})
     last = comparison.look == comparison.looks
+    hopeless = [reason for lift in comparison.lifts if (reason := (given_up or {}).get(lift.arm))]
     if winner and not waiting:
         return Verdict(Kind.PROMOTE, winner, (why,))
+    if not winner and not waiting and not last and len(hopeless) == len(comparison.lifts):
+        return Verdict(Kind.NO_WINNER, None, tuple(hopeless))
     if last:
         return Verdict(Kind.NO_WINNER, None, (why, *waiting) if not winner else tuple(waiting))
     next_look = Reason("wait_next_look", {"look": comparison.look, "looks": comparison.looks})
-    reasons = tuple(waiting) if winner else (why, *waiting)
+    reasons = tuple(waiting) if winner else (why, *(each for each in hopeless if each != why), *waiting)
     return Verdict(Kind.KEEP_RUNNING, None, (*reasons, next_look))
 
 

@@ -12,12 +12,16 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
-from experiments.core.evidence import DailyCounts, Evidence, Health, SegmentMoments
+from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
+from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.events.expression import evidence_expression
 from experiments.events.lake import EventLake, storage_failures
 from experiments.events.schema import TABLES
+
+_Scopes = dict[tuple[str, str | None, str], dict[str, int]]
+"""Facts by scope, segment and arm."""
 
 READ = ("impressions", "outcomes")
 """The tables evidence is computed from."""
@@ -34,7 +38,14 @@ _IMPRESSIONS, _OUTCOMES = map(_unbound, READ)
 __all__ = ["evidence_expression", "evidence_of", "gather"]
 
 
-def gather(lake: EventLake, plan: Plan, as_of: datetime, versions: Mapping[str, int] | None = None) -> Evidence:
+def gather(
+    lake: EventLake,
+    plan: Plan,
+    as_of: datetime,
+    versions: Mapping[str, int] | None = None,
+    *,
+    dealt: Sequence[Dealing] = (),
+) -> Evidence:
     """What the lake says about an experiment's events before ``as_of``.
 
     Args:
@@ -42,6 +53,7 @@ def gather(lake: EventLake, plan: Plan, as_of: datetime, versions: Mapping[str, 
         plan: sealed; gives the arms, the start, the attribution windows, the segments and the cap on money.
         as_of: exclusive upper bound of event time, aware.
         versions: of the lake's tables; by default the latest. The same versions give the same evidence, always.
+        dealt: how units were dealt, the start first; nothing where that never changed.
 
     Raises:
         ExperimentError: when the lake has no such version.
@@ -53,7 +65,7 @@ def gather(lake: EventLake, plan: Plan, as_of: datetime, versions: Mapping[str, 
     chosen = latest | dict(versions or {})
     impressions, outcomes = (lake.dataset(name, chosen[name]) for name in READ)
     with storage_failures(lake.root):
-        return evidence_of(impressions, outcomes, plan, as_of, chosen)
+        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt)
 
 
 def evidence_of(
@@ -62,15 +74,38 @@ def evidence_of(
     plan: Plan,
     as_of: datetime,
     lake_versions: Mapping[str, int],
+    *,
+    dealt: Sequence[Dealing] = (),
 ) -> Evidence:
     """The evidence in Arrow tables or data sets that have the lake's schemas, computed by DuckDB in this process."""
-    query = ibis.to_sql(evidence_expression(_IMPRESSIONS, _OUTCOMES, plan, as_of), dialect="duckdb")
+    batches = _batches(plan, dealt, as_of)
+    expression = evidence_expression(
+        _IMPRESSIONS, _OUTCOMES, plan, as_of,
+        batches=[batch.since for batch in batches[1:]],
+        changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
+    )  # fmt: skip
+    query = ibis.to_sql(expression, dialect="duckdb")
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.register("impressions", impressions)
         engine.register("outcomes", outcomes)
         facts = engine.sql(query).to_arrow_table().to_pylist()
-    return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions)
+    return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
+
+
+def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:
+    """Begun before ``as_of``, anew at every change and at every look; none where nothing has changed by then.
+
+    At looks too, because the weight a batch is to have must be known before its units are, and looks are planned.
+    """
+    begun = [dealing for dealing in dealt if dealing.since < as_of]
+    if len(begun) < 2:
+        return ()
+    looks = {plan.look_time(look) for look in range(1, plan.looks.count + 1)}
+    instants = sorted({dealing.since for dealing in begun} | {look for look in looks if look < as_of})
+    return tuple(
+        Dealing(instant, next(each.shares for each in reversed(begun) if each.since <= instant)) for instant in instants
+    )
 
 
 def whole_days(start: datetime, end: datetime) -> tuple[date, ...]:
@@ -81,17 +116,24 @@ def whole_days(start: datetime, end: datetime) -> tuple[date, ...]:
 
 
 def _evidence(
-    facts: Iterable[Mapping[str, Any]], plan: Plan, as_of: datetime, lake_versions: Mapping[str, int]
+    facts: Iterable[Mapping[str, Any]],
+    plan: Plan,
+    as_of: datetime,
+    lake_versions: Mapping[str, int],
+    dealt: Sequence[Dealing],
 ) -> Evidence:
     by_arm: dict[str, dict[str, int]] = defaultdict(dict)
-    scopes: dict[tuple[str, str | None, str], dict[str, int]] = defaultdict(dict)
+    scopes: _Scopes = defaultdict(dict)
+    batches: dict[int, _Scopes] = defaultdict(lambda: defaultdict(dict))
     daily: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
     totals: dict[str, int] = {}
     seen: set[date] = set()
     moments: list[datetime] = []
     for row in facts:
         fact, value = row["fact"], int(row["value"])
-        if row["scope"] is not None:
+        if row["batch"] is not None:
+            batches[row["batch"]][row["scope"], row["segment"], row["arm"]][fact] = value
+        elif row["scope"] is not None:
             scopes[row["scope"], row["segment"], row["arm"]][fact] = value
         elif fact.startswith("daily_"):
             daily[row["day"], row["arm"]][fact.removeprefix("daily_")] = value
@@ -124,6 +166,28 @@ def _evidence(
         ),
         mature={arm: _moments(scopes["mature", None, arm]) for arm in arms},
         segments=_segments(scopes, plan.segments, arms),
+        batches=tuple(
+            _batch(each, until, batches[number], plan.segments, arms)
+            for number, (each, until) in enumerate(
+                zip(dealt, [*(after.since for after in dealt[1:]), as_of], strict=False)
+            )
+        ),
+    )
+
+
+def _batch(dealing: Dealing, until: datetime, scopes: _Scopes, columns: Sequence[str], arms: Sequence[str]) -> Batch:
+    segments: dict[str, dict[str, dict[str, int]]] = {column: {} for column in columns}
+    for (scope, segment, arm), facts in sorted(scopes.items(), key=lambda found: str(found[0])):
+        if scope in segments and segment is not None:
+            segments[scope].setdefault(segment, {})[arm] = facts[UNITS]
+    return Batch(
+        since=dealing.since.astimezone(UTC),
+        until=until.astimezone(UTC),
+        shares=dict(dealing.shares),
+        arms={arm: _moments(scopes["all", None, arm]) for arm in arms},
+        mature={arm: _moments(scopes["mature", None, arm]) for arm in arms},
+        segments=segments,
+        invalid_units={arm: scopes["all", None, arm].get("invalid_units", 0) for arm in arms},
     )
 
 

@@ -9,6 +9,10 @@ A unit belongs to the arm of its first kept impression (by time, then event id),
 outcomes, whatever it was shown later: analysis by intention to treat. Leaving such units out would leave out more of
 the people who come often, and not equally many in all arms. Its segments are those of that impression too. It is
 *mature* when that impression is older than the conversion window, so that nothing more can come of it.
+
+Where the arms' shares changed in the course, units are told apart, too, by the *batch* that their first impression came
+in, because only units that were dealt alike can be compared. A change moves some units to another arm; such a unit has
+not crossed over: that is one which saw several arms while the shares were the same.
 """
 
 from collections.abc import Sequence
@@ -26,17 +30,27 @@ EXACT = "decimal(38, 0)"
 """Wider than any sum of products of 64-bit integers that a campaign could reach; beyond it the engine refuses."""
 
 
-def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, as_of: datetime) -> ir.Table:
-    """All facts about an experiment as rows of ``fact, arm, scope, segment, day, moment, value``; values are integers.
+def evidence_expression(
+    impressions: ir.Table,
+    outcomes: ir.Table,
+    plan: Plan,
+    as_of: datetime,
+    *,
+    batches: Sequence[datetime] = (),
+    changes: Sequence[datetime] = (),
+) -> ir.Table:
+    """All facts about an experiment as rows of ``fact, arm, scope, segment, batch, day, moment, value``, all integers.
 
     Moments have a scope: ``all`` units, the ``mature`` ones, or a segment column with its segment (and ``mature:``
-    before it for the mature units of that segment).
+    before it for the mature units of that segment). Those of one batch have its number, from 0.
 
     Args:
         impressions: columns as in ``schema.IMPRESSIONS``, every experiment's.
         outcomes: columns as in ``schema.OUTCOMES``.
         plan: gives the name, the start, the attribution windows, the segment columns and the cap on money.
         as_of: exclusive upper bound of event time, aware.
+        batches: where the second batch begins, the third ..., in order; none where there are no batches.
+        changes: those of them, or others, at which the arms' shares changed.
     """
     shown = _between(impressions.filter(impressions.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
@@ -56,19 +70,20 @@ def evidence_expression(impressions: ir.Table, outcomes: ir.Table, plan: Plan, a
 
     units = _per_unit(kept, first_clicks, conversions).join(people, "unit")
     settled = as_of - timedelta(days=plan.attribution.conversion_days)
-    units = units.mutate(mature=units.first_shown < settled)
+    units = units.mutate(mature=units.first_shown < settled, batch=_batch(units.first_shown, batches))
     counted = units if plan.cap is None else units.mutate(value_micros=ibis.least(units.value_micros, plan.cap))
 
     return ibis.union(
-        *_moments(counted, plan.segments),
+        *_moments(counted, plan.segments, batched=bool(batches)),
         *(() if plan.cap is None else (_by_arm("capped_units", units.filter(units.value_micros > plan.cap)),)),
         _daily("impressions", kept),
         _daily("clicks", first_clicks),
         _daily("conversions", conversions),
         _by_arm("invalid_impressions", bots),
         _by_arm("invalid_units", bots.select("unit", "arm").distinct()),
+        *((_bots_by_batch(bots, batches),) if batches else ()),
         _by_arm("invalid_clicks", bot_clicks),
-        _total("crossover_units", _crossover(valid)),
+        _total("crossover_units", _crossover(valid, changes)),
         _total("repeated_clicks", ranked.filter(ranked.place > 0)),
         _total("unmatched_clicks", _unmatched(clicks, attributed, impressions, kept)),
         _fact("seen", shown.group_by("date").aggregate(value=_.count()), day=_.date),
@@ -102,10 +117,26 @@ def _folded(people: ir.Table, column: str) -> ir.Table:
     return joined.mutate(joined.large.fill_null(OTHER).name(column)).drop("large")
 
 
-def _crossover(valid: ir.Table) -> ir.Table:
-    """Units that saw several arms."""
-    arms_of_unit = valid.group_by("unit").aggregate(arms=valid.arm.nunique())
-    return arms_of_unit.filter(arms_of_unit.arms > 1)
+def _batch(instant: ir.TimestampValue, begin: Sequence[datetime]) -> ir.IntegerValue:
+    """The number of the batch that the instant lies in."""
+    number = ibis.literal(0, "int32")
+    for boundary in begin:
+        number = number + (instant >= boundary).cast("int32")
+    return number.cast("int32")
+
+
+def _crossover(valid: ir.Table, changes: Sequence[datetime]) -> ir.Table:
+    """Units that saw several arms between two changes of the shares."""
+    between = valid.select("unit", "arm", dealing=_batch(valid.ts, changes))
+    arms_of_unit = between.group_by("unit", "dealing").aggregate(arms=between.arm.nunique())
+    return arms_of_unit.filter(arms_of_unit.arms > 1).select("unit").distinct()
+
+
+def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
+    """Units with an impression by a declared bot in each batch."""
+    shown = bots.select("unit", "arm", batch=_batch(bots.ts, batches)).distinct()
+    counts = shown.group_by("arm", "batch").aggregate(value=_.count())
+    return _fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
 
 
 def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
@@ -176,7 +207,7 @@ def _integer(amount: int | Deferred) -> ir.Value | Deferred:
     return ibis.literal(amount, "int64") if isinstance(amount, int) else amount
 
 
-def _moments(units: ir.Table, segments: Sequence[str]) -> list[ir.Table]:
+def _moments(units: ir.Table, segments: Sequence[str], *, batched: bool) -> list[ir.Table]:
     """``units``, each outcome's sum under its name, each product's under ``left*right``; in each scope.
 
     Units are read once, into the sums of the finest cells; every scope adds cells up.
@@ -184,19 +215,29 @@ def _moments(units: ir.Table, segments: Sequence[str]) -> list[ir.Table]:
     sums = {name: units[name].sum().cast(EXACT) for name in OUTCOMES}
     products = {f"{left}*{right}": (units[left] * units[right]).sum().cast(EXACT) for left, right in PRODUCTS}
     facts = {"units": units.count().cast(EXACT), **sums, **products}
-    cells = units.group_by("arm", "mature", *segments).aggregate(facts)
+    cells = units.group_by("arm", "mature", *(("batch",) if batched else ()), *segments).aggregate(facts)
     mature = cells.filter(cells.mature)
-    scopes = [("all", cells, None), ("mature", mature, None)]
+    names = tuple(facts)
+    scopes = [_scope("all", cells, names), _scope("mature", mature, names)]
     for column in segments:
-        scopes += [(column, cells, column), (f"mature:{column}", mature, column)]
-    return [_scope(name, table, column, tuple(facts)) for name, table, column in scopes]
+        scopes += [_scope(column, cells, names, column), _scope(f"mature:{column}", mature, names, column)]
+    if batched:
+        scopes += [_scope("all", cells, names, batched=True), _scope("mature", mature, names, batched=True)]
+        scopes += [_scope(column, cells, ("units",), column, batched=True) for column in segments]
+    return scopes
 
 
-def _scope(name: str, cells: ir.Table, column: str | None, facts: Sequence[str]) -> ir.Table:
-    keys = {"arm": cells.arm, "segment": ibis.null("string") if column is None else cells[column]}
+def _scope(
+    name: str, cells: ir.Table, facts: Sequence[str], column: str | None = None, *, batched: bool = False
+) -> ir.Table:
+    keys = {
+        "arm": cells.arm,
+        "segment": ibis.null("string") if column is None else cells[column],
+        "batch": cells.batch if batched else ibis.null("int32"),
+    }
     wide = cells.group_by(**keys).aggregate({fact: cells[fact].sum().cast(EXACT) for fact in facts})
     long = wide.pivot_longer(list(facts), names_to="fact", values_to="value")
-    return _fact(long.fact, long, arm=_.arm, scope=name, segment=_.segment)
+    return _fact(long.fact, long, arm=_.arm, scope=name, segment=_.segment, batch=_.batch)
 
 
 def _daily(name: str, events: ir.Table) -> ir.Table:
@@ -219,6 +260,7 @@ def _fact(
     arm: Deferred | None = None,
     scope: str | None = None,
     segment: Deferred | None = None,
+    batch: Deferred | None = None,
     day: Deferred | None = None,
     moment: Deferred | None = None,
 ) -> ir.Table:
@@ -228,6 +270,7 @@ def _fact(
         arm=ibis.null("string") if arm is None else arm,
         scope=ibis.null("string") if scope is None else ibis.literal(scope),
         segment=ibis.null("string") if segment is None else segment,
+        batch=ibis.null("int32") if batch is None else batch,
         day=ibis.null("date") if day is None else day,
         moment=ibis.null("timestamp('UTC', 6)") if moment is None else moment,
         value=values.value.cast(EXACT),

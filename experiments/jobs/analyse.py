@@ -1,11 +1,14 @@
-"""Analyse: take the looks that are due, judge them by the sealed plan, conclude where it says so."""
+"""Analyse: take the looks that are due, judge them by the sealed plan, conclude or share out anew as it says."""
 
 from datetime import datetime
 from typing import Any
 
-from experiments.core.commands import Conclude
+from experiments.core.commands import Conclude, Reweight
 from experiments.core.judgement import judge_look
 from experiments.core.lifecycle import Phase
+from experiments.core.plan import Rule
+from experiments.core.traffic import next_shares
+from experiments.core.verdict import Kind
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import Task
@@ -37,16 +40,19 @@ class Analyse:
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
         name, look = task.experiment, int(task.period.removeprefix("look-"))
         plan, plan_hash = context.control.plan(name)
-        evidence = gather(context.lake, plan, plan.look_time(look))
+        evidence = gather(context.lake, plan, plan.look_time(look), dealt=context.control.dealings(name))
         earlier = [verdict for verdict in context.control.verdicts(name) if verdict.look < look]
         judgement = judge_look(
             plan, plan_hash, evidence, look, information_history=[verdict.information for verdict in earlier]
         )
         evidence_id = context.control.record_evidence(evidence)
         verdict = judgement.verdict
-        if verdict.kind == "promote":
+        then: Conclude | Reweight | None = None
+        if verdict.kind == Kind.PROMOTE:
             then = Conclude(verdict.arm)
-        else:
-            then = Conclude(None) if look == plan.looks.count else None
+        elif verdict.kind == Kind.NO_WINNER or look == plan.looks.count:
+            then = Conclude(None)
+        elif plan.allocation.rule is Rule.TOP_TWO and verdict.kind == Kind.KEEP_RUNNING and judgement.comparison:
+            then = Reweight(next_shares(plan, evidence, context.control.state(name).shares or plan.shares))
         context.control.record_judgement(name, look, plan_hash, evidence_id, judgement, ACTOR, then=then)
         return {"look": look, "verdict": verdict.kind, "arm": verdict.arm}

@@ -8,11 +8,14 @@ from typing import Any
 from creatives.render import thumbnail
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
+from experiments.core.judgement import compare_evidence
 from experiments.core.lifecycle import Milestone, Phase, State, replay
 from experiments.core.plan import Metric, Plan
+from experiments.core.statistics.batched import sample_ratio_of
 from experiments.core.statistics.comparison import ArmEstimate, compare
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sample_ratio import sample_ratio
+from experiments.core.statistics.sequential import Looks
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context
 from experiments.store.records import MilestoneRecord, VerdictRecord
@@ -143,7 +146,7 @@ def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, until:
     """What the last look judged, if it was at that instant; if not, a reading of its own, which decides nothing."""
     if latest and plan.look_time(latest.look) == until:
         return context.control.evidence(latest.evidence_id)
-    evidence = gather(context.lake, plan, until)
+    evidence = gather(context.lake, plan, until, dealt=context.control.dealings(plan.experiment))
     context.control.record_evidence(evidence)
     return evidence
 
@@ -189,7 +192,7 @@ def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple
     """Every arm's evidence to date; how probably it is best is only said at a look."""
     metric = plan.primary
     pairs = {arm.name: evidence.pair(arm.name, metric) for arm in plan.arms}
-    estimates = _estimates(pairs, plan)
+    estimates = _estimates(pairs, plan, evidence)
     judged = latest is not None and plan.look_time(latest.look) == evidence.as_of
     return tuple(
         ArmRow(
@@ -210,11 +213,13 @@ def _arms(plan: Plan, evidence: Evidence, latest: VerdictRecord | None) -> tuple
     )
 
 
-def _estimates(pairs: Mapping[str, PairMoments], plan: Plan) -> dict[str, ArmEstimate]:
+def _estimates(pairs: Mapping[str, PairMoments], plan: Plan, evidence: Evidence) -> dict[str, ArmEstimate]:
     """The arms that have a rate, where the control has one and is not alone."""
     shown = {name: pair for name, pair in pairs.items() if pair.x > 0}
     if plan.control not in shown or len(shown) < 2:
         return {}
+    if evidence.moved and len(shown) == len(pairs):
+        return {each.arm: each for each in compare_evidence(plan, plan.primary, evidence, Looks.even()).arms}
     found = compare(shown, control=plan.control, split=plan.weights, direction=plan.primary.direction)
     return {each.arm: each for each in found.arms}
 
@@ -252,14 +257,24 @@ def _guardrails(plan: Plan, latest: VerdictRecord) -> tuple[GuardrailRow, ...]:
 
 
 def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, end: datetime) -> HealthView:
-    units = {name: moments.units for name, moments in evidence.arms.items()}
-    total, weights = sum(units.values()), sum(plan.weights.values())
-    ratio = sample_ratio(units, plan.weights, plan.gates.sample_ratio_p) if total else None
+    whole = ({name: moments.units for name, moments in evidence.arms.items()}, plan.shares)
+    dealt = [({arm: each.units for arm, each in batch.arms.items()}, batch.shares) for batch in evidence.dealt]
+    parts = dealt if evidence.batches else [whole]
+    threshold = plan.gates.sample_ratio_p
+    ratio = sample_ratio_of(parts, threshold) if evidence.batches else sample_ratio(*whole, threshold)
+    ratio = ratio if any(sum(units.values()) for units, _ in parts) else None
     health = evidence.health
     return HealthView(
         sample_ratio_p=ratio.p if ratio else None,
         sample_ratio_ok=ratio.ok if ratio else None,
-        units=tuple(ArmUnits(arm, total * weight / weights, units[arm]) for arm, weight in plan.weights.items()),
+        units=tuple(
+            ArmUnits(
+                arm,
+                sum(sum(units.values()) * shares[arm] for units, shares in parts),
+                sum(units[arm] for units, _ in parts),
+            )
+            for arm in plan.weights
+        ),
         crossover_units=health.crossover_units,
         invalid_impressions=tuple(ArmCount(arm, count) for arm, count in sorted(health.invalid_impressions.items())),
         repeated_clicks=health.repeated_clicks,
@@ -318,6 +333,10 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
         crossover_share=plan.gates.crossover_share,
         minimum_units=plan.gates.minimum_units,
         coverage=plan.gates.coverage,
+        allocation=str(plan.allocation.rule),
+        floor=plan.allocation.floor,
+        ends_on_harm=plan.stopping.harm,
+        futility_lift=plan.stopping.futility_lift,
     )
 
 

@@ -14,8 +14,9 @@ from pathlib import PurePath
 from typing import Any
 
 from experiments.core.errors import ExperimentError
-from experiments.core.evidence import DailyCounts, Evidence, Health, SegmentMoments
+from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
 from experiments.core.plan import (
+    Allocation,
     Arm,
     Attribution,
     BadPlan,
@@ -26,6 +27,8 @@ from experiments.core.plan import (
     Plan,
     Promotion,
     Role,
+    Rule,
+    Stopping,
 )
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity
@@ -79,6 +82,7 @@ def evidence_document(evidence: Evidence) -> dict[str, Any]:
         "health": plain(evidence.health),
         "mature": plain(evidence.mature),
         "segments": plain(evidence.segments),
+        **({"batches": plain(evidence.batches)} if evidence.batches else {}),
     }
 
 
@@ -100,6 +104,19 @@ def restore_evidence(
             SegmentMoments(**{**each, "moments": _moments(each["moments"]), "mature": _moments(each["mature"])})
             for each in document.get("segments", ())
         ),
+        batches=tuple(_batch(each) for each in document.get("batches", ())),
+    )
+
+
+def _batch(document: Mapping[str, Any]) -> Batch:
+    return Batch(
+        since=datetime.fromisoformat(document["since"]),
+        until=datetime.fromisoformat(document["until"]),
+        shares=document["shares"],
+        arms=_by_arm(document["arms"]),
+        mature=_by_arm(document["mature"]),
+        segments=document["segments"],
+        invalid_units=document["invalid_units"],
     )
 
 
@@ -145,5 +162,11 @@ def _plan(document: Mapping[str, Any]) -> Plan:
             "promotion": Promotion(document["promotion"]),
             "segments": tuple(document.get("segments", ())),
             "multiplicity": Multiplicity(document.get("multiplicity", Multiplicity.HOLM)),
+            "allocation": _allocation(document.get("allocation", {})),
+            "stopping": Stopping(**document.get("stopping", {"harm": False})),
         }
     )
+
+
+def _allocation(document: Mapping[str, Any]) -> Allocation:
+    return Allocation(**{**document, "rule": Rule(document.get("rule", Rule.FIXED))})

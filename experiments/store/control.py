@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from experiments.core.commands import Command, Conclude, Create, Decline, RecordLook, Start
+from experiments.core.commands import Command, Conclude, Create, Decline, RecordLook, Reweight, Start
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
-from experiments.core.lifecycle import Milestone, MilestoneKind, Phase, State, decide, evolve, replay
+from experiments.core.lifecycle import Dealing, Milestone, MilestoneKind, Phase, State, dealings, decide, evolve, replay
 from experiments.core.names import check_name
 from experiments.core.plan import Plan
 from experiments.store.catalogue import Catalogue
@@ -153,6 +153,15 @@ class ControlPlane(Catalogue):
                 for row in _milestones(session, name)
             )
 
+    def dealings(self, name: str) -> tuple[Dealing, ...]:
+        """How the experiment's units have been dealt since its start: anew at every pause and change of shares.
+
+        Raises:
+            PlanNotSealed: before the start.
+        """
+        plan, _ = self.plan(name)
+        return dealings(((fact.at, Milestone(fact.kind, fact.payload)) for fact in self.history(name)), plan)
+
     # --- evidence and verdicts ----------------------------------------------------------------------------------------
 
     def record_evidence(self, evidence: Evidence) -> int:
@@ -192,7 +201,7 @@ class ControlPlane(Catalogue):
         judgement: JudgementLike,
         actor: str,
         *,
-        then: Conclude | None = None,
+        then: Conclude | Reweight | None = None,
     ) -> VerdictRecord:
         """Keep a verdict, the fact that the look was taken, and what follows from it (``then``), together.
 

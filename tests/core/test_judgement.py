@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from experiments.core.evidence import Evidence, Health, SegmentMoments
+from experiments.core.evidence import Batch, Evidence, Health, SegmentMoments
 from experiments.core.judgement import WrongPlanHash, judge_look
 from experiments.core.metrics import metric_named
-from experiments.core.plan import CTR, Arm, Looks, Plan, Role
+from experiments.core.plan import CTR, Allocation, Arm, Looks, Plan, Role, Rule, Stopping
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity, adjust
 from experiments.core.verdict import Kind
@@ -163,3 +163,133 @@ def test_a_conversion_metric_is_judged_on_mature_units():
     judgement = judge_look(plan, plan.seal(), replace(evidence(young), mature=old), 1)
     assert judgement.verdict.kind is Kind.PROMOTE
     assert judgement.comparison.lifts[0].relative == pytest.approx(0.9)
+
+
+DAY = timedelta(days=1)
+
+
+def batch(since, until, shares, arms, *, devices=None):
+    """From day to day, of units that are all mature."""
+    return Batch(START + since * DAY, START + until * DAY, shares, arms, arms, {"device": devices or {}}, {})
+
+
+def in_batches(*batches, segments=()):
+    arms = {name: sum((each.arms[name] for each in batches), UnitMoments()) for name in batches[0].arms}
+    return replace(evidence(arms), batches=batches, segments=segments)
+
+
+def read(plan, found, look=1, history=()):
+    return judge_look(plan, plan.seal(), found, look, history)
+
+
+MOST, LEAST = {"original": 0.8, "ink": 0.2}, {"original": 0.3, "ink": 0.7}
+FOLLOWING = replace(PLAN, allocation=Allocation(Rule.TOP_TWO), looks=Looks(2, 7))
+
+
+def test_where_shares_moved_a_good_week_is_not_held_against_a_bad_one():
+    weeks = (
+        batch(0, 7, MOST, {"original": arm(8000, 160), "ink": arm(2000, 40)}),
+        batch(7, 14, LEAST, {"original": arm(3000, 120), "ink": arm(7000, 280)}),
+    )
+    judgement = read(FOLLOWING, in_batches(*weeks), 2, (190,))
+    assert judgement.verdict.kind is Kind.NO_WINNER
+    assert judgement.comparison.sample_ratio.ok
+    assert judgement.comparison.lifts[0].relative == pytest.approx(0, abs=0.01)
+    naive = judged({"original": arm(11_000, 280), "ink": arm(9000, 320)}, 2, history=(190,))
+    assert naive.comparison.lifts[0].p_adjusted < 0.001
+
+
+def test_where_shares_moved_a_winner_is_still_found_and_its_estimate_drawn_in():
+    weeks = (
+        batch(0, 7, MOST, {"original": arm(8000, 160), "ink": arm(2000, 64)}),
+        batch(7, 14, LEAST, {"original": arm(3000, 120), "ink": arm(7000, 430)}),
+    )
+    judgement = read(FOLLOWING, in_batches(*weeks), 2, (190,))
+    assert (judgement.verdict.kind, judgement.verdict.arm) == (Kind.PROMOTE, "ink")
+    (estimate,) = judgement.estimates
+    assert 0 < estimate.expected < judgement.comparison.lifts[0].relative
+
+
+def test_alpha_is_spent_by_the_calendar_and_batches_count_by_their_time():
+    weeks = (
+        batch(0, 3, MOST, {"original": arm(8000, 160), "ink": arm(2000, 64)}),
+        batch(3, 7, LEAST, {"original": arm(3000, 120), "ink": arm(7000, 320)}),
+    )
+    early, late = (read(replace(FOLLOWING, looks=Looks(count, 7)), in_batches(*weeks), 1) for count in (8, 2))
+    assert early.comparison.lifts[0].p == late.comparison.lifts[0].p
+    assert early.comparison.lifts[0].p_adjusted > late.comparison.lifts[0].p_adjusted
+
+
+def test_what_the_control_was_shown_in_a_pause_is_not_compared():
+    pause = {"original": 1.0, "ink": 0.0}
+    even = {"original": 0.5, "ink": 0.5}
+    ran = {"original": arm(8000, 200), "ink": arm(8000, 400)}
+    shown = batch(3, 5, pause, {"original": arm(5000, 900), "ink": arm(0, 0)})
+    found = in_batches(batch(0, 3, even, ran), shown, batch(5, 7, even, ran))
+    judgement = read(PLAN, found)
+    assert (judgement.verdict.kind, judgement.verdict.arm) == (Kind.PROMOTE, "ink")
+    assert judgement.comparison.lifts[0].relative == pytest.approx(1.0)
+    counted = {"original": arm(16_000, 400), "ink": arm(16_000, 800)}
+    assert judgement.comparison == judged(counted).comparison, "as if the pause had never been"
+
+
+def test_an_experiment_that_was_paused_all_the_time_has_nothing_to_say():
+    found = in_batches(batch(0, 7, {"original": 1.0, "ink": 0.0}, {"original": arm(5000, 90), "ink": arm(0, 0)}))
+    assert codes(read(PLAN, found)) == ["no_denominator", "no_denominator", "wait_next_look"]
+
+
+def test_the_audience_may_change_from_batch_to_batch_but_not_between_arms_within_one():
+    plan = replace(FOLLOWING, segments=("device",))
+
+    def weeks(second):
+        return in_batches(
+            batch(0, 7, MOST, {"original": arm(8000, 160), "ink": arm(2000, 40)},
+                  devices={"phone": {"original": 6400, "ink": 1600}, "desktop": {"original": 1600, "ink": 400}}),
+            batch(7, 14, LEAST, {"original": arm(3000, 60), "ink": arm(7000, 140)}, devices=second),
+        )  # fmt: skip
+
+    fair = {"phone": {"original": 600, "ink": 1400}, "desktop": {"original": 2400, "ink": 5600}}
+    assert read(plan, weeks(fair), 2).verdict.kind is not Kind.INVALID
+    unfair = {"phone": {"original": 600, "ink": 2400}, "desktop": {"original": 2400, "ink": 4600}}
+    assert codes(read(plan, weeks(unfair), 2)) == ["covariate_imbalance"]
+
+
+def test_units_that_did_not_come_in_their_batchs_shares_make_it_invalid():
+    weeks = (
+        batch(0, 7, MOST, {"original": arm(8000, 160), "ink": arm(2000, 40)}),
+        batch(7, 14, LEAST, {"original": arm(5000, 120), "ink": arm(5000, 280)}),
+    )
+    assert codes(read(FOLLOWING, in_batches(*weeks), 2)) == ["sample_ratio_mismatch"]
+
+
+def test_an_experiment_ends_once_every_style_is_worse():
+    arms = {"original": arm(8000, 400), "ink": arm(8000, 200)}
+    judgement = judged(arms)
+    assert (judgement.verdict.kind, codes(judgement)) == (Kind.NO_WINNER, ["arm_worse"])
+    patient = replace(PLAN, stopping=Stopping(harm=False))
+    assert codes(judged(arms, plan=patient)) == ["best_is_control", "wait_next_look"]
+    waiting = judged({"original": arm(90, 80), "ink": arm(90, 5)})
+    assert (waiting.verdict.kind, codes(waiting)[:2]) == (Kind.KEEP_RUNNING, ["best_is_control", "arm_worse"])
+
+
+def test_one_style_that_is_not_worse_keeps_it_running():
+    plan = replace(PLAN, arms=(*PLAN.arms, Arm("neon", "neon#1")))
+    judgement = judged({"original": arm(8000, 400), "ink": arm(8000, 200), "neon": arm(8000, 410)}, plan=plan)
+    assert judgement.verdict.kind is Kind.KEEP_RUNNING
+    assert codes(judgement) == ["not_significant", "arm_worse", "wait_next_look"]
+
+
+def test_a_style_without_a_chance_left_of_the_lift_looked_for_ends_it_where_the_plan_says_so():
+    arms = {"original": arm(80_000, 2000), "ink": arm(80_000, 1990)}
+    plan = replace(PLAN, stopping=Stopping(futility_lift=0.2))
+    judgement = judged(arms, plan=plan)
+    assert (judgement.verdict.kind, codes(judgement)) == (Kind.NO_WINNER, ["arm_futile"])
+    assert judged(arms).verdict.kind is Kind.KEEP_RUNNING
+    smaller = judged(arms, plan=replace(PLAN, stopping=Stopping(futility_lift=0.02)))
+    assert smaller.verdict.kind is Kind.KEEP_RUNNING
+
+
+def test_a_style_that_harms_a_guardrail_is_given_up():
+    plan = replace(PLAN, metrics=(CTR, GUARDRAIL))
+    judgement = judged({"original": arm(8000, 200, 800), "ink": arm(8000, 400, 200)}, plan=plan)
+    assert (judgement.verdict.kind, codes(judgement)) == (Kind.NO_WINNER, ["guardrail_harmed"])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -33,19 +34,23 @@ from experiments.core.lifecycle import (
     RecordLook,
     Refusal,
     Resume,
+    Reweight,
     Rollback,
     Start,
     State,
     Stop,
     allocation,
+    dealings,
     decide,
     draw_transitions,
     evolve,
     replay,
 )
+from experiments.core.plan import Arm, Plan
 
 ARMS = ("original", "mosaic", "ink")
 WEIGHTS = {"original": 0.5, "mosaic": 0.3, "ink": 0.2}
+MOVED = {"original": 0.4, "mosaic": 0.5, "ink": 0.1}
 NEW = Create("spring-sale", "original")
 REVIEW = (NEW, Generate(), FinishGeneration(6))
 RUNNING = (*REVIEW, Approve(), Start("cafe", ARMS))
@@ -72,6 +77,17 @@ COMMANDS = st.one_of(
     st.builds(Start, st.just("cafe"), st.sampled_from([ARMS, ARMS[:2], ARMS[1:], ARMS[:1]])),
     st.builds(
         RecordLook, st.integers(0, 4), st.sampled_from(["promote", "keep_running"]), st.sampled_from([None, *ARMS])
+    ),
+    st.builds(
+        Reweight,
+        st.sampled_from(
+            [
+                {"original": 0.4, "mosaic": 0.5, "ink": 0.1},
+                {"original": 0.5, "mosaic": 0.5},
+                {"original": 0.5, "mosaic": 0.4, "ink": 0.2},
+                {"original": 0.0, "mosaic": 0.5, "ink": 0.5},
+            ]
+        ),
     ),
     st.builds(Conclude, st.sampled_from([None, *ARMS])),
     st.builds(ProposePromotion, st.sampled_from(ARMS)),
@@ -173,7 +189,7 @@ def test_what_the_table_does_not_hold_is_refused_with_what_is_possible(phase, co
     if (phase, command) in TRANSITIONS:
         return
     arguments = {Create: ("x", "y"), FinishGeneration: (1,), Start: ("cafe", ARMS), RecordLook: (1, "promote", "ink"),
-                 ProposePromotion: ("ink",), Promote: ("ink",)}.get(command, ())  # fmt: skip
+                 ProposePromotion: ("ink",), Promote: ("ink",), Reweight: (MOVED,)}.get(command, ())  # fmt: skip
     with pytest.raises(NotPossibleNow) as refusal:
         decide(State("spring-sale", "original", phase), command(*arguments))
     possible = [wanted.__name__ for here, wanted in TRANSITIONS if here is phase]
@@ -288,6 +304,8 @@ def test_milestones_carry_what_happened():
         (REVIEW, {"original": 1.0}),
         (RUNNING, WEIGHTS),
         ((*RUNNING, Pause()), {"original": 1.0}),
+        ((*RUNNING, Reweight(MOVED)), MOVED),
+        ((*RUNNING, Reweight(MOVED), Pause(), Resume()), MOVED),
         (WON, {"original": 1.0}),
         ((*WON, Promote("mosaic")), {"mosaic": 0.9, "original": 0.1}),
         ((*WON, Promote("mosaic"), Rollback()), {"original": 1.0}),
@@ -301,6 +319,56 @@ def test_what_serving_uses(commands, shares):
 def test_a_running_experiment_serves_no_declined_arm():
     state = replace(after(*RUNNING), declined_arms=("ink",))
     assert allocation(state, WEIGHTS, "original", 0.1) == {"original": 0.5, "mosaic": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"original": 0.5, "mosaic": 0.5}, "add to 1 are needed for exactly original, mosaic, ink"),
+        ({"original": 0.5, "mosaic": 0.4, "ink": 0.2}, "add to 1"),
+        ({"original": 0.5, "mosaic": 0.7, "ink": -0.2}, "0 or more"),
+        ({"original": float("nan"), "mosaic": 0.7, "ink": 0.3}, "0 or more"),
+        ({"original": 0.0, "mosaic": 0.5, "ink": 0.5}, "'original' must keep a share"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(shares, said):
+    with pytest.raises(BadArm, match=said):
+        decide(after(*RUNNING), Reweight(shares))
+
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+PLAN = Plan("spring-sale", "salt", "original", tuple(Arm(arm, arm, WEIGHTS[arm]) for arm in ARMS), START)
+
+
+def dealt(*commands):
+    """(days since the start, shares) of an experiment that was started two days before its plan begins."""
+    state, facts = None, []
+    for days, command in [*((-2, each) for each in RUNNING), *commands]:
+        for fact in decide(state, command):
+            state = evolve(state, fact)
+            facts.append((START + days * DAY, fact))
+    return [((each.since - START) / DAY, each.shares) for each in dealings(facts, PLAN)]
+
+
+PAUSED = {"original": 1.0, "mosaic": 0.0, "ink": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        ([], [(0, WEIGHTS)]),
+        ([(7, RecordLook(1, "keep_running"))], [(0, WEIGHTS)]),
+        ([(7.25, Reweight(MOVED)), (14, Reweight(MOVED))], [(0, WEIGHTS), (7.25, MOVED)]),
+        ([(3, Pause()), (4, Resume())], [(0, WEIGHTS), (3, PAUSED), (4, WEIGHTS)]),
+        ([(-1, Pause()), (2, Resume())], [(0, PAUSED), (2, WEIGHTS)]),
+        ([(3, Pause()), (3, Resume()), (5, Stop())], [(0, WEIGHTS)]),
+        ([(7, Reweight(MOVED)), (9, RecordLook(1, "promote", "ink")), (9, Conclude("ink")), (9, Promote("ink"))],
+         [(0, WEIGHTS), (7, MOVED)]),
+    ],
+)  # fmt: skip
+def test_how_units_were_dealt(commands, expected):
+    assert dealt(*commands) == expected
 
 
 def test_the_table_as_readers_see_it():

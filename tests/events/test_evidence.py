@@ -1,19 +1,23 @@
 """The evidence expression against loops over dicts that say the same in another way, and each rule by itself."""
 
+import json
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import MOST_SEGMENTS, OTHER, UNKNOWN
+from experiments.core.lifecycle import Dealing
 from experiments.core.metrics import metric_named
-from experiments.core.plan import Attribution
+from experiments.core.plan import Attribution, Looks
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UnitMoments
 from experiments.events.evidence import evidence_of, gather, whole_days
 from experiments.events.schema import DECLARED_BOT
+from experiments.store.codec import evidence_document, restore_evidence
 
 ARMS = ("original", "mosaic", "retired")
 DAY = timedelta(days=1)
@@ -241,6 +245,54 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     assert health.last_event == loops.last_event()
     days = {event["ts"].date() for event in loops.shown}
     assert health.days_covered == len(days & set(whole_days(chosen.start, as_of)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_batches_say_what_the_loops_say(rows, plan, start, seed):
+    impressions, outcomes = world(seed, start)
+    chosen = replace(plan, segments=("device",), looks=Looks(4, 2))
+    as_of = start + timedelta(hours=192)
+    dealt = [
+        Dealing(start, {"original": 0.5, "mosaic": 0.5}),
+        Dealing(start + timedelta(hours=24), {"original": 1.0, "mosaic": 0.0}),
+        Dealing(start + timedelta(hours=100), {"original": 0.3, "mosaic": 0.7}),
+        Dealing(as_of, {"original": 0.2, "mosaic": 0.8}),
+    ]
+    tables = rows("impressions", impressions), rows("outcomes", outcomes)
+    evidence = evidence_of(*tables, chosen, as_of, {}, dealt=dealt)
+    loops = Loops(impressions, outcomes, chosen, as_of)
+    hours = [0, 24, 48, 96, 100, 144, 192]
+    assert [(batch.since - start, batch.until - start) for batch in evidence.batches] == [
+        (timedelta(hours=a), timedelta(hours=b)) for a, b in pairwise(hours)
+    ]
+    assert [batch.shares["mosaic"] for batch in evidence.batches] == [0.5, 0.0, 0.0, 0.0, 0.7, 0.7]
+    for batch in evidence.batches:
+        inside = {unit for unit, event in loops.first.items() if batch.since <= event["ts"] < batch.until}
+        bots = {(e["unit"], e["arm"]) for e in loops.shown if e["invalid"] and batch.since <= e["ts"] < batch.until}
+        for arm in evidence.arms:
+            assert as_tuple(batch.arms[arm]) == loops.moments(arm, inside)
+            assert as_tuple(batch.mature[arm]) == loops.moments(arm, inside & loops.mature)
+            assert batch.invalid_units[arm] == sum(shown == arm for _, shown in bots)
+        devices = Counter((loops.segment(unit, "device"), loops.first[unit]["arm"]) for unit in inside)
+        found = {(name, arm): n for name, arms in batch.segments["device"].items() for arm, n in arms.items()}
+        assert found == dict(devices)
+    together = {arm: sum((batch.arms[arm] for batch in evidence.batches), UnitMoments()) for arm in evidence.arms}
+    assert together == dict(evidence.arms)
+    seen = defaultdict(set)
+    for event in loops.kept:
+        shown = next(e["arm"] for e in impressions if e["event_id"] == event["event_id"])
+        since = max(each.since for each in dealt if each.since <= event["ts"])
+        seen[event["unit"], since].add(shown)
+    assert evidence.health.crossover_units == len({unit for (unit, _), arms in seen.items() if len(arms) > 1})
+
+
+def test_shares_that_change_later_make_no_batches(rows, plan, start):
+    dealt = [Dealing(start, {"original": 0.5, "mosaic": 0.5}), Dealing(start + DAY, {"original": 1.0, "mosaic": 0.0})]
+    tables = rows("impressions", []), rows("outcomes", [])
+    assert evidence_of(*tables, plan, start + DAY, {}, dealt=dealt).batches == ()
+    later = evidence_of(*tables, plan, start + 2 * DAY, {}, dealt=dealt)
+    assert [batch.dealt for batch in later.batches] == [True, False]
+    assert restore_evidence("spring", later.as_of, {}, json.loads(json.dumps(evidence_document(later)))) == later
 
 
 def test_daily_counts_add_to_the_totals(measure, start):

@@ -45,11 +45,12 @@ class Office:
             return str(stores.control.state("autumn").phase)
 
     def delivers(self, week, people=9000, rates=RATES):
-        """A week's logs in the inbox; the same week always gives the same bytes."""
+        """A week's logs in the inbox, dealt as the experiment says; the same week always gives the same bytes."""
         with self.looks() as stores:
             plan, _ = stores.control.plan("autumn")
+            dealt = stores.control.dealings("autumn")
         names = [f"w{week}-{number}" for number in range(people)]
-        arms = assign_many(plan.salt, names, plan.weights).arms
+        by_dealing = [assign_many(plan.salt, names, dealing.shares).arms for dealing in dealt]
         rng, start = np.random.default_rng(week), MONDAY + timedelta(weeks=week - 1)
         inbox = self.root / "inbox"
         with (
@@ -58,8 +59,11 @@ class Office:
         ):
             table = csv.writer(shown)
             table.writerow(["event_id", "ts", "experiment", "arm", "unit"])
-            for name, arm, when, draw in zip(names, arms, rng.random(people), rng.random(people), strict=True):
+            for number, (name, when, draw) in enumerate(
+                zip(names, rng.random(people), rng.random(people), strict=True)
+            ):
                 at = start + timedelta(days=7) * when
+                arm = by_dealing[sum(dealing.since <= at for dealing in dealt[1:])][number]
                 table.writerow([f"i-{name}", at.isoformat(), "autumn", arm, name])
                 if draw < rates[arm]:
                     late = at + timedelta(seconds=5)
@@ -80,7 +84,13 @@ def automatic(tmp_path, monkeypatch):
     return running(tmp_path, monkeypatch, promotion="auto")
 
 
-def running(tmp_path, monkeypatch, promotion):
+@pytest.fixture
+def adaptive(tmp_path, monkeypatch):
+    """One whose traffic follows the evidence, over four looks."""
+    return running(tmp_path, monkeypatch, "auto", looks={"count": 4}, allocation={"rule": "top_two", "floor": 0.1})
+
+
+def running(tmp_path, monkeypatch, promotion, **promised):
     for name in ("ADSTYLE_WORKSPACE", "ADSTYLE_NOW"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "ads"
@@ -88,6 +98,7 @@ def running(tmp_path, monkeypatch, promotion):
     Image.linear_gradient("L").resize((640, 400)).convert("RGB").save(root / "briefs" / "cup.png")
     (root / "briefs" / "cup.yaml").write_text(yaml.safe_dump(BRIEF))
     document = {"experiment": "autumn", "brief": "cup", "styles": ["duotone-dusk", "noir"], "promotion": promotion}
+    document |= promised
     (root / "experiments" / "autumn.yaml").write_text(yaml.safe_dump(document))
     office = Office(root)
     office.types("experiment", "create", root / "experiments" / "autumn.yaml")

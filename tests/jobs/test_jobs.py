@@ -1,5 +1,5 @@
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -7,6 +7,8 @@ from experiments.core.errors import TryLater
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.job import run_job
 from experiments.jobs.registry import JOBS
+
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def pages(office):
@@ -142,3 +144,68 @@ def test_a_lease_that_somebody_holds_is_respected(office):
             stores.ledger.claim("analyse", "autumn", "look-1", "me", 60)
     office.runs("analyse", code=75)
     assert office.phase() == "running"
+
+
+LEADING = {"original": 0.03, "duotone-dusk": 0.036, "noir": 0.0}
+
+
+def test_traffic_follows_the_evidence_and_the_verdict_stays_sound(adaptive):
+    for week in (1, 2):
+        adaptive.delivers(week, people=3000, rates=LEADING)
+        adaptive.runs("all")
+        adaptive.now += timedelta(days=7)
+    assert milestones(adaptive).count("reweighted") == 2
+    with adaptive.looks() as stores:
+        dealt = stores.control.dealings("autumn")
+        verdict = stores.control.verdicts("autumn")[1]
+        evidence = stores.control.evidence(verdict.evidence_id)
+    assert dealt[1].since == MONDAY + timedelta(days=7, hours=6), "from when it was decided, not from when it was due"
+    assert dealt[1].shares["noir"] < 0.15, "no click: a step towards its floor"
+    assert dealt[2].shares["noir"] == pytest.approx(0.1)
+    assert [batch.until - batch.since for batch in evidence.batches] == [
+        timedelta(days=7), timedelta(hours=6), timedelta(days=6, hours=18)
+    ]  # fmt: skip
+    assert verdict.kind != "invalid"
+    assert verdict.document["comparison"]["sample_ratio"]["p"] > 0.01
+    page = json.loads((adaptive.root / "reports" / "2026-W46.json").read_text())["sections"][0]
+    assert page["method"]["allocation"] == "top_two"
+    assert page["health"]["sample_ratio_ok"]
+    whole = (adaptive.root / "reports" / "2026-W46.html").read_text()
+    assert "Traffic shared out anew" in whole
+    assert "shared out anew, by what each style has shown" in whole
+
+
+def test_a_look_that_is_taken_again_shares_nothing_out_again(adaptive):
+    adaptive.delivers(1, people=3000, rates=LEADING)
+    adaptive.runs("all")
+    facts = milestones(adaptive)
+    adaptive.runs("all")
+    assert milestones(adaptive) == facts
+
+
+def test_a_pause_breaks_no_split(office):
+    even = dict.fromkeys(("original", "duotone-dusk", "noir"), 0.03)
+    office.now = MONDAY + timedelta(days=2)
+    office.types("experiment", "pause", "autumn")
+    office.now = MONDAY + timedelta(days=5)
+    office.types("experiment", "resume", "autumn")
+    office.delivers(1, people=6000, rates=even)
+    office.now = MONDAY + timedelta(days=7, hours=6)
+    office.runs("all")
+    with office.looks() as stores:
+        (verdict,) = stores.control.verdicts("autumn")
+        evidence = stores.control.evidence(verdict.evidence_id)
+    assert verdict.kind == "keep_running"
+    units = {arm: moments.units for arm, moments in evidence.arms.items()}
+    assert units["original"] > 1.5 * units["noir"], "in the pause everyone saw the original"
+    page = json.loads((office.root / "reports" / "2026-W45.json").read_text())["sections"][0]
+    assert page["health"]["sample_ratio_ok"]
+    assert [row["observed"] for row in page["health"]["units"]] == [arm["units"] for arm in page["arms"]]
+
+
+def test_an_experiment_whose_styles_are_all_worse_ends(office):
+    office.delivers(1, rates={"original": 0.06, "duotone-dusk": 0.02, "noir": 0.02})
+    office.runs("all")
+    assert office.phase() == "concluded"
+    assert milestones(office)[-2:] == ["judged", "concluded"]
+    assert "is worse than the control" in (office.root / "reports" / "2026-W45.html").read_text()

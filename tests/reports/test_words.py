@@ -25,6 +25,8 @@ REASONS = {
     "wait_information": {"events": 6.31, "needed": 10.0},
     "wait_full_weeks": {"days": 7, "needed": 2},
     "wait_maturity": {"share": 0.27, "needed": 0.5},
+    "arm_worse": {"arm": "ink", "p_adjusted": 0.001},
+    "arm_futile": {"arm": "ink", "lift": 0.1},
     "guardrail_harmed": {"metric": "conversion-rate", "arm": "ink"},
     "control_missing": {"control": "original"},
     "one_arm": {},
@@ -172,6 +174,8 @@ def test_milestones():
     assert words.milestone(found) == 'Judged at look 3: winner found, "ink"'
     undone = MilestoneRow(at, "rolled_back", "ana", {"arm": "ink", "reason": "complaints"})
     assert words.milestone(undone) == 'Rolled back: "ink" (complaints)'
+    moved = MilestoneRow(at, "reweighted", "job:analyse", {"shares": {"original": 0.4, "ink": 0.6}})
+    assert words.milestone(moved) == 'Traffic shared out anew: "original" 40.0 %, "ink" 60.0 %'
     assert words.milestone(MilestoneRow(at, "holdback_grown", "ana", {})) == "Holdback grown"
 
 

@@ -39,6 +39,7 @@ from experiments.core.statistics.comparison import Outcome, outcome_of
 from experiments.core.statistics.dunnett import critical_value, joint_tail, shared_variance, two_sided
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
+from experiments.core.statistics.spending import DEFAULT, Spending
 
 Array = NDArray[np.float64]
 
@@ -71,6 +72,10 @@ class Contrast:
     """Two-sided, of this contrast at this look alone."""
     p_adjusted: float
     """Jointly over arms and looks; the interval agrees with it."""
+    standard_error: float | None
+    """Of the lift, on the log scale for counts: the interval's width over that of the |z| it holds."""
+    critical: float
+    """|z| from which it would be called at a single look, jointly over arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +139,21 @@ def read_batches(
             _number(found.high[0, i]),
             float(found.p[0, i]),
             float(found.p_adjusted[0, i]),
+            _number(found.standard_error[0, i]),
+            float(found.critical[0]),
         )
         for i, name in enumerate(names[1:])
     )
 
 
-def looks_after(planned: Sequence[float], judged: Sequence[int], looks: int) -> Looks:
+def looks_after(planned: Sequence[float], judged: Sequence[int], looks: int, family: Spending = DEFAULT) -> Looks:
     """The schedule of the batches after which was (and is now) judged: exact information, known beforehand.
 
     Args:
         planned: relative numbers of units, of all batches.
         judged: the numbers (from 1) of the batches after which there was a look, in order; the last is the present.
         looks: how many looks there will be in all.
+        family: how alpha is spent over them.
 
     Raises:
         BadBatches: for a batch that was not planned.
@@ -155,7 +163,7 @@ def looks_after(planned: Sequence[float], judged: Sequence[int], looks: int) -> 
     grown = np.cumsum(planned) / np.sum(planned)
     information = tuple(float(grown[number - 1]) for number in judged)
     spending = (*information[:-1], 1.0) if len(judged) == looks else information
-    return Looks(len(judged), looks, information, spending)
+    return Looks(len(judged), looks, information, spending, family)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,9 @@ class Combined:
     high: Array
     p: Array
     p_adjusted: Array
+    standard_error: Array
+    critical: Array
+    """``(groups,)``"""
 
 
 def combine_counts(table: Batches, fractions: Array, *, alpha: float, looks: Looks) -> Combined:
@@ -179,13 +190,15 @@ def combine_counts(table: Batches, fractions: Array, *, alpha: float, looks: Loo
         alpha, looks: as for `read_batches`.
     """
     z, shared = count_z(table, fractions)
-    p_adjusted, bound = _joint(z, shared, alpha, looks)
+    p_adjusted, bound, critical = _joint(z, shared, alpha, looks)
     clicks = table.y.sum(axis=1)
     known, clicked = np.broadcast_to(clicks[:, :1] > 0, z.shape), clicks[:, 1:] > 0
     lift, low, high = (_ratio_at(table, fractions, target) for target in (np.zeros_like(z), bound, -bound))
     lift, low = (np.where(clicked, end, 0.0) for end in (lift, low))
-    lift, low, high = (np.where(known, end - 1, np.nan) for end in (lift, low, high))
-    return Combined(z, lift, low, high, two_sided(z), p_adjusted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = (np.log(high) - np.log(low)) / (2 * bound)
+    lift, low, high, error = (np.where(known, end, np.nan) for end in (lift - 1, low - 1, high - 1, error))
+    return Combined(z, lift, low, high, two_sided(z), p_adjusted, error, critical)
 
 
 def count_z(table: Batches, fractions: Array, log_ratio: Array | float = 0.0) -> tuple[Array, Array]:
@@ -252,10 +265,10 @@ def combine_values(table: Batches, fractions: Array, *, alpha: float, looks: Loo
     weights = np.sqrt(fractions / fractions.sum())[:, None]
     z = (weights * (rate[:, :, 1:] - rate[:, :, :1]) * precision).sum(axis=1)
     slope = (weights * precision).sum(axis=1)
-    p_adjusted, bound = _joint(z, _shared(spread, usable, fractions), alpha, looks)
+    p_adjusted, bound, critical = _joint(z, _shared(spread, usable, fractions), alpha, looks)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lift, half = z / slope, bound / slope
-    return Combined(z, lift, lift - half, lift + half, two_sided(z), p_adjusted)
+        lift, half, error = z / slope, bound / slope, 1 / slope
+    return Combined(z, lift, lift - half, lift + half, two_sided(z), p_adjusted, error, critical)
 
 
 def _dispersion(table: Batches) -> Array:
@@ -281,11 +294,12 @@ def _shared(spread: Array, both: NDArray[np.bool_], fractions: Array) -> Array:
     return np.asarray(own * np.sqrt(part.min(axis=(1, 2)))[:, None])
 
 
-def _joint(z: Array, shared: Array, alpha: float, looks: Looks) -> tuple[Array, Array]:
-    """Adjusted p-values, and the |z| from which each contrast is called."""
+def _joint(z: Array, shared: Array, alpha: float, looks: Looks) -> tuple[Array, Array, Array]:
+    """Adjusted p-values, the |z| from which each contrast is called, and what that would be at a single look."""
     adjusted = joint_tail(single_look_equivalent(z, looks), shared[:, None, :])
-    bound = boundary(critical_value(alpha, shared), looks)
-    return np.maximum(adjusted, two_sided(z)), np.repeat(bound[:, None], z.shape[1], axis=1)
+    critical = critical_value(alpha, shared)
+    bound = boundary(critical, looks)
+    return np.maximum(adjusted, two_sided(z)), np.repeat(bound[:, None], z.shape[1], axis=1), critical
 
 
 def _ratio_at(table: Batches, fractions: Array, target: Array) -> Array:

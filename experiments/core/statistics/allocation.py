@@ -46,6 +46,21 @@ def control_floor(arms: int, floor: float = FLOOR) -> float:
     return float(max(floor, 1 / (1 + np.sqrt(arms - 1))))
 
 
+def check_floor(arms: int, floor: float = FLOOR) -> Array:
+    """Every arm's least share, the control's first.
+
+    Raises:
+        BadAllocation: where together they are more than there is.
+    """
+    least = np.full(arms, floor)
+    least[0] = control_floor(arms, floor)
+    if not floor >= 0 or not least.sum() <= 1:
+        raise BadAllocation(
+            f"a floor of {floor:g} leaves no room: {arms} arms and their control need {least.sum():.3f}"
+        )
+    return least
+
+
 def allocate_rates(
     y: Array,
     x: Array,
@@ -156,12 +171,7 @@ def _top_two(best, shape: tuple[int, ...]) -> Array:  # type: ignore[no-untyped-
 
 
 def _finish(wanted: Array, floor: float, previous: Array | None, largest_step: float) -> Array:
-    arms = wanted.shape[1]
-    least = np.full(arms, floor)
-    least[0] = control_floor(arms, floor)
-    if floor < 0 or not least.sum() <= 1:
-        raise BadAllocation(f"a floor of {floor} leaves no room: {arms} arms and their control need {least.sum():.3f}")
-    shares = _raised(wanted, least)
+    shares = _raised(wanted, check_floor(wanted.shape[1], floor))
     if previous is None:
         return shares
     previous = np.broadcast_to(np.asarray(previous, dtype=np.float64), shares.shape)

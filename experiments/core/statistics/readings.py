@@ -1,17 +1,20 @@
 """Readings that stand beside the one that decides, of the same arms.
 
 `always_valid` is for whoever looks between the scheduled looks: it may be read as often as anyone likes, and is wider
-for that. `after_stopping` says what to expect of an arm once the experiment ends here: its lift allowing for the looks,
-and drawn towards what lifts usually are, because the best of several arms at a moment of luck is picked.
+for that. `futile_arms` are those that need not be waited for. `after_stopping` says what to expect of an arm once the
+experiment ends here: its lift allowing for the looks, and drawn towards what lifts usually are, because the best of
+several arms at a moment of luck is picked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from experiments.core.errors import ExperimentError
+from experiments.core.plan import Direction
 from experiments.core.statistics import anytime
 from experiments.core.statistics.comparison import (
     ArmTable,
@@ -25,7 +28,7 @@ from experiments.core.statistics.comparison import (
 from experiments.core.statistics.dunnett import critical_value, shared_variance
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.rates import ratio_interval
-from experiments.core.statistics.sequential import Looks, boundary
+from experiments.core.statistics.sequential import Looks, boundary, futility_bounds
 from experiments.core.statistics.shrinkage import DEFAULT, Prior, shrink
 from experiments.core.statistics.stopping import at_stopping
 
@@ -149,20 +152,79 @@ def after_stopping(
     rate = table.y[0] / table.x[0]
     own = variance if outcome is Outcome.VALUE else phi[0] * rate / table.x[0]
     critical = critical_value(alpha, shared_variance(variance[None, :1], variance[None, 1:]))[0]
-    schedules = [_until(looks, number) for number in range(1, looks.look + 1)]
-    bounds = [float(boundary(np.array([critical]), each)[0]) for each in schedules]
+    bounds = bounds_so_far(critical, looks)
     read = {}
     for i, name in enumerate(names[1:], start=1):
-        error = float(np.sqrt(own[i] / rate[i] ** 2 + own[0] / rate[0] ** 2)) if rate[0] > 0 and rate[i] > 0 else 0.0
-        if error == 0:
-            read[name] = StoppedLift(name, None, None, None, None, None, None)
-            continue
-        estimate = float(np.log(rate[i] / rate[0]))
-        found = at_stopping(estimate, error, information=looks.information, bounds=bounds)
-        drawn = shrink(found.mean_adjusted, error, prior)
-        ends = (found.median_unbiased, found.low, found.high, float(drawn.mean), float(drawn.low), float(drawn.high))
-        read[name] = StoppedLift(name, *(float(np.expm1(end)) for end in ends))
+        error = float(np.sqrt(own[i] / rate[i] ** 2 + own[0] / rate[0] ** 2)) if rate[0] > 0 and rate[i] > 0 else None
+        estimate = float(np.log(rate[i] / rate[0])) if error else None
+        read[name] = stopped_lift(name, estimate, error, looks, bounds, prior)
     return tuple(read[name] for name in arms if name != control)
+
+
+def futile_arms(
+    arms: Mapping[str, PairMoments],
+    *,
+    control: str,
+    looks: Looks,
+    lift: float,
+    power: float,
+    alpha: float = 0.05,
+    direction: Direction = Direction.INCREASE,
+) -> tuple[str, ...]:
+    """The arms whose z is lower than it would be, all but surely, if they had this lift: see `futility_bounds`.
+
+    Args:
+        arms: positive denominators.
+        control: one of them.
+        looks: so far, this one included.
+        lift: relative, above 0: how much better than the control.
+        power: of finding it; 1 - power is the chance, over all looks, that an arm which has it is named here.
+        alpha: two-sided, over arms and looks.
+        direction: which way is better.
+    """
+    names = (control, *(arm for arm in arms if arm != control))
+    table, outcome = arm_table([[arms[name] for name in names]], [[1.0] * len(names)]), outcome_of(list(arms.values()))
+    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
+    if pooled[0, 0] == 0:
+        return ()
+    phi, _ = dispersion_of(table, outcome, pooled)
+    values = outcome is Outcome.VALUE
+    variance = table.variances() if values else phi * pooled / table.x
+    sign = 1 if direction is Direction.INCREASE else -1
+    z = sign * deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))[0]
+    critical = critical_value(alpha, shared_variance(variance[:, :1], variance[:, 1:]))[0]
+    better = 1 + sign * lift
+    if values:
+        drift, errors = lift * abs(pooled[0, 0]), variance[0, 1:] + variance[0, 0]
+    elif better <= 0:
+        return ()  # nothing can be reduced by more than all of it
+    else:
+        drift, errors = abs(np.log(better)), (phi[0, 1:] / better / table.x[0, 1:] + phi[0, 0] / table.x[0, 0]) / pooled
+    found = []
+    for name, own, error in zip(names[1:], z, np.ravel(errors), strict=True):
+        if error > 0:
+            grown = np.array(looks.information) / looks.information[-1] / error
+            bounds = futility_bounds(float(ndtr(-critical)), looks, drift=drift, beta=1 - power, information=grown)
+            found += [name] if own < bounds[-1] else []
+    return tuple(found)
+
+
+def stopped_lift(
+    arm: str, estimate: float | None, error: float | None, looks: Looks, bounds: Sequence[float], prior: Prior = DEFAULT
+) -> StoppedLift:
+    """One arm's, from its log ratio and the standard error of that; None where there is none."""
+    if estimate is None or not error:
+        return StoppedLift(arm, None, None, None, None, None, None)
+    found = at_stopping(estimate, error, information=looks.information, bounds=bounds)
+    drawn = shrink(found.mean_adjusted, error, prior)
+    ends = (found.median_unbiased, found.low, found.high, float(drawn.mean), float(drawn.low), float(drawn.high))
+    return StoppedLift(arm, *(float(np.expm1(end)) for end in ends))
+
+
+def bounds_so_far(critical: float, looks: Looks) -> list[float]:
+    """|z| from which each look so far would have called a contrast with this single-look critical value."""
+    schedules = (_until(looks, number) for number in range(1, looks.look + 1))
+    return [float(boundary(np.array([critical]), each)[0]) for each in schedules]
 
 
 def _until(looks: Looks, number: int) -> Looks:
