@@ -1,7 +1,7 @@
 """Many experiments at once with a known truth, drawn as crowds: how many people have clicked once, twice, ... so far.
 
 What calibration needs of twenty thousand experiments is the moments of their clicks, not every visitor. New clickers
-arrive as a Poisson process; each brings one click or several at once (a geometric number), and may click once more at
+arrive as a Poisson process (where each acts once or never, so many of the units at each look); each brings one click or several at once (a geometric number), and may click once more at
 every later look. The crowd of people with c clicks to date is therefore carried exactly, whatever its size, and
 dispersion rises from look to look as it does in reality. Units are counted, not drawn: their arms have exact shares.
 """
@@ -95,14 +95,17 @@ class Crowd:
         arriving = units_in_all * RATE * self.ratios * known[:, None] / followed
         people = np.zeros((_ROOM, experiments, self.arms), dtype=np.int64)
         clicks = np.arange(1, _ROOM + 1, dtype=np.float64)
-        for units, newcomers in zip(seen, arriving, strict=True):
+        for units, since, newcomers in zip(seen, np.diff(seen, axis=0, prepend=0), arriving, strict=True):
             for count in range(_ROOM - 2, -1, -1) if again else ():
                 some = np.nonzero(people[count])
                 more = rng.binomial(people[count][some], again)
                 people[count][some] -= more
                 people[count + 1][some] += more
-            for count, share in enumerate(sizes):
-                people[count] += rng.poisson(newcomers * share, (experiments, self.arms))
+            if self.habit is Habit.ONCE:  # of so many units: Poisson counts would vary by 1 / (1 - rate) more
+                people[0] += rng.binomial(since.astype(np.int64), RATE * self.ratios, (experiments, self.arms))
+            else:
+                for count, share in enumerate(sizes):
+                    people[count] += rng.poisson(newcomers * share, (experiments, self.arms))
             y = np.tensordot(clicks, people, 1)
             yy = np.tensordot(clicks**2, people, 1)
             x = np.broadcast_to(units, y.shape)
