@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from experiments.core.statistics.adjustment import HistoryMoments
     from experiments.core.statistics.comparison import Comparison, Correction
+    from experiments.core.statistics.posterior import RatePrior
     from experiments.core.statistics.sequential import Looks
     from experiments.core.verdict import Verdict
     from experiments.ingest.table import Group
@@ -77,6 +78,17 @@ def compare(
             "(over its dispersion; for values, units), fixed before the start.",
         ),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COUNT/OVER",
+            help="What is known of every arm's rate beforehand, as if so many had been counted over so much: 20/1000. "
+            "For the chance to be best, the risk and the credible intervals; no p-value heeds it.",
+        ),
+    ] = None,
+    credible: Annotated[
+        bool, typer.Option("--credible", help="Add each arm's 95 % credible interval (with --json).")
+    ] = False,
     crossover: Annotated[
         float, typer.Option(help="Largest share of units in two arms before nothing is valid.")
     ] = 0.01,
@@ -102,6 +114,8 @@ def compare(
         raise ExperimentError("--denominator-before belongs to --before and --denominator")
     if winsorise is not None and not 0 < winsorise < float("inf"):
         raise ExperimentError(f"--winsorise {winsorise:g} is no cap: give an amount above 0")
+    if prior and before:
+        raise ExperimentError("--prior goes without --before: adjusted rates are read without one")
     histories = None
     if unit is not None and (before or winsorise is not None):
         measure = Measure("asked", numerator, denominator, before, denominator_before, winsorise)
@@ -119,8 +133,9 @@ def compare(
         if strangers:
             raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
     request = Request(
-        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned, histories
-    )
+        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned, histories,
+        parse_prior(prior), credible,
+    )  # fmt: skip
     metric = {"numerator": numerator, "denominator": denominator or "units"}
     for each, comparison, verdict in judge_groups(groups, request):
         document = as_document(each, comparison, verdict, metric, request)
@@ -143,11 +158,14 @@ class Request:
     assumed_independent: bool
     planned: float | None = None
     histories: "Mapping[str, HistoryMoments] | None" = None
+    prior: "RatePrior | None" = None
+    credible: bool = False
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
     """Each group with its comparison (None where none can be made) and verdict; groups of one size share a pass."""
     from experiments.core.statistics.comparison import compare_adjusted, compare_groups
+    from experiments.core.statistics.posterior import JEFFREYS
     from experiments.core.verdict import Reason, invalid
 
     ready: list[tuple[str, dict[str, Any]]] = []
@@ -174,11 +192,11 @@ def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple
         )
         yield groups[0], adjusted, _judged(groups[0], adjusted, request)
         return
-    comparisons = iter(
-        compare_groups(
-            ready, split=request.shares, alpha=request.alpha, correction=request.correction, looks=request.looks
-        )
-    )
+    found = compare_groups(
+        ready, split=request.shares, alpha=request.alpha, correction=request.correction, looks=request.looks,
+        prior=request.prior or JEFFREYS,
+    )  # fmt: skip
+    comparisons = iter(found)
     for index, each in enumerate(groups):
         if index in refused:
             yield each, None, invalid(refused[index])
@@ -206,6 +224,8 @@ def as_document(
         if comparison
         else [_bare(name, pair) for name, pair in group.arms.items()]
     )
+    if not request.credible:
+        arms = [{key: value for key, value in arm.items() if not key.startswith("credible")} for arm in arms]
     return {
         "group": group.name,
         "metric": metric,
@@ -259,7 +279,7 @@ def _fields(record: Any) -> dict[str, Any]:
 
 def _bare(name: str, pair: Any) -> dict[str, Any]:
     rate = pair.y / pair.x if pair.x else None
-    empty = dict.fromkeys(("low", "high", "probability_best", "expected_loss"))
+    empty = dict.fromkeys(("low", "high", "probability_best", "expected_loss", "credible_low", "credible_high"))
     return {"arm": name, "units": pair.units, "numerator": pair.y, "denominator": pair.x, "rate": rate, **empty}
 
 
@@ -285,6 +305,20 @@ def _schedule(looks: str | None, information: str | None, spending: str, *, fina
     except ValueError:
         raise ExperimentError(f"--looks {looks!r} is not of the form K/N, like 2/4") from None
     return Looks.even(look, of, family)
+
+
+def parse_prior(prior: str | None) -> "RatePrior | None":
+    """Counts over what they were counted in."""
+    from experiments.core.errors import ExperimentError
+    from experiments.core.statistics.posterior import RatePrior
+
+    if prior is None:
+        return None
+    try:
+        events, over = (float(part) for part in prior.split("/"))
+    except ValueError:
+        raise ExperimentError(f"--prior {prior!r} is not of the form COUNT/OVER, like 20/1000") from None
+    return RatePrior(events, over, 1.0)
 
 
 def parse_split(split: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import gamma
 
 from experiments.cli.app import run
 
@@ -120,3 +121,39 @@ def test_the_last_look_of_an_experiment_that_ended_early_spends_what_is_left(tab
     before, last = json.loads(before.out), json.loads(last.out)
     assert last["look"] == [2, 2]
     assert last["lifts"][0]["p_adjusted"] < before["lifts"][0]["p_adjusted"]
+
+
+CTR = ("--numerator", "clicks", "--denominator", "impressions")
+
+
+def test_credible_intervals_are_those_of_the_gamma(table, capsys):
+    _, said = asked(capsys, table, *CTR, "--json", "--credible")
+    _, plain = asked(capsys, table, *CTR, "--json")
+    arms, without = json.loads(said.out)["arms"], json.loads(plain.out)["arms"]
+    assert not any(key.startswith("credible") for arm in without for key in arm)
+    pooled = 1322 / 60_000
+    for arm, before in zip(arms, without, strict=True):
+        low, high = arm.pop("credible_low"), arm.pop("credible_high")
+        assert arm == before
+        shape = (arm["numerator"] + 0.5) / (1 - pooled)
+        ends = gamma.ppf([0.025, 0.975], shape, scale=(1 - pooled) / arm["denominator"])
+        assert [low, high] == pytest.approx(list(ends))
+
+
+def test_what_is_known_beforehand_moves_chances_and_no_p_value(table, capsys):
+    _, said = asked(capsys, table, *CTR, "--json", "--credible", "--prior", "20000/1000000")
+    _, plain = asked(capsys, table, *CTR, "--json", "--credible")
+    found, without = json.loads(said.out), json.loads(plain.out)
+    assert found["lifts"] == without["lifts"]
+    assert found["verdict"] == without["verdict"]
+    ink, before = found["arms"][1], without["arms"][1]
+    assert ink["probability_best"] < before["probability_best"]
+    assert 0.0195 < ink["credible_low"] < ink["credible_high"] < before["credible_high"]
+
+
+@pytest.mark.parametrize("prior", ["20", "20/x", "1/2/3", "0/100", "nan/5", "5/-1"])
+def test_a_prior_that_is_none_is_refused(table, capsys, prior):
+    code, said = asked(capsys, table, *CTR, "--prior", prior)
+    assert code == 2
+    assert said.err.count("\n") == 1
+    assert "prior" in said.err

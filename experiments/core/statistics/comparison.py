@@ -32,7 +32,14 @@ from experiments.core.statistics.dunnett import (
     z_of_two_sided,
 )
 from experiments.core.statistics.moments import PairMoments
-from experiments.core.statistics.posterior import best_of_means, best_of_rates
+from experiments.core.statistics.posterior import (
+    JEFFREYS,
+    RatePrior,
+    best_of_means,
+    best_of_rates,
+    interval_of_means,
+    interval_of_rates,
+)
 from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
 from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
 
@@ -82,6 +89,9 @@ class ArmEstimate:
     high: float | None
     probability_best: float | None
     expected_loss: float | None
+    credible_low: float | None = None
+    credible_high: float | None = None
+    """95 % of the posterior lies between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,7 @@ class TableResult:
     high: Array
     probability_best: Array
     expected_loss: Array
+    credible: tuple[Array, Array]
     absolute: tuple[Array, Array, Array]
     relative: tuple[Array, Array, Array]
     p: Array
@@ -189,8 +200,21 @@ def compare(
     outcome: Outcome | None = None,
     direction: Direction = Direction.INCREASE,
     threshold: float = THRESHOLD,
+    prior: RatePrior = JEFFREYS,
 ) -> Comparison:
     """One experiment's arms, in the order given, against ``control``.
+
+    Args:
+        arms: their moments.
+        control: which of them the others are compared with.
+        alpha: two-sided, over all arms and looks.
+        correction: of the arms for each other.
+        looks: the schedule so far; a single look by default.
+        split: relative shares that units were assigned in; even by default.
+        outcome: what the moments count; recognised by default.
+        direction: which way is better.
+        threshold: the sample ratio's.
+        prior: of every arm's rate, for the Bayesian reading; means have none.
 
     Raises:
         ExperimentError: for fewer than two arms or an unknown control; an arm without any denominator has no rate, so
@@ -205,7 +229,9 @@ def compare(
     table = arm_table([moments], [[(split or {}).get(name, 1.0) for name in names]])
     looks = looks or Looks.even()
     kind = outcome or outcome_of(moments)
-    result = compare_table(table, outcome=kind, alpha=alpha, correction=correction, looks=looks, direction=direction)
+    result = compare_table(
+        table, outcome=kind, alpha=alpha, correction=correction, looks=looks, direction=direction, prior=prior
+    )
     return as_comparison(result, 0, names, moments, tuple(arms), alpha, looks, direction, threshold)
 
 
@@ -291,7 +317,14 @@ def outcome_of(moments: Sequence[PairMoments]) -> Outcome:
 
 
 def compare_table(
-    table: ArmTable, *, outcome: Outcome, alpha: float, correction: Correction, looks: Looks, direction: Direction
+    table: ArmTable,
+    *,
+    outcome: Outcome,
+    alpha: float,
+    correction: Correction,
+    looks: Looks,
+    direction: Direction,
+    prior: RatePrior = JEFFREYS,
 ) -> TableResult:
     """All groups of a table at once; every denominator is positive."""
     better = direction is Direction.INCREASE
@@ -301,9 +334,11 @@ def compare_table(
     if outcome is Outcome.VALUE:
         variance = table.variances()
         probability, loss = best_of_means(rate, variance, higher_is_better=better)
+        credible = interval_of_means(rate, variance, MARGINAL)
     else:
         variance = phi * np.maximum(pooled, 0) / table.x
-        probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better)
+        probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better, prior=prior)
+        credible = interval_of_rates(table.y, table.x, phi, alpha=MARGINAL, prior=prior)
     low, high = _marginal(table, outcome, phi, variance)
     arms, control = slice(1, None), slice(0, 1)
     shared = _shared(table, outcome, phi, variance)
@@ -317,7 +352,7 @@ def compare_table(
     order = rate if better else -rate
     best = np.argmax(order, axis=1)
     return TableResult(
-        rate, low, high, probability, loss, absolute, relative, p, adjusted,
+        rate, low, high, probability, loss, credible, absolute, relative, p, adjusted,
         sample_ratio_p(table.units, table.shares), best, _best_against_all(table, outcome, phi, variance, best),
         order == order.max(axis=1, keepdims=True), dispersed,
     )  # fmt: skip
@@ -374,6 +409,8 @@ def as_comparison(
             high=_number(result.high[row, i]),
             probability_best=_number(result.probability_best[row, i]),
             expected_loss=_number(result.expected_loss[row, i]),
+            credible_low=_number(result.credible[0][row, i]),
+            credible_high=_number(result.credible[1][row, i]),
         )
         for i, (name, each) in enumerate(zip(names, moments, strict=True))
     }
@@ -606,6 +643,7 @@ def compare_groups(
     alpha: float,
     correction: Correction,
     looks: Looks,
+    prior: RatePrior = JEFFREYS,
 ) -> list[Comparison]:
     """Many comparisons (control, arms) at once, in order: those with equally many arms share one pass."""
     prepared = []
@@ -621,8 +659,9 @@ def compare_groups(
         shares = [[(split or {}).get(name, 1.0) for name in prepared[index][0]] for index in members]
         table = arm_table([prepared[index][1] for index in members], shares)
         result = compare_table(
-            table, outcome=outcome, alpha=alpha, correction=correction, looks=looks, direction=Direction.INCREASE
-        )
+            table, outcome=outcome, alpha=alpha, correction=correction, looks=looks, direction=Direction.INCREASE,
+            prior=prior,
+        )  # fmt: skip
         for row, index in enumerate(members):
             names, moments, order, _ = prepared[index]
             results[index] = as_comparison(

@@ -1,9 +1,10 @@
 """Many experiments at once with a known truth, drawn as crowds: how many people have clicked once, twice, ... so far.
 
 What calibration needs of twenty thousand experiments is the moments of their clicks, not every visitor. New clickers
-arrive as a Poisson process (where each acts once or never, so many of the units at each look); each brings one click or several at once (a geometric number), and may click once more at
+arrive as a Poisson process; each brings one click or several at once (a geometric number), and may click once more at
 every later look. The crowd of people with c clicks to date is therefore carried exactly, whatever its size, and
-dispersion rises from look to look as it does in reality. Units are counted, not drawn: their arms have exact shares.
+dispersion rises from look to look as it does in reality. Where each acts once or never, they are so many of the units
+that came. Units are counted, not drawn: their arms have exact shares.
 """
 
 from collections.abc import Iterator
