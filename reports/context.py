@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from reports import charts, evidence, gallery, health, measures, numbers, words
 from reports.method import method
-from reports.model import ExperimentReport, MilestoneRow, VariantTile, WeeklyReport
+from reports.model import ExperimentReport, MilestoneRow, SegmentView, VariantTile, WeeklyReport
+from reports.standings import board
 
 QUOTED = re.compile(r'"([^"]*)"')
 
@@ -26,7 +27,13 @@ def page_context(report: WeeklyReport) -> dict[str, Any]:
         "as_of": numbers.instant(report.as_of),
         "summary": words.summary(tuple(_kind(section) for section in report.sections)),
         "sections": [_experiment(section, n) for n, section in enumerate(report.sections, start=1)],
+        "boards": [_typeset_board(board(each)) for each in report.leaderboard],
     }
+
+
+def _typeset_board(said: dict[str, Any]) -> dict[str, Any]:
+    texts = {key: typeset(said[key]) for key in ("title", "better")}
+    return said | texts | {"proposals": [each | {"why": typeset(each["why"])} for each in said["proposals"]]}
 
 
 def _kind(experiment: ExperimentReport) -> str | None:
@@ -74,6 +81,7 @@ def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
             {"arm": arm, "style": tiles[0].style, "winner": arm == winner, "tiles": [_tile(tile) for tile in tiles]}
             for arm, tiles in gallery.by_arm(experiment.gallery).items()
         ],
+        "segments": [_segments(experiment, view) for view in experiment.segments],
         "timeline": [_milestone(row) for row in experiment.timeline],
         "method": [{"term": term, "text": typeset(text)} for term, text in method(experiment)],
     }
@@ -135,7 +143,14 @@ def _evidence(experiment: ExperimentReport, control: str) -> dict[str, Any]:
         "arms": evidence.arms_table(experiment),
         "lifts": evidence.lifts_table(experiment),
         "guardrails": evidence.guardrails_table(experiment),
+        "secondary": evidence.secondary_table(experiment),
+        "expects": any(lift.expected is not None for lift in experiment.lifts),
     }
+
+
+def _segments(experiment: ExperimentReport, view: SegmentView) -> dict[str, Any]:
+    table = evidence.segments_table(experiment, view)
+    return table | {"differs": typeset(table["differs"])}
 
 
 def _charts(experiment: ExperimentReport, here: str) -> list[dict[str, Any]]:

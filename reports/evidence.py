@@ -5,8 +5,8 @@ from typing import Any
 
 from reports import charts, measures, numbers
 from reports.errors import ReportError
-from reports.model import ArmRow, ExperimentReport, GuardrailRow, LiftRow
-from reports.words import control_style, quoted, verdict_label
+from reports.model import ArmRow, ExperimentReport, GuardrailRow, LiftRow, SegmentRow, SegmentView
+from reports.words import control_style, differs, humanised, quoted, verdict_label
 
 GUARDRAILS = {"held": ("good", "Held"), "harmed": ("bad", "Harmed"), "unknown": ("note", "Not known yet")}
 
@@ -84,6 +84,7 @@ def lifts_table(experiment: ExperimentReport) -> list[dict[str, Any]]:
                 "p_adjusted": numbers.p_value(lift.p_adjusted),
                 "best": numbers.probability(arm.probability_best if arm else None),
                 "loss": measures.risk(experiment.metric, arm.expected_loss if arm else None),
+                "expected": numbers.signed(numbers.change(lift.expected)),
                 "bar": place,
             }
         )
@@ -125,6 +126,59 @@ def _guardrail(row: GuardrailRow, unit: str) -> dict[str, str]:
         "margin": numbers.limit(row.margin),
         "state": state,
         "label": label,
+    }
+
+
+def secondary_table(experiment: ExperimentReport) -> list[dict[str, str]]:
+    """A row for each secondary metric of each arm."""
+    unit = experiment.method.unit
+    return [
+        {
+            "metric": measures.title(row.metric, unit),
+            "name": row.arm,
+            "rate": measures.level(row.metric, row.rate),
+            "control": measures.level(row.metric, row.control_rate),
+            "change": numbers.signed(numbers.change(row.relative)),
+            "interval": interval_text(
+                *(numbers.signed(numbers.change(bound)) for bound in (row.relative_low, row.relative_high))
+            ),
+            "p": numbers.p_value(row.p_adjusted),
+        }
+        for row in experiment.secondary
+    ]
+
+
+def segments_table(experiment: ExperimentReport, view: SegmentView) -> dict[str, Any]:
+    """One column's segments: a row each, a lift for each arm, and whether they differ by more than chance."""
+    arms = tuple(dict.fromkeys(row.arm for row in view.rows))
+    cells = {(row.segment, row.arm): row for row in view.rows}
+    units = {row.segment: 0 for row in view.rows}
+    for row in view.rows:
+        units[row.segment] = max(units[row.segment], row.units)
+
+    def lift(row: SegmentRow) -> str:
+        text = numbers.change(row.lift) if view.relative else measures.difference(experiment.metric, row.lift)
+        return numbers.signed(text)
+
+    return {
+        "title": f"By {humanised(view.column)}",
+        "arms": arms,
+        "differs": differs(view, experiment.method.alpha),
+        "rows": [
+            {
+                "segment": segment,
+                "units": numbers.count(units[segment]),
+                "lifts": [
+                    {
+                        "arm": arm,
+                        "text": lift(cells[segment, arm]),
+                        "p": numbers.p_phrase(cells[segment, arm].p_adjusted),
+                    }
+                    for arm in arms
+                ],
+            }
+            for segment in units
+        ],
     }
 
 

@@ -28,7 +28,10 @@ def checks(experiment: ExperimentReport) -> tuple[Check, ...]:
     return (
         _split(experiment),
         _crossover(experiment),
+        *_audience(experiment),
         _days(experiment),
+        *_late(experiment),
+        *_capped(experiment),
         _bots(experiment),
         _clicks(experiment),
         _lines(experiment.health.deliveries),
@@ -62,6 +65,46 @@ def _crossover(experiment: ExperimentReport) -> Check:
     if share > limit:
         return Check("bad", title, f"{text}, above the limit of {numbers.limit(limit)}.")
     return Check("good", title, f"{text}, within the limit of {numbers.limit(limit)}.")
+
+
+def _audience(experiment: ExperimentReport) -> tuple[Check, ...]:
+    """Where the plan names segments: are all styles shown to the same people?"""
+    balance, limit, title = experiment.health.balance, experiment.method.balance_p, "Same audience"
+    if not balance:
+        return ()
+    column, p = min(balance, key=lambda each: each[1])
+    corrected = min(1.0, p * len(balance))
+    if limit is not None and corrected < limit:
+        text = f"The styles were shown to different audiences by {column} ({numbers.p_phrase(corrected)})."
+        return (Check("bad", title, text),)
+    columns = " and ".join(column for column, _ in balance)
+    return (
+        Check(
+            "good", title, f"All styles reached the same mix of people by {columns} ({numbers.p_phrase(corrected)})."
+        ),
+    )
+
+
+def _late(experiment: ExperimentReport) -> tuple[Check, ...]:
+    share, title = experiment.health.mature_share, "Late outcomes"
+    if share is None:
+        return ()
+    text = (
+        f"{numbers.percent(share)} of the {experiment.method.unit}s have had the whole time in which a conversion "
+        "counts; measures of conversions and money count these."
+    )
+    return (Check("good" if share >= (experiment.method.mature_share or 0) else "note", title, text),)
+
+
+def _capped(experiment: ExperimentReport) -> tuple[Check, ...]:
+    capped = experiment.health.capped_units
+    if not capped:
+        return ()
+    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in capped)
+    total = number_of(sum(row.count for row in capped), experiment.method.unit)
+    return (
+        Check("note", "Large orders", f"{total} brought more than the plan's cap and count as the cap ({by_arm})."),
+    )
 
 
 def _days(experiment: ExperimentReport) -> Check:

@@ -88,6 +88,10 @@ class LiftRow:
     relative_high: float | None
     p: float | None
     p_adjusted: float | None
+    expected: float | None = None
+    """Relative; allowing for the looks and for luck, what to count on, with the 95 % interval."""
+    expected_low: float | None = None
+    expected_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,72 @@ class GuardrailRow:
     """The largest relative loss that is tolerated."""
     state: str
     """``held``, ``harmed`` or ``unknown``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondaryRow:
+    """A metric that is shown and decides nothing, for one arm against the control."""
+
+    metric: MetricView
+    arm: str
+    control_rate: float | None
+    rate: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    p_adjusted: float | None
+    """Corrected for all secondary metrics and arms."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One arm in one segment."""
+
+    segment: str
+    arm: str
+    units: int
+    lift: float | None
+    """Relative for counts, a difference for values."""
+    p_adjusted: float
+    """Corrected for all arms and segments of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    """The primary metric by one column, for example ``device``."""
+
+    column: str
+    relative: bool
+    """Whether lifts are relative."""
+    differs: tuple[tuple[str, float], ...]
+    """(arm, p of its lift being the same in all segments, corrected for the arms)."""
+    rows: tuple[SegmentRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StyleRow:
+    """One exact look over all experiments; lifts are relative, on a typical and on one new product, 95 %."""
+
+    style: str
+    experiments: int
+    expected: float
+    low: float
+    high: float
+    next_low: float
+    next_high: float
+    probability_better: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoardView:
+    """All looks measured on one metric against one control, the best first."""
+
+    metric: MetricView
+    control: str
+    experiments: int
+    styles: tuple[StyleRow, ...]
+    proposals: tuple[tuple[str, ReasonView], ...]
+    """(style, why) to try next on a new product; ``standings.sentence`` has the words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +243,12 @@ class HealthView:
     days_expected: int
     days_covered: int
     deliveries: tuple[DeliveryRow, ...]
+    mature_share: float | None = None
+    """Of the units, where a metric counts what comes late; None where none does."""
+    balance: tuple[tuple[str, float], ...] = ()
+    """(segment column, p of arms against it)."""
+    capped_units: tuple[ArmCount, ...] = ()
+    """Units that brought more money than the plan's cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +316,10 @@ class MethodFacts:
     """Whether it ends early where every style is worse than the control;"""
     futility_lift: float | None = None
     """or has hardly a chance left of this relative lift."""
+    balance_p: float | None = None
+    """Below this p-value the audiences of the styles are judged unlike."""
+    mature_share: float | None = None
+    """So many units must have had the whole conversion window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +348,8 @@ class ExperimentReport:
     gallery: tuple[VariantTile, ...]
     timeline: tuple[MilestoneRow, ...]
     method: MethodFacts
+    secondary: tuple[SecondaryRow, ...] = ()
+    segments: tuple[SegmentView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,3 +365,4 @@ class WeeklyReport:
     as_of: datetime
     """Exclusive upper bound on the instant of every event that was counted."""
     sections: tuple[ExperimentReport, ...]
+    leaderboard: tuple[BoardView, ...] = ()

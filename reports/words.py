@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from reports import measures, numbers
 from reports.errors import ReportError
-from reports.model import ArmRow, ExperimentReport, LiftRow, MilestoneRow, Value
+from reports.model import ArmRow, ExperimentReport, LiftRow, MilestoneRow, SegmentView, Value
 
 Parameters = Mapping[str, Value]
 
@@ -288,6 +288,19 @@ def summary(kinds: tuple[str | None, ...]) -> str:
             noun = number_of(count, "experiment") if not parts else numbers.count(count)
             parts.append(f"{noun} {one if count == 1 else many}")
     return f"{', '.join(parts)}." if parts else "No experiments this week."
+
+
+def differs(view: SegmentView, alpha: float) -> str:
+    """Whether any arm's lift depends on the segment."""
+    column = humanised(view.column)
+    found = [(arm, p) for arm, p in view.differs if p <= alpha]
+    if not found:
+        smallest = min((p for _, p in view.differs), default=1.0)
+        return (
+            f"No style's lift differs between the {column} segments by more than chance ({numbers.p_phrase(smallest)})."
+        )
+    said = "; ".join(f"{quoted(arm)}, {numbers.p_phrase(p)}" for arm, p in found)
+    return f"The lift differs between the {column} segments by more than chance: {said}."
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

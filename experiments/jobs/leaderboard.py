@@ -112,8 +112,12 @@ class _Judged:
         return metric.name, str(metric.direction), _looks(self.plan)[self.plan.control]
 
 
-def build_leaderboard(context: Context, brief: str | None = None, progress: Progress = silent) -> Leaderboard:
+def build_leaderboard(
+    context: Context, brief: str | None = None, progress: Progress = silent, until: datetime | None = None
+) -> Leaderboard:
     """The boards, with proposals for ``brief``; for a new product where it is None.
+
+    Only looks that were due by ``until`` count, where it is given.
 
     Raises:
         BadName: for a brief's name that could be none.
@@ -127,7 +131,7 @@ def build_leaderboard(context: Context, brief: str | None = None, progress: Prog
     judged = []
     for number, record in enumerate(records):
         if record.plan_hash is not None:
-            judged.append(_read(context, record))
+            judged.append(_read(context, record, until))
         progress("reading experiments", number + 1, len(records))
     keys = dict.fromkeys(each.key for each in judged if each.entry)
     candidates = _candidates(context, judged) if keys else ()
@@ -136,9 +140,11 @@ def build_leaderboard(context: Context, brief: str | None = None, progress: Prog
     return Leaderboard(brief, tuple(boards), tuple(_uncounted(each) for each in judged if each.entry is None))
 
 
-def _read(context: Context, record: ExperimentRecord) -> _Judged:
+def _read(context: Context, record: ExperimentRecord, until: datetime | None) -> _Judged:
     plan, _ = context.control.plan(record.name)
     verdicts = context.control.verdicts(record.name)
+    if until is not None:
+        verdicts = tuple(each for each in verdicts if plan.look_time(each.look) <= until)
     latest = verdicts[-1] if verdicts else None
     if latest is None or latest.kind == Kind.INVALID:
         return _Judged(record, plan, latest, None)

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from creatives.render import thumbnail
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
+from experiments.core.gates import balance_p
 from experiments.core.judgement import compare_evidence
 from experiments.core.lifecycle import Milestone, Phase, State, replay
-from experiments.core.plan import Metric, Plan
+from experiments.core.metrics import metric_named
+from experiments.core.plan import Plan
 from experiments.core.statistics.batched import sample_ratio_of
 from experiments.core.statistics.comparison import ArmEstimate, compare
 from experiments.core.statistics.moments import PairMoments
@@ -18,30 +19,41 @@ from experiments.core.statistics.sample_ratio import sample_ratio
 from experiments.core.statistics.sequential import Looks
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context
+from experiments.jobs.leaderboard import HASH, build_leaderboard
+from experiments.jobs.verdict_rows import (
+    flat,
+    guardrail_rows,
+    lift_rows,
+    metric_view,
+    secondary_rows,
+    segment_views,
+    verdict_view,
+    with_expected,
+)
 from experiments.store.records import MilestoneRecord, VerdictRecord
 from reports.model import (
     ArmCount,
     ArmRow,
     ArmUnits,
+    BoardView,
     DailyRow,
     DecisionView,
     DeliveryRow,
     ExperimentReport,
-    GuardrailRow,
     HealthView,
-    LiftRow,
     LookRow,
     MethodFacts,
-    MetricView,
     MilestoneRow,
     ReasonView,
+    StyleRow,
     VariantTile,
-    VerdictView,
     WeeklyReport,
 )
 
 CLOSING = timedelta(days=1)
 """A week's page stays open until a day after its last midnight: Sunday's look is judged, and promoted, on Monday."""
+PROPOSALS = 3
+"""Styles to try next that a page names."""
 THUMBNAIL = 320
 """Longest side in pixels."""
 
@@ -61,6 +73,26 @@ def build_report(context: Context, week: str, start: datetime, end: datetime, on
         end=(end - timedelta(days=1)).date(),
         as_of=end,
         sections=tuple(_section(context, name, start, end) for name in names),
+        leaderboard=() if only else _leaderboard(context, end),
+    )
+
+
+def _leaderboard(context: Context, end: datetime) -> tuple[BoardView, ...]:
+    """What all experiments had shown by the end of the week."""
+    return tuple(
+        BoardView(
+            metric=metric_view(metric_named(board.metric)),
+            control=HASH.sub("", board.control),
+            experiments=len(board.experiments),
+            styles=tuple(
+                StyleRow(**{name: getattr(row, name) for name in StyleRow.__slots__}) for row in board.standings
+            ),
+            proposals=tuple(
+                (each.style, ReasonView(each.reason.code, flat(each.reason.parameters)))
+                for each in board.proposals[:PROPOSALS]
+            ),
+        )
+        for board in build_leaderboard(context, until=end).boards
     )
 
 
@@ -114,21 +146,23 @@ def _section(context: Context, name: str, start: datetime, end: datetime) -> Exp
         phase=str(state.phase),
         look=len(verdicts),
         looks=plan.looks.count,
-        verdict=_verdict(latest) if latest else None,
+        verdict=verdict_view(latest) if latest else None,
         decision=_decision(state, history),
-        metric=_metric(primary),
+        metric=metric_view(primary),
         arms=_arms(plan, evidence, latest),
-        lifts=_lifts(compared),
+        lifts=with_expected(lift_rows(compared), latest),
         looks_taken=tuple(
-            LookRow(each.look, plan.look_time(each.look), _lifts(each.document["comparison"]), each.kind)
+            LookRow(each.look, plan.look_time(each.look), lift_rows(each.document["comparison"]), each.kind)
             for each in verdicts
         ),
         daily=tuple(DailyRow(row.day, row.arm, row.impressions, row.clicks) for row in evidence.daily),
-        guardrails=_guardrails(plan, latest) if latest else (),
+        guardrails=guardrail_rows(plan, latest) if latest else (),
         health=_health(context, plan, evidence, start, end),
         gallery=_gallery(context, name, plan, brief["headline"]),
-        timeline=tuple(MilestoneRow(fact.at, str(fact.kind), fact.actor, _flat(fact.payload)) for fact in history),
+        timeline=tuple(MilestoneRow(fact.at, str(fact.kind), fact.actor, flat(fact.payload)) for fact in history),
         method=_method(plan, plan_hash, evidence),
+        secondary=secondary_rows(plan, latest) if latest else (),
+        segments=segment_views(plan, latest) if latest else (),
     )
 
 
@@ -149,17 +183,6 @@ def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, until:
     evidence = gather(context.lake, plan, until, dealt=context.control.dealings(plan.experiment))
     context.control.record_evidence(evidence)
     return evidence
-
-
-def _metric(metric: Metric) -> MetricView:
-    return MetricView(metric.name, metric.numerator, metric.denominator, str(metric.direction))
-
-
-def _verdict(record: VerdictRecord) -> VerdictView:
-    reasons = record.document["verdict"]["reasons"]
-    return VerdictView(
-        record.kind, record.arm, tuple(ReasonView(each["code"], _flat(each["parameters"])) for each in reasons)
-    )
 
 
 def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionView:
@@ -224,38 +247,6 @@ def _estimates(pairs: Mapping[str, PairMoments], plan: Plan, evidence: Evidence)
     return {each.arm: each for each in found.arms}
 
 
-def _lifts(comparison: Mapping[str, Any] | None) -> tuple[LiftRow, ...]:
-    if comparison is None:
-        return ()
-    fields = LiftRow.__dataclass_fields__
-    return tuple(LiftRow(**{name: lift[name] for name in fields}) for lift in comparison["lifts"])
-
-
-def _guardrails(plan: Plan, latest: VerdictRecord) -> tuple[GuardrailRow, ...]:
-    by_name = {metric.name: metric for metric in plan.metrics}
-    rows = []
-    for guardrail in latest.document["guardrails"]:
-        metric, comparison = by_name[guardrail["metric"]], guardrail["comparison"]
-        if comparison is None:
-            continue  # nothing to read yet
-        rates = {arm["arm"]: arm["rate"] for arm in comparison["arms"]}
-        rows.extend(
-            GuardrailRow(
-                metric=_metric(metric),
-                arm=lift["arm"],
-                control_rate=rates[plan.control],
-                rate=rates[lift["arm"]],
-                relative=lift["relative"],
-                relative_low=lift["relative_low"],
-                relative_high=lift["relative_high"],
-                margin=metric.margin or 0.0,
-                state=guardrail["states"][lift["arm"]],
-            )
-            for lift in comparison["lifts"]
-        )
-    return tuple(rows)
-
-
 def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, end: datetime) -> HealthView:
     whole = ({name: moments.units for name, moments in evidence.arms.items()}, plan.shares)
     dealt = [({arm: each.units for arm, each in batch.arms.items()}, batch.shares) for batch in evidence.dealt]
@@ -287,6 +278,9 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
             )
             for each in context.deliveries.between(start if plan.start >= start else start + CLOSING, end + CLOSING)
         ),
+        mature_share=evidence.mature_share() if any(metric.matures for metric in plan.metrics) else None,
+        balance=tuple(balance_p(plan, evidence).items()),
+        capped_units=tuple(ArmCount(arm, count) for arm, count in sorted(health.capped_units.items()) if count),
     )
 
 
@@ -337,9 +331,6 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
         floor=plan.allocation.floor,
         ends_on_harm=plan.stopping.harm,
         futility_lift=plan.stopping.futility_lift,
+        balance_p=plan.gates.balance_p,
+        mature_share=plan.gates.mature_share,
     )
-
-
-def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists become tuples: the model holds plain, hashable values."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in payload.items()}

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from experiments.cli.app import run
-from experiments.cli.leaderboard import SENTENCES, sentence
 from experiments.composition import open_context
 from experiments.core.commands import Approve, Conclude, FinishGeneration, Generate
 from experiments.core.evidence import Evidence, Health
@@ -14,8 +13,9 @@ from experiments.core.judgement import judge_look
 from experiments.core.plan import Arm, Looks, Plan
 from experiments.core.proposals import Tried, Why
 from experiments.core.statistics.moments import UnitMoments
-from experiments.core.verdict import Reason
 from experiments.workspace import open_workspace
+from reports.errors import ReportError
+from reports.standings import SENTENCES, sentence
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -113,11 +113,15 @@ def test_every_reason_has_words():
     codes = [*Why, *(f"style_{each}_here" for each in Tried)]
     codes += [f"experiment_{why}" for why in ("not_judged", "invalid", "without_lift")]
     for code in codes:
-        text = sentence(Reason(code, said))
+        text = sentence(code, said)
         assert text.endswith(".")
         assert "None" not in text
     assert set(codes) == set(SENTENCES)
-    assert sentence(Reason("style_proven", said)) == (
-        "better than the control with a chance of 93 % after 2 experiments (+12.0% expected, −3.0% to +30.0%); "
+    with pytest.raises(ReportError, match="no words"):
+        sentence("style_unheard_of", said)
+    with pytest.raises(ReportError, match="needs the parameter 'probability_best'"):
+        sentence("style_proven", {key: value for key, value in said.items() if key != "probability_best"})
+    assert sentence("style_proven", said) == (
+        "better than the control with a chance of 93 % after 2 experiments (+12.0 % expected, −3.0 % to +30.0 %); "
         "the best with a chance of 31 %."
     )

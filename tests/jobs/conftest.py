@@ -58,13 +58,13 @@ class Office:
             (inbox / f"clicks-w{week}.jsonl").open("w") as hit,
         ):
             table = csv.writer(shown)
-            table.writerow(["event_id", "ts", "experiment", "arm", "unit"])
+            table.writerow(["event_id", "ts", "experiment", "arm", "unit", "device"])
             for number, (name, when, draw) in enumerate(
                 zip(names, rng.random(people), rng.random(people), strict=True)
             ):
                 at = start + timedelta(days=7) * when
                 arm = by_dealing[sum(dealing.since <= at for dealing in dealt[1:])][number]
-                table.writerow([f"i-{name}", at.isoformat(), "autumn", arm, name])
+                table.writerow([f"i-{name}", at.isoformat(), "autumn", arm, name, ("phone", "desktop")[number % 2]])
                 if draw < rates[arm]:
                     late = at + timedelta(seconds=5)
                     hit.write(
@@ -88,6 +88,13 @@ def automatic(tmp_path, monkeypatch):
 def adaptive(tmp_path, monkeypatch):
     """One whose traffic follows the evidence, over four looks."""
     return running(tmp_path, monkeypatch, "auto", looks={"count": 4}, allocation={"rule": "top_two", "floor": 0.1})
+
+
+@pytest.fixture
+def curious(tmp_path, monkeypatch):
+    """One whose plan names segments and further measures."""
+    asked = {"segments": ["device"], "secondary": ["clicks-per-unit", "conversion-rate"]}
+    return running(tmp_path, monkeypatch, "auto", **asked)
 
 
 def running(tmp_path, monkeypatch, promotion, **promised):

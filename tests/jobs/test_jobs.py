@@ -209,3 +209,42 @@ def test_an_experiment_whose_styles_are_all_worse_ends(office):
     assert office.phase() == "concluded"
     assert milestones(office)[-2:] == ["judged", "concluded"]
     assert "is worse than the control" in (office.root / "reports" / "2026-W45.html").read_text()
+
+
+def test_segments_and_further_measures_and_the_leaderboard_are_on_the_page(curious):
+    curious.delivers(1)
+    curious.runs("all")
+    found = json.loads((curious.root / "reports" / "2026-W45.json").read_text())
+    section = found["sections"][0]
+    assert [view["column"] for view in section["segments"]] == ["device"]
+    rows = section["segments"][0]["rows"]
+    assert {(row["segment"], row["arm"]) for row in rows} == {
+        (device, arm) for device in ("phone", "desktop") for arm in ("duotone-dusk", "noir")
+    }
+    assert all(0.5 < row["lift"] < 3 for row in rows if row["arm"] == "duotone-dusk")
+    measures = {(row["metric"]["name"], row["arm"]): row for row in section["secondary"]}
+    assert measures["clicks-per-unit", "duotone-dusk"]["p_adjusted"] < 1e-6
+    assert dict(section["health"]["balance"])["device"] > 0.01
+    winner = section["lifts"][0]
+    assert 0 < winner["expected"] < winner["relative"]
+    (board,) = found["leaderboard"]
+    assert board["experiments"] == 1
+    assert board["styles"][0]["style"].startswith("duotone-dusk#")
+    page = (curious.root / "reports" / "2026-W45.html").read_text()
+    assert "By device: lift against" in page
+    assert "Which styles sell" in page
+
+
+def test_a_weeks_leaderboard_knows_nothing_of_later_weeks(office):
+    even = dict.fromkeys(("original", "duotone-dusk", "noir"), 0.03)
+    office.delivers(1, rates=even)
+    office.runs("all")
+    before = pages(office)
+    office.delivers(2)
+    office.now += timedelta(days=7)
+    office.runs("all")
+    (office.root / "reports" / "2026-W45.html").unlink()
+    office.runs("report")
+    assert (
+        json.loads(pages(office)["2026-W45.json"])["leaderboard"] == json.loads(before["2026-W45.json"])["leaderboard"]
+    )

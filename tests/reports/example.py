@@ -2,12 +2,14 @@
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from reports.model import (
     ArmCount,
     ArmRow,
     ArmUnits,
+    BoardView,
     DailyRow,
     DecisionView,
     DeliveryRow,
@@ -20,6 +22,10 @@ from reports.model import (
     MetricView,
     MilestoneRow,
     ReasonView,
+    SecondaryRow,
+    SegmentRow,
+    SegmentView,
+    StyleRow,
     VariantTile,
     VerdictView,
     WeeklyReport,
@@ -173,7 +179,18 @@ def winner() -> ExperimentReport:
         LookRow(n, at(2 + 7 * n), lift_rows(tuple(r for r in rows if r.day < date(2026, 11, 2 + 7 * n)), z, {}), kind)
         for n, z, kind in ((1, 4.1, "keep_running"), (2, 3.0, "keep_running"), (3, 2.5, "promote"))
     )
-    lifts = lift_rows(rows, 2.5, {"ink": 0.00046})
+    expected = {
+        "ink": (0.121, 0.041, 0.21),
+        "watercolour": (0.016, -0.05, 0.09),
+        "halftone": (0.015, -0.05, 0.08),
+        "night": (0.009, -0.06, 0.08),
+    }
+    lifts = tuple(
+        replace(lift, **dict(zip(("expected", "expected_low", "expected_high"), expected[lift.arm], strict=True)))
+        if lift.arm in expected
+        else lift
+        for lift in lift_rows(rows, 2.5, {"ink": 0.00046})
+    )
     observed = {arm: sum(r.impressions for r in rows if r.arm == arm) // 3 for arm in arms}
     mean = sum(observed.values()) / len(arms)
     return ExperimentReport(
@@ -216,6 +233,9 @@ def winner() -> ExperimentReport:
             unmatched_clicks=37,
             days_expected=21,
             days_covered=21,
+            mature_share=0.71,
+            balance=(("device", 0.34), ("country", 0.08)),
+            capped_units=(ArmCount("ink", 3), ArmCount("night", 1)),
             deliveries=(
                 DeliveryRow("impressions-2026-11-20.csv.gz", "impression", 7_412, 7_391, 18, (("ragged_row", 3),)),
                 DeliveryRow("impressions-2026-11-21.csv.gz", "impression", 6_218, 6_218, 0, ()),
@@ -240,8 +260,30 @@ def winner() -> ExperimentReport:
             MilestoneRow(at(23, 0, 6), "concluded", "job:analyse", {"arm": "ink"}),
             MilestoneRow(at(23, 0, 10), "promoted", "job:promote", {"arm": "ink"}),
         ),
-        method=method(3, "user", "9f2c41d0"),
-    )
+        method=replace(
+            method(3, "user", "9f2c41d0"), ends_on_harm=True, futility_lift=0.05, balance_p=0.001, mature_share=0.5
+        ),
+        secondary=(
+            SecondaryRow(MetricView("revenue-per-unit", "value_micros", "units"), "ink", 412_300.0, 431_800.0, 0.0473,
+                         -0.081, 0.19, 0.44),
+            SecondaryRow(MetricView("revenue-per-unit", "value_micros", "units"), "night", 412_300.0, 377_100.0,
+                         -0.0854, -0.2, 0.03, 0.31),
+        ),
+        segments=(
+            SegmentView(
+                column="device", relative=True, differs=(("ink", 0.021), ("night", 0.83)),
+                rows=tuple(
+                    SegmentRow(segment, arm, units, lift, p)
+                    for segment, units, lifts_of in (
+                        ("desktop", 3_120, {"ink": (0.04, 0.71), "night": (0.03, 0.94)}),
+                        ("phone", 5_904, {"ink": (0.27, 0.0004), "night": (0.01, 1.0)}),
+                        ("(unknown)", 212, {"ink": (None, 1.0), "night": (-0.12, 1.0)}),
+                    )
+                    for arm, (lift, p) in lifts_of.items()
+                ),
+            ),
+        ),
+    )  # fmt: skip
 
 
 def running() -> ExperimentReport:
@@ -336,6 +378,24 @@ def invalid() -> ExperimentReport:
     )
 
 
+def leaderboard() -> BoardView:
+    rows = (
+        ("ink#4f1c03a8d2b1", 4, 0.103, 0.038, 0.172, -0.02, 0.24, 0.998),
+        ("watercolour#4f1c11a8d2b1", 3, 0.021, -0.031, 0.076, -0.09, 0.14, 0.79),
+        ("poster#4f1c06a8d2b1", 1, 0.008, -0.08, 0.104, -0.13, 0.17, 0.55),
+        ("halftone#4f1c08a8d2b1", 3, -0.024, -0.077, 0.032, -0.13, 0.09, 0.19),
+    )
+    said = {"probability_better": 0.998, "experiments": 4, "expected": 0.103, "low": 0.038, "high": 0.172}
+    untried = {"expected": 0.02, "low": -0.17, "high": 0.25, "probability_best": 0.11}
+    return BoardView(
+        CTR, "original", 6, tuple(StyleRow(*row) for row in rows),
+        (
+            ("ink#4f1c03a8d2b1", ReasonView("style_proven", said | {"probability_best": 0.42})),
+            ("linocut#77e0a1b2c3d4", ReasonView("style_untried", untried)),
+        ),
+    )  # fmt: skip
+
+
 def example_report(*experiments: ExperimentReport) -> WeeklyReport:
     """The example week with the three experiments, or with those given."""
     return WeeklyReport(
@@ -345,4 +405,5 @@ def example_report(*experiments: ExperimentReport) -> WeeklyReport:
         end=date(2026, 11, 22),
         as_of=datetime(2026, 11, 23, tzinfo=UTC),
         sections=experiments or (winner(), running(), invalid()),
+        leaderboard=() if experiments else (leaderboard(),),
     )
