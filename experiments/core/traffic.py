@@ -34,7 +34,7 @@ def next_shares(plan: Plan, evidence: Evidence, previous: Mapping[str, float]) -
     if outcome is Outcome.VALUE:
         shown = np.where(table.x > 0, table.x, 1.0)
         gained = table.y - _expected(batches)
-        single = np.where(table.x > 0, table.variances(), 0.0) * table.units
+        single = np.where(table.units > 1, table.variances(), 0.0) * table.units
         shares = allocate_means(
             gained / shown, single, table.units, higher_is_better=higher, floor=rules.floor, previous=before,
             largest_step=rules.largest_step,

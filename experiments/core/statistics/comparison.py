@@ -37,11 +37,14 @@ from experiments.core.statistics.posterior import (
     RatePrior,
     best_of_means,
     best_of_rates,
+    best_of_shares,
     interval_of_means,
     interval_of_rates,
+    interval_of_shares,
 )
 from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
 from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
+from experiments.core.statistics.student import normal_of, t_of
 
 Array = NDArray[np.float64]
 Columns = slice | NDArray[np.intp]
@@ -153,10 +156,10 @@ class ArmTable:
     """Relative shares that units were assigned in."""
 
     def variances(self) -> Array:
-        """Delta-method variances of the rates."""
+        """Delta-method variances of the rates; of a single unit nothing is known, so it is infinite."""
         rate = self.y / self.x
         squares = rates.residual_square(self.yy, self.xy, self.xx, self.units, rate)
-        return squares / np.square(self.x)
+        return np.where(self.units > 1, squares / np.square(self.x), np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,22 +336,31 @@ def compare_table(
     phi, dispersed = dispersion_of(table, outcome, pooled)
     if outcome is Outcome.VALUE:
         variance = table.variances()
-        probability, loss = best_of_means(rate, variance, higher_is_better=better)
+        known = np.isfinite(variance).all(axis=1, keepdims=True)
+        found = best_of_means(rate, np.where(known, variance, 1.0), higher_is_better=better)
+        probability, loss = (np.where(known, each, np.nan) for each in found)
         credible = interval_of_means(rate, variance, MARGINAL)
     else:
         variance = phi * np.maximum(pooled, 0) / table.x
-        probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better, prior=prior)
-        credible = interval_of_rates(table.y, table.x, phi, alpha=MARGINAL, prior=prior)
+        if outcome is Outcome.BINARY:
+            probability, loss = best_of_shares(table.y, table.x, higher_is_better=better, prior=prior)
+            credible = interval_of_shares(table.y, table.x, alpha=MARGINAL, prior=prior)
+        else:
+            probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better, prior=prior)
+            credible = interval_of_rates(table.y, table.x, phi, alpha=MARGINAL, prior=prior)
     low, high = _marginal(table, outcome, phi, variance)
     arms, control = slice(1, None), slice(0, 1)
     shared = _shared(table, outcome, phi, variance)
-    deciding = deciding_z(table, outcome, phi, variance, arms, control)
+    deciding, freedom = deciding_z(table, outcome, phi, variance, arms, control), _freedom(table, outcome, variance)
     p = two_sided(_reported_z(table, outcome, phi, variance, arms, control))
     adjusted, critical = _adjust(single_look_equivalent(deciding, looks), shared, alpha, correction)
     adjusted = np.maximum(adjusted, p)
     bound = boundary(critical, looks)
-    absolute = _absolute_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
-    relative = _relative_interval(table, outcome, phi, variance, deciding, bound, adjusted <= alpha)
+    told = np.broadcast_to(freedom >= 1, bound.shape)  # of one unit a variance says nothing
+    wide = np.where(told, t_of(bound, freedom), 1.0)
+    far = np.copysign(np.where(told, t_of(np.abs(deciding), freedom), 0.0), deciding)
+    absolute = _where(told, _absolute_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
+    relative = _where(told, _relative_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
     order = rate if better else -rate
     best = np.argmax(order, axis=1)
     return TableResult(
@@ -356,6 +368,12 @@ def compare_table(
         sample_ratio_p(table.units, table.shares), best, _best_against_all(table, outcome, phi, variance, best),
         order == order.max(axis=1, keepdims=True), dispersed,
     )  # fmt: skip
+
+
+def _where(told: NDArray[np.bool_], interval: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    """The estimate, and its ends where there are any."""
+    estimate, low, high = interval
+    return estimate, np.where(told, low, np.nan), np.where(told, high, np.nan)
 
 
 def decide_table(table: ArmTable, *, outcome: Outcome, alpha: float, looks: Looks) -> Decision:
@@ -474,14 +492,19 @@ def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) ->
 
 
 def deciding_z(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns) -> Array:
-    """The signed z that decides, of arms against others; both index the arm axis."""
+    """The signed z that decides, of arms against others, its variance's degrees of freedom allowed for.
+
+    ``arm`` and ``against`` index the arm axis.
+    """
     y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
     if outcome is Outcome.VALUE:
         spread = np.sqrt(variance[:, arm] + variance[:, against])
         gap = y1 / x1 - y0 / x0
-        return np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
+        z = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
+        return normal_of(z, _freedom(table, outcome, variance, arm, against))
     if outcome is Outcome.COUNT:
-        return rates.signed_z(y1, x1, phi[:, arm], y0, x0, phi[:, against])
+        z = rates.signed_z(y1, x1, phi[:, arm], y0, x0, phi[:, against])
+        return normal_of(z, _freedom(table, outcome, variance, arm, against))
     share = (y1 + y0) / (x1 + x0)
     rare = share <= 0.5
     phi_of_rarer = np.maximum(np.where(rare, 1 - share, share), 1e-12)
@@ -489,6 +512,29 @@ def deciding_z(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, a
     few = np.where(rare, 1, -1) * rates.signed_z(few1, x1, phi_of_rarer, few0, x0, phi_of_rarer)
     many = proportions.smallest_expected(y1, x1, y0, x0) >= ASYMPTOTIC
     return np.where(many, proportions.score_z(y1, x1, y0, x0), few)
+
+
+def _freedom(
+    table: ArmTable,
+    outcome: Outcome,
+    variance: Array,
+    arm: Columns = slice(1, None),
+    against: Columns = slice(0, 1),
+) -> Array:
+    """Degrees of freedom of each contrast's variance: all units' where it is pooled, Welch's where it is not.
+
+    0/1 outcomes have theirs from the rate. B. L. Welch, "The generalization of 'Student's' problem when several
+    different population variances are involved", Biometrika 34 (1947).
+    """
+    if outcome is Outcome.BINARY:
+        return np.full((len(table.y), 1), np.inf)
+    if outcome is Outcome.COUNT:
+        return np.asarray((table.units - 1).sum(axis=1, keepdims=True))
+    one, other = variance[:, arm], variance[:, against]
+    few, fewer = table.units[:, arm] - 1, table.units[:, against] - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.square(one + other) / (np.square(one) / few + np.square(other) / fewer)
+    return np.where(np.minimum(few, fewer) < 1, 0.0, np.where(np.isfinite(freedom), freedom, few + fewer))
 
 
 def _reported_z(
@@ -671,8 +717,14 @@ def compare_groups(
 
 
 def arm_table(groups: Sequence[Sequence[PairMoments]], shares: Sequence[Sequence[float]]) -> ArmTable:
-    """Columns of sums from moments, the control first in each group."""
+    """Columns of sums from moments, the control first in each group.
+
+    Raises:
+        ExperimentError: for moments that are not finite numbers.
+    """
     fields = ("units", "y", "x", "yy", "xx", "xy")
     sums = np.array([[[float(getattr(each, field)) for field in fields] for each in group] for group in groups])
+    if not np.isfinite(sums).all():
+        raise ExperimentError("moments that are NaN or infinite cannot be compared: mend or leave out those units")
     columns = {field: sums[:, :, index] for index, field in enumerate(fields)}
     return ArmTable(**columns, shares=np.array(shares, dtype=np.float64))

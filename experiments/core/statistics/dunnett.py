@@ -24,9 +24,9 @@ _BONFERRONI_FROM = 8.0
 
 
 def shared_variance(control: Array, arms: Array) -> Array:
-    """l_i for variances of the control's mean ``(..., 1)`` and the arms' means ``(..., m)``."""
+    """l_i for variances of the control's mean ``(..., 1)`` and the arms' means ``(..., m)``; unknown ones are alike."""
     total = control + arms
-    share = np.divide(control, total, out=np.full(np.shape(total), 0.5), where=total > 0)
+    share = np.divide(control, total, out=np.full(np.shape(total), 0.5), where=(total > 0) & np.isfinite(total))
     return np.asarray(np.minimum(np.sqrt(share), _SHARED_AT_MOST))
 
 

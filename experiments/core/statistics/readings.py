@@ -84,7 +84,7 @@ def always_valid(
     z = deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))[0]
     if values:  # in units: information relative to what one unit tells
         spread = float((variance * table.units).mean())
-        known = anytime.value_information(variance / spread)[0] if spread > 0 else np.zeros(len(z))
+        known = anytime.value_information(variance / spread)[0] if 0 < spread < np.inf else np.zeros(len(z))
     else:
         known = anytime.count_information(table.y, table.x, phi)[0]
     readings = {}
@@ -202,7 +202,7 @@ def futile_arms(
         drift, errors = abs(np.log(better)), (phi[0, 1:] / better / table.x[0, 1:] + phi[0, 0] / table.x[0, 0]) / pooled
     found = []
     for name, own, error in zip(names[1:], z, np.ravel(errors), strict=True):
-        if error > 0:
+        if 0 < error < np.inf:
             grown = np.array(looks.information) / looks.information[-1] / error
             bounds = futility_bounds(float(ndtr(-critical)), looks, drift=drift, beta=1 - power, information=grown)
             found += [name] if own < bounds[-1] else []
@@ -213,7 +213,7 @@ def stopped_lift(
     arm: str, estimate: float | None, error: float | None, looks: Looks, bounds: Sequence[float], prior: Prior = DEFAULT
 ) -> StoppedLift:
     """One arm's, from its log ratio and the standard error of that; None where there is none."""
-    if estimate is None or not error:
+    if estimate is None or not error or not np.isfinite(error):
         return StoppedLift(arm, None, None, None, None, None, None)
     found = at_stopping(estimate, error, information=looks.information, bounds=bounds)
     drawn = shrink(found.mean_adjusted, error, prior)

@@ -149,7 +149,7 @@ def _counts(table: ArmTable, outcome: Outcome, arm: int) -> _Read:
 def _values(table: ArmTable, outcome: Outcome, arm: int) -> _Read:  # noqa: ARG001 - of the same form as `_counts`
     means = table.y / table.x
     variances = table.variances()
-    effect, variance = means[:, arm] - means[:, 0], np.maximum(variances[:, arm] + variances[:, 0], 1e-300)
+    effect, variance = means[:, arm] - means[:, 0], np.clip(variances[:, arm] + variances[:, 0], 1e-300, 1e300)
     weight = 1 / variance
     common = float((weight * effect).sum() / weight.sum())
     return _Read(

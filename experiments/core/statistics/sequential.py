@@ -26,7 +26,8 @@ _ABSCISSAS, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 _FAR = 8.5
 """Bounds in standard deviations beyond which nothing is carried on or can be spent in doubles."""
 _NOTHING = 1e-15
-_NEVER = 1e3
+_NEVER = 1e300
+"""Stands for infinity, times which 0 is nothing."""
 _LEVELS = np.concatenate([np.linspace(0.49, 0.3, 5), np.geomspace(0.25, 1.5e-3, 18), np.geomspace(1e-3, 1e-11, 14)])
 _BISECTIONS, _NEWTON_STEPS = 34, 40
 

@@ -9,7 +9,7 @@ J. Whitehead's estimate (Biometrika 73, 1986) is the drift whose naive estimate 
 These know of looks, not of arms: that the best of several was picked is the business of `shrinkage`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,14 +73,16 @@ def at_stopping(
         above, _ = crossing_probabilities([*earlier, z], [*-earlier, -np.inf], times, np.array(drift))
         return float(above.sum())
 
-    def where(chance: float) -> float:
-        return float(brentq(lambda drift: more_extreme(drift) - chance, z - _REACH, z + _REACH, xtol=1e-8))
+    def where(rising: Callable[[float], float], level: float) -> float:
+        """The drift at which ``rising`` has that level: near z, or far from it where no drift makes z plausible."""
+        near, far = (z - _REACH, z + _REACH), _REACH + max(abs(z), *(earlier[np.isfinite(earlier)] / times[0]), 0.0)
+        inside = rising(near[0]) < level < rising(near[1])
+        low, high = near if inside else (-far, far)
+        return float(brentq(lambda drift: rising(drift) - level, low, high, xtol=1e-8)) * standard_error
 
-    median, low, high = (where(chance) * standard_error for chance in (0.5, level / 2, 1 - level / 2))
-    adjusted = float(
-        brentq(lambda drift: expected_estimate(drift, times, earlier) - z, z - _REACH, z + _REACH, xtol=1e-8)
-    )
-    return AtStopping(median, low, high, adjusted * standard_error)
+    median, low, high = (where(more_extreme, chance) for chance in (0.5, level / 2, 1 - level / 2))
+    adjusted = where(lambda drift: expected_estimate(drift, times, earlier), z)
+    return AtStopping(median, low, high, adjusted)
 
 
 def expected_estimate(drift: float, times: Array, earlier: Array) -> float:
