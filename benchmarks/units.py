@@ -1,6 +1,6 @@
-"""Ten million rows of units, four metrics, from a Parquet file to lifts: beside tea-tasting, in turns.
+"""Millions of rows of units, four metrics, from a Parquet file to lifts: beside tea-tasting, in turns.
 
-python -m benchmarks.units            (installs the peers into .peers/ first: a minute or two, once)
+The peers live in an environment of their own, which is made the first time (a minute or two).
 """
 
 import time
@@ -13,8 +13,6 @@ import duckdb
 from benchmarks.peers import environment
 from benchmarks.table import Table
 from experiments.core.statistics.comparison import compare, compare_adjusted
-from experiments.core.statistics.moments import PairMoments
-from experiments.core.statistics.sequential import Looks
 from experiments.ingest.units import Measure, read_unit_metrics
 
 UNITS, ARMS, RUNS = 10_000_000, (2, 12), 3
@@ -52,20 +50,6 @@ def measure() -> Table:
         ("arms", "who", "seconds", "times ours"),
         rows,
     )
-
-
-def scorecard() -> Table:
-    """Twelve arms, from moments to a full scorecard of one metric."""
-    arms = {f"arm{i}": PairMoments(20_000, 600 + i, 30_000, 960 + i, 50_000, 1080 + i) for i in range(12)}
-    rows = []
-    for looks in (8, 28):
-        taken = []
-        for _ in range(21):
-            began = time.perf_counter()
-            compare(arms, control="arm0", looks=Looks.even(looks // 2, looks))
-            taken.append(1000 * (time.perf_counter() - began))
-        rows.append((f"{looks} looks", f"{taken[0]:.0f}", f"{median(taken[1:]):.1f}"))
-    return Table("Twelve arms from moments to lifts, milliseconds", ("schedule", "first time", "after that"), rows)
 
 
 def write(path: Path, units: int, arms: int) -> None:
@@ -108,13 +92,3 @@ def _same(ours: dict[str, dict[str, float | None]], theirs: dict[str, dict[str, 
             found = ours[arm][metric]
             if found is None or abs(found - lift) > (1e-9 if metric != "minutes" else 1e-4):
                 raise AssertionError(f"{arm} {metric}: we say {found}, tea-tasting {lift}")
-
-
-def main() -> None:
-    """Print both tables."""
-    print(scorecard().markdown())
-    print(measure().markdown())
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,7 @@ import typer
 from experiments.cli.shell import console, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from experiments.core.statistics.adjustment import HistoryMoments
+    from experiments.cli.special import Reading
     from experiments.core.statistics.comparison import Comparison, Correction
     from experiments.core.statistics.posterior import RatePrior
     from experiments.core.statistics.sequential import Looks
@@ -70,6 +68,20 @@ def compare(
             metavar="CAP", help="Count at most this much of a unit (with --unit); declare it before the data."
         ),
     ] = None,
+    stratum: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What was known of each unit before, like its country (with --unit): arms are compared as if they had "
+            "drawn the same mix of it (post-stratification).",
+        ),
+    ] = None,
+    quantile: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Compare this quantile of the rows' values (with --unit, whose rows are alike): 0.9."
+        ),
+    ] = None,
     planned: Annotated[
         float | None,
         typer.Option(
@@ -96,6 +108,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="One object a group, one line each.")] = False,
 ) -> None:
     """Compare arms with their control: lifts, intervals, p-values, a verdict; right for arms, looks and people."""
+    from experiments.cli.special import by_history, by_quantile, by_stratum
     from experiments.core.errors import ExperimentError
     from experiments.core.statistics.comparison import Correction
     from experiments.ingest.table import Columns, Group, read_groups
@@ -108,23 +121,30 @@ def compare(
     if unit and (units or add_up):
         raise ExperimentError("--units and --sum belong to aggregates; with --unit, rows are summed per unit anyway")
     schedule = _schedule(looks, information, spending, final=final)
-    if (before or winsorise is not None) and (unit is None or group is not None):
-        raise ExperimentError("--before and --winsorise need --unit, and go without --group")
+    _refuse_contradictions(
+        per_unit={"--before": before, "--winsorise": winsorise, "--stratum": stratum, "--quantile": quantile},
+        unit=unit, group=group,
+    )  # fmt: skip
     if denominator_before and not (before and denominator):
         raise ExperimentError("--denominator-before belongs to --before and --denominator")
     if winsorise is not None and not 0 < winsorise < float("inf"):
         raise ExperimentError(f"--winsorise {winsorise:g} is no cap: give an amount above 0")
-    if prior and before:
-        raise ExperimentError("--prior goes without --before: adjusted rates are read without one")
-    histories = None
-    if unit is not None and (before or winsorise is not None):
+    if quantile is not None and denominator:
+        raise ExperimentError("--quantile is of the rows' own values: it goes without --denominator")
+    if prior and (before or stratum or quantile is not None):
+        raise ExperimentError("--prior goes without --before, --stratum and --quantile: those are read without one")
+    if planned is not None and (stratum or quantile is not None):
+        raise ExperimentError("--planned goes without --stratum and --quantile")
+    columns, reading = Columns(arm, numerator, denominator, unit, units, group, add_up), None
+    if stratum is not None:
+        reading = by_stratum(file, columns, stratum)
+    elif quantile is not None:
+        reading = by_quantile(file, columns, quantile)
+    elif unit is not None and (before or winsorise is not None):
         measure = Measure("asked", numerator, denominator, before, denominator_before, winsorise)
         found = read_unit_metrics(file, arm=arm, unit=unit, measures=[measure])
-        histories = found.metrics["asked"] if before else None
-        arms = {name: each.pair for name, each in found.metrics["asked"].items()}
-        groups: tuple[Group, ...] = (Group(None, arms, found.crossover, found.seen),)
-    else:
-        groups = read_groups(file, Columns(arm, numerator, denominator, unit, units, group, add_up))
+        reading = by_history(found, adjust=before is not None)
+    groups: Sequence[Group] = (reading.group,) if reading else read_groups(file, columns)
     shares = None if split is None else parse_split(split)
     if group is None and control is not None and control not in groups[0].arms:
         raise ExperimentError(f"there is no arm {control!r} in {file}; the arms are {', '.join(groups[0].arms)}")
@@ -133,10 +153,12 @@ def compare(
         if strangers:
             raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
     request = Request(
-        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned, histories,
-        parse_prior(prior), credible,
+        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned,
+        reading, parse_prior(prior), credible,
     )  # fmt: skip
-    metric = {"numerator": numerator, "denominator": denominator or "units"}
+    metric: dict[str, Any] = {"numerator": numerator, "denominator": denominator or "units"}
+    if quantile is not None:
+        metric["quantile"] = quantile
     for each, comparison, verdict in judge_groups(groups, request):
         document = as_document(each, comparison, verdict, metric, request)
         if as_json:
@@ -157,14 +179,15 @@ class Request:
     crossover: float
     assumed_independent: bool
     planned: float | None = None
-    histories: "Mapping[str, HistoryMoments] | None" = None
+    reading: "Reading | None" = None
+    """Of the one group there is, in a way of its own."""
     prior: "RatePrior | None" = None
     credible: bool = False
 
 
 def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple[Group, Comparison | None, Verdict]]":
     """Each group with its comparison (None where none can be made) and verdict; groups of one size share a pass."""
-    from experiments.core.statistics.comparison import compare_adjusted, compare_groups
+    from experiments.core.statistics.comparison import compare_groups
     from experiments.core.statistics.posterior import JEFFREYS
     from experiments.core.verdict import Reason, invalid
 
@@ -181,16 +204,12 @@ def judge_groups(groups: "Sequence[Group]", request: Request) -> "Iterator[tuple
             refused[index] = Reason("no_denominator", {"arm": empty})
         else:
             ready.append((control, each.arms))
-    if request.histories is not None and ready:
-        adjusted = compare_adjusted(
-            request.histories,
-            control=ready[0][0],
-            alpha=request.alpha,
-            correction=request.correction,
-            looks=request.looks,
+    if request.reading is not None and request.reading.compare is not None and ready:
+        special = request.reading.compare(
+            control=ready[0][0], alpha=request.alpha, correction=request.correction, looks=request.looks,
             split=request.shares,
-        )
-        yield groups[0], adjusted, _judged(groups[0], adjusted, request)
+        )  # fmt: skip
+        yield groups[0], special, _judged(groups[0], special, request)
         return
     found = compare_groups(
         ready, split=request.shares, alpha=request.alpha, correction=request.correction, looks=request.looks,
@@ -251,7 +270,8 @@ def as_document(
 
 def _notes(comparison: "Comparison | None", request: Request) -> list[str]:
     notes = ["assumed_independent"] if request.assumed_independent else []
-    notes += ["adjusted_by_history"] if comparison and request.histories is not None and comparison.adjusted else []
+    note = request.reading.note if request.reading and comparison else None
+    notes += [note] if note and (note != "adjusted_by_history" or comparison.adjusted) else []
     return notes + (["unequal_dispersion"] if comparison and comparison.dispersed else [])
 
 
@@ -281,6 +301,19 @@ def _bare(name: str, pair: Any) -> dict[str, Any]:
     rate = pair.y / pair.x if pair.x else None
     empty = dict.fromkeys(("low", "high", "probability_best", "expected_loss", "credible_low", "credible_high"))
     return {"arm": name, "units": pair.units, "numerator": pair.y, "denominator": pair.x, "rate": rate, **empty}
+
+
+def _refuse_contradictions(per_unit: dict[str, Any], unit: str | None, group: str | None) -> None:
+    """Options that read each unit need them, and one group; only --before and --winsorise go together."""
+    from experiments.core.errors import ExperimentError
+
+    asked = [name for name, value in per_unit.items() if value is not None]
+    if asked and (unit is None or group is not None):
+        raise ExperimentError(f"{asked[0]} needs --unit, and goes without --group")
+    apart = [name for name in asked if name in ("--stratum", "--quantile")]
+    if apart and len(asked) > 1:
+        other = next(name for name in asked if name != apart[0])
+        raise ExperimentError(f"{apart[0]} goes without {other}: ask for one after the other")
 
 
 def _schedule(looks: str | None, information: str | None, spending: str, *, final: bool) -> "Looks":
@@ -388,6 +421,10 @@ def _print(document: dict[str, Any]) -> None:
             out.print(f"At any time, {arm}: p {p_value(reading['p'])}, lift {ends}.")
     if "adjusted_by_history" in document["notes"]:
         out.print("[dim]Rates and lifts are adjusted by what the units did before.[/dim]")
+    if "post_stratified" in document["notes"]:
+        out.print("[dim]Rates and lifts are those of arms that had drawn the same mix of strata.[/dim]")
+    if "quantile" in document["notes"]:
+        out.print(f"[dim]The rate is the {metric['quantile']:g} quantile of {metric['numerator']}.[/dim]")
     if "unequal_dispersion" in document["notes"]:
         out.print("[dim]Units of one arm are far more unlike each other than the others': look who they are.[/dim]")
     if "assumed_independent" in document["notes"]:

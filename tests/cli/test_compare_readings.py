@@ -3,8 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import gamma
+from scipy.stats import beta
 
 from experiments.cli.app import run
 
@@ -100,12 +101,21 @@ def test_a_cap_is_applied_to_each_unit(people, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--before", "spent_before"), "need --unit"),
+        (("--before", "spent_before"), "needs --unit"),
         (("--unit", "unit", "--winsorise", "-1"), "is no cap"),
         (("--unit", "unit", "--denominator-before", "spent"), "belongs to --before"),
         (("--unit", "unit", "--before", "spent_befor"), "did you mean 'spent_before'"),
         (("--unit", "unit", "--looks", "1/2", "--final"), "--final belongs to --information"),
         (("--unit", "unit", "--spending", "pokock"), "did you mean 'pocock'"),
+        (("--stratum", "arm"), "--stratum needs --unit"),
+        (("--unit", "unit", "--quantile", "0.9", "--stratum", "arm"), "--stratum goes without --quantile"),
+        (("--unit", "unit", "--quantile", "0.9", "--before", "spent_before"), "--quantile goes without --before"),
+        (("--unit", "unit", "--quantile", "1.2"), "not between 0 and 1"),
+        (("--unit", "unit", "--quantile", "0.9999"), "too few for the quantile"),
+        (("--unit", "unit", "--quantile", "0.9", "--denominator", "spent"), "without --denominator"),
+        (("--unit", "unit", "--quantile", "0.9", "--planned", "9"), "--planned goes without"),
+        (("--unit", "unit", "--stratum", "cuntry"), "no column 'cuntry'"),
+        (("--unit", "unit", "--stratum", "arm", "--prior", "1/2"), "--prior goes without"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(people, capsys, options, said):
@@ -126,18 +136,16 @@ def test_the_last_look_of_an_experiment_that_ended_early_spends_what_is_left(tab
 CTR = ("--numerator", "clicks", "--denominator", "impressions")
 
 
-def test_credible_intervals_are_those_of_the_gamma(table, capsys):
+def test_credible_intervals_are_those_of_the_beta(table, capsys):
     _, said = asked(capsys, table, *CTR, "--json", "--credible")
     _, plain = asked(capsys, table, *CTR, "--json")
     arms, without = json.loads(said.out)["arms"], json.loads(plain.out)["arms"]
     assert not any(key.startswith("credible") for arm in without for key in arm)
-    pooled = 1322 / 60_000
     for arm, before in zip(arms, without, strict=True):
         low, high = arm.pop("credible_low"), arm.pop("credible_high")
         assert arm == before
-        shape = (arm["numerator"] + 0.5) / (1 - pooled)
-        ends = gamma.ppf([0.025, 0.975], shape, scale=(1 - pooled) / arm["denominator"])
-        assert [low, high] == pytest.approx(list(ends))
+        clicks, rest = arm["numerator"] + 0.5, arm["denominator"] - arm["numerator"] + 0.5
+        assert [low, high] == pytest.approx(list(beta.ppf([0.025, 0.975], clicks, rest)))
 
 
 def test_what_is_known_beforehand_moves_chances_and_no_p_value(table, capsys):
@@ -157,3 +165,83 @@ def test_a_prior_that_is_none_is_refused(table, capsys, prior):
     assert code == 2
     assert said.err.count("\n") == 1
     assert "prior" in said.err
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """Load times of several visits a person, and a country that tells most of what is spent."""
+    draw = np.random.default_rng(9)
+    path, rows = tmp_path / "visits.csv", ["person,arm,country,seconds,spent"]
+    for person in range(900):
+        arm, country = ("original", "ink")[person % 2], ("no", "se", "")[person % 3]
+        own = draw.gamma(4, 0.5)
+        for _ in range(draw.integers(1, 6)):
+            slower = 1.3 if arm == "ink" else 1.0
+            spent = {"no": 40, "se": 10, "": 2}[country] + draw.normal(1.0 if arm == "ink" else 0.0, 3)
+            rows.append(f"p{person},{arm},{country},{own * slower * draw.gamma(9, 1 / 9):.4f},{spent:.3f}")
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def test_a_quantile_is_compared_as_its_people_are_alike(visits, capsys):
+    code, said = asked(capsys, visits, "--unit", "person", "--numerator", "seconds", "--quantile", "0.9",
+                       "--control", "original", "--json")  # fmt: skip
+    assert code == 0
+    found = json.loads(said.out)
+    rows = pd.read_csv(visits)
+    for arm in found["arms"]:
+        own = rows[rows.arm == arm["arm"]]
+        assert arm["rate"] == pytest.approx(np.sort(own.seconds)[int(np.ceil(0.9 * len(own))) - 1])
+        assert (arm["units"], arm["low"] < arm["rate"] < arm["high"]) == (own.person.nunique(), True)
+    assert found["metric"] == {"numerator": "seconds", "denominator": "units", "quantile": 0.9}
+    assert found["notes"] == ["quantile"]
+    assert 0.1 < found["lifts"][0]["relative"] < 0.6
+    _, said = asked(capsys, visits, "--unit", "person", "--numerator", "seconds", "--quantile", "0.9")
+    assert "The rate is the 0.9 quantile of seconds." in said.out
+
+
+def test_strata_narrow_what_is_said(visits, capsys):
+    asking = (visits, "--unit", "person", "--numerator", "spent", "--denominator", "seconds", "--control", "original")
+    _, plain = asked(capsys, *asking, "--json")
+    code, said = asked(capsys, *asking, "--json", "--stratum", "country")
+    assert code == 0
+    before, found = json.loads(plain.out), json.loads(said.out)
+    assert found["notes"] == ["post_stratified"]
+    assert [arm["units"] for arm in found["arms"]] == [450, 450]
+    assert {arm["arm"]: arm["numerator"] for arm in found["arms"]} == pytest.approx(
+        {arm["arm"]: arm["numerator"] for arm in before["arms"]}
+    )
+    rows = pd.read_csv(visits, keep_default_na=False).groupby(["arm", "country"])[["spent", "seconds"]].sum()
+    weights = rows.groupby("country").seconds.sum() / rows.seconds.sum()
+    rate = rows.spent / rows.seconds
+    for arm in found["arms"]:
+        assert arm["rate"] == pytest.approx((rate[arm["arm"]] * weights).sum())
+    widths = [each["lifts"][0]["absolute_high"] - each["lifts"][0]["absolute_low"] for each in (before, found)]
+    assert widths[1] < 0.9 * widths[0]
+
+
+def test_people_in_two_arms_are_left_out_and_people_in_two_strata_refused(visits, capsys):
+    with open(visits, "a") as file:
+        file.write("p0,ink,no,1.0,1.0\n")
+    _, said = asked(capsys, visits, "--unit", "person", "--numerator", "spent", "--stratum", "country", "--json")
+    assert json.loads(said.out)["crossover"] == 1
+    _, said = asked(capsys, visits, "--unit", "person", "--numerator", "seconds", "--quantile", "0.5", "--json")
+    assert json.loads(said.out)["crossover"] == 1
+    with open(visits, "a") as file:
+        file.write("p2,original,no,1.0,1.0\np1,ink,no,1.0,1.0\n")
+    code, said = asked(capsys, visits, "--unit", "person", "--numerator", "spent", "--stratum", "country")
+    assert code == 2
+    assert "1 units have several values of 'country'" in said.err
+
+
+@pytest.mark.parametrize("options", [("--stratum", "country"), ("--quantile", "0.5")])
+@pytest.mark.parametrize(
+    ("line", "says"), [("p1,,no,1,1", "arm is missing in 1 rows"), ("p1,ink,se,fast,fast", "Could not convert")]
+)
+def test_rows_that_cannot_be_read_are_refused(visits, capsys, options, line, says):
+    with open(visits, "a") as file:
+        file.write(f"{line}\n")
+    code, said = asked(capsys, visits, "--unit", "person", "--numerator", "seconds", *options)
+    assert code == 2
+    assert says in said.err
+    assert "Traceback" not in said.err

@@ -12,9 +12,9 @@ from benchmarks.table import Table
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 HELPERS = {"__init__", "__main__", "table", "clock", "readme"}
-BY_HAND = {"style_quality", "network_speed", "calibration", "units"}
+BY_HAND = {"style_quality", "network_speed", "calibration"}
 """The first needs material that does not travel with the repository; the README states no figure of the second; the
-third has a word of its own, `make calibrate`; the last installs the peers first."""
+third has a word of its own, `make calibrate`."""
 
 
 def test_every_script_is_a_claim() -> None:

@@ -290,12 +290,17 @@ def compare_estimates(
     alpha: float = 0.05,
     correction: Correction = Correction.DUNNETT,
     looks: Looks | None = None,
+    split: Mapping[str, float] | None = None,
     direction: Direction = Direction.INCREASE,
 ) -> Comparison:
     """As `compare`, for estimates that come with a variance of their own (quantiles, rates over strata).
 
     Args:
         arms: estimate, its variance, and how many units it comes from; these also stand for the denominators.
+        control, alpha, correction, looks, split, direction: as for `compare`.
+
+    Raises:
+        ExperimentError: as `compare`, and for estimates or variances that are none.
     """
     moments = {}
     for name, (estimate, variance, units) in arms.items():
@@ -306,7 +311,7 @@ def compare_estimates(
             units, estimate * units, units, squares + estimate**2 * units, units, estimate * units
         )
     return compare(
-        moments, control=control, alpha=alpha, correction=correction, looks=looks, outcome=Outcome.VALUE,
+        moments, control=control, alpha=alpha, correction=correction, looks=looks, split=split, outcome=Outcome.VALUE,
         direction=direction,
     )  # fmt: skip
 
