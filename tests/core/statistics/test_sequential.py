@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import norm, qmc
 
+from experiments.core.statistics import sequential
 from experiments.core.statistics.dunnett import critical_value, shared_variance
 from experiments.core.statistics.sequential import (
     BadLooks,
@@ -173,3 +174,44 @@ def test_futility_spends_beta_under_the_planned_drift_and_binds_nothing():
     assert bounds[-1] <= upper[-1]
     assert (np.diff(bounds) > 0).all()
     assert crossing_probabilities(upper, np.full(4, -np.inf), times)[0].sum() == pytest.approx(0.025, rel=1e-6)
+
+
+@pytest.mark.parametrize("looks", [52, 100])
+def test_many_looks_keep_alpha_too(looks):
+    bounds = boundaries(0.025, Looks.even(looks, looks))
+    draw, crossed, worlds = np.random.default_rng(3), 0, 200_000
+    time = np.arange(1, looks + 1) / looks
+    for _ in range(10):
+        z = draw.normal(size=(worlds // 10, looks)).cumsum(axis=1) / np.sqrt(looks) / np.sqrt(time)
+        crossed += int((z > bounds).any(axis=1).sum())
+    assert crossed / worlds == pytest.approx(0.025, abs=4 * np.sqrt(0.025 * 0.975 / worlds))
+
+
+def test_more_nodes_change_nothing(monkeypatch):
+    schedules = [Looks.even(100, 100), Looks(4, 4, (0.02, 0.04, 0.97, 1.0), (0.25, 0.5, 0.75, 1.0))]
+    levels = np.array([0.1, 0.025, 1e-4, 1e-9])
+    usual = [sequential._bounds_of(levels, each) for each in schedules]
+    monkeypatch.setattr(sequential, "_NODES_A_WIDTH", 4.0)
+    monkeypatch.setattr(sequential, "_ENOUGH", 8.5)
+    for found, each in zip(usual, schedules, strict=True):
+        finer = sequential._bounds_of(levels, each)
+        known = np.isfinite(found) & np.isfinite(finer)
+        assert known.sum() > 0.7 * known.size
+        assert np.abs(found[known] - finer[known]).max() < 1e-6
+
+
+def test_a_look_that_adds_next_to_nothing_is_no_trouble():
+    looks = Looks(4, 4, (0.5, 0.5 + 1e-9, 0.5 + 2e-9, 1.0), (0.25, 0.5, 0.75, 1.0))
+    draw, worlds = np.random.default_rng(4), 400_000
+    half = draw.normal(size=worlds)
+    last = (half + draw.normal(size=worlds)) / np.sqrt(2)
+    z = np.column_stack([half, half, half, last])
+    crossed = (z > boundaries(0.025, looks)).any(axis=1).mean()
+    assert 0.018 < crossed < 0.0257, "cautious, because three looks at the same data are taken for three"
+
+
+def test_a_table_has_the_bounds_it_was_made_of():
+    for looks in (Looks.even(3, 8), Looks.even(8, 8), Looks.even(2, 4, Spending.parse("pocock"))):
+        for level in (0.2, 0.04, 0.011, 2e-3, 1e-5):
+            bound = sequential._bounds_of(np.array([level]), looks)[-1, 0]
+            assert single_look_equivalent(np.array([bound]), looks)[0] == pytest.approx(norm.isf(level), abs=1e-4)
