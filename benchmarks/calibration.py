@@ -21,18 +21,11 @@ from benchmarks.table import Table
 from experiments.core.plan import Direction
 from experiments.core.seeds import seed_for
 from experiments.core.statistics import anytime
-from experiments.core.statistics.comparison import (
-    ArmTable,
-    Correction,
-    TableResult,
-    compare_table,
-    decide_table,
-    deciding_z,
-    dispersion_of,
-    information_of,
-)
+from experiments.core.statistics.comparison import Correction, TableResult, compare_table
 from experiments.core.statistics.crowds import DESIGN_EFFECT, Crowd, Habit
+from experiments.core.statistics.deciding import decide_table, deciding_z
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.tables import ArmTable, dispersion_of, information_of
 
 WORLDS = 20_000
 ARMS, LOOKS, CLICKS = (2, 5, 12), (1, 4, 8, 28), (10, 50, 1000)

@@ -12,8 +12,8 @@ from benchmarks.peers import environment
 from benchmarks.peers.cases import ALPHA, Case, cases, zero_one
 from benchmarks.table import Table
 from experiments.core.seeds import seed_for
-from experiments.core.statistics.comparison import decide_table
 from experiments.core.statistics.crowds import Crowd
+from experiments.core.statistics.deciding import decide_table
 from experiments.core.statistics.sequential import Looks
 
 WORLDS, PEEKED = 1000, 250

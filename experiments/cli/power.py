@@ -134,7 +134,7 @@ class _Seen:
 
 def _seen(shell: Shell, name: str) -> _Seen:
     from experiments.core.errors import ExperimentError
-    from experiments.core.statistics.comparison import Outcome, arm_table, dispersion_of, outcome_of
+    from experiments.core.statistics.tables import Outcome, arm_table, dispersion_of, outcome_of
     from experiments.events.evidence import gather
 
     with shell.open() as stores:

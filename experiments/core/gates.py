@@ -13,7 +13,7 @@ from scipy.special import chdtrc
 
 from experiments.core.evidence import Evidence
 from experiments.core.plan import Plan, Role
-from experiments.core.statistics.comparison import information
+from experiments.core.statistics.tables import information
 from experiments.core.verdict import Reason
 
 Array = NDArray[np.float64]

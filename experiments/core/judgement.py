@@ -10,13 +10,14 @@ from experiments.core.evidence import Evidence
 from experiments.core.gates import failed_gates, waiting_gates
 from experiments.core.plan import Direction, Metric, Plan, Role
 from experiments.core.statistics.batched import Dealt, compare_batches, stopped_batches
-from experiments.core.statistics.comparison import Comparison, Lift, compare, information
+from experiments.core.statistics.comparison import Comparison, Lift, compare
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.multiplicity import adjust
 from experiments.core.statistics.readings import StoppedLift, after_stopping, futile_arms
 from experiments.core.statistics.segments import BadSegments, SegmentReading, read_segments
 from experiments.core.statistics.sequential import Looks
 from experiments.core.statistics.spending import Spending
+from experiments.core.statistics.tables import information
 from experiments.core.verdict import Kind, Reason, Verdict, invalid, judge
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from experiments.core.evidence import Evidence
 from experiments.core.plan import Direction, Plan
 from experiments.core.statistics.allocation import allocate_means, allocate_rates
-from experiments.core.statistics.comparison import Outcome, arm_table, dispersion_of, outcome_of
 from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.tables import Outcome, arm_table, dispersion_of, outcome_of
 
 Array = NDArray[np.float64]
 

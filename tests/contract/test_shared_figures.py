@@ -16,11 +16,12 @@ from experiments.core.judgement import judge_look
 from experiments.core.metrics import metric_named
 from experiments.core.plan import Arm, Attribution, Plan
 from experiments.core.statistics import proportions
-from experiments.core.statistics.comparison import Correction, Outcome, compare, compare_estimates, compare_groups
+from experiments.core.statistics.comparison import Correction, compare, compare_estimates, compare_groups
 from experiments.core.statistics.dunnett import holm, two_sided
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sample_ratio import sample_ratio, sample_ratio_p
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.tables import Outcome
 from experiments.core.verdict import Kind
 from experiments.events.evidence import evidence_of
 from experiments.events.schema import TABLES

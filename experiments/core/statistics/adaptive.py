@@ -35,11 +35,11 @@ from scipy.special import gammainc, gammaincc, ndtri
 
 from experiments.core.errors import ExperimentError
 from experiments.core.statistics import rates
-from experiments.core.statistics.comparison import Outcome, outcome_of
 from experiments.core.statistics.dunnett import critical_value, joint_tail, shared_variance, two_sided
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
 from experiments.core.statistics.spending import DEFAULT, Spending
+from experiments.core.statistics.tables import Outcome, outcome_of
 
 Array = NDArray[np.float64]
 

@@ -17,21 +17,14 @@ from scipy.special import chdtrc
 
 from experiments.core.plan import Direction
 from experiments.core.statistics.adaptive import Contrast, read_batches
-from experiments.core.statistics.comparison import (
-    ArmEstimate,
-    Best,
-    Comparison,
-    Lift,
-    Outcome,
-    compare,
-    outcome_of,
-)
+from experiments.core.statistics.comparison import ArmEstimate, Best, Comparison, Lift, compare
 from experiments.core.statistics.dunnett import holm
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.posterior import best_of_means
 from experiments.core.statistics.readings import StoppedLift, bounds_so_far, stopped_lift
 from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.tables import Outcome, outcome_of
 
 Array = NDArray[np.float64]
 

@@ -1,15 +1,9 @@
 """Compare arms with their control: rates, lifts, intervals and p-values that account for arms and looks together.
 
-Everything is computed on tables of ``(groups, arms)``, so thousands of experiments cost one pass; one experiment is a
-table with one row. Columns hold the control first.
-
-Every contrast has a signed z that decides; arms and looks are accounted for by what it takes for the largest |z| of
-all contrasts at all looks to be as large (`dunnett`, `sequential`). Each interval is moved by the same z: it excludes 0
-exactly where the adjusted p-value is at most alpha.
-
-For counts of units that z is the mid-p test of `rates`. For 0/1 outcomes too, below `ASYMPTOTIC` expected counts; the
-p-value that is shown beside it is then Pearson's or Fisher's, as everyone reports them, and no adjusted p-value is
-below it.
+Everything is computed on tables of ``(groups, arms)``, so thousands of experiments cost one pass. Every contrast has a
+signed z that decides (`deciding`); arms and looks are accounted for by what it takes for the largest |z| of all
+contrasts at all looks to be as large (`dunnett`, `sequential`). Each interval is moved by the same z (`intervals`): it
+excludes 0 exactly where the adjusted p-value is at most alpha, and no adjusted p-value is below the one that is shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +15,21 @@ from numpy.typing import NDArray
 
 from experiments.core.errors import ExperimentError
 from experiments.core.plan import Direction
-from experiments.core.statistics import proportions, rates
 from experiments.core.statistics.adjustment import FEWEST, HistoryMoments, adjust_arms
+from experiments.core.statistics.deciding import deciding_z, freedom_of, reported_z, shared_of
 from experiments.core.statistics.dunnett import (
     critical_value,
     holm,
     joint_tail,
-    shared_variance,
     two_sided,
     z_of_two_sided,
+)
+from experiments.core.statistics.intervals import (
+    MARGINAL,
+    absolute_interval,
+    marginal_interval,
+    relative_interval,
+    told_ends,
 )
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.posterior import (
@@ -44,17 +44,10 @@ from experiments.core.statistics.posterior import (
 )
 from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio, sample_ratio_p
 from experiments.core.statistics.sequential import Looks, boundary, single_look_equivalent
-from experiments.core.statistics.student import normal_of, t_of
+from experiments.core.statistics.student import t_of
+from experiments.core.statistics.tables import ArmTable, Outcome, arm_table, dispersion_of, outcome_of
 
 Array = NDArray[np.float64]
-Columns = slice | NDArray[np.intp]
-
-MARGINAL = 0.05
-"""The arms' own intervals are at 95 %, whatever the comparison's alpha."""
-_FURTHEST_APART = 2.0
-"""An interval family whose z is off by more than this factor is not followed."""
-ASYMPTOTIC = 1000.0
-"""Expected counts from which the score test and the mid-p test are the same to three digits, and the former decides."""
 
 
 class Correction(StrEnum):
@@ -66,17 +59,6 @@ class Correction(StrEnum):
     """Step-down Bonferroni: needs no joint distribution."""
     NONE = "none"
     """Not at all: for one planned contrast."""
-
-
-class Outcome(StrEnum):
-    """What is counted for each unit."""
-
-    BINARY = "binary"
-    """0 or 1 a unit."""
-    COUNT = "count"
-    """Sums that cannot be negative, over any denominator."""
-    VALUE = "value"
-    """Any number, such as money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,26 +125,6 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmTable:
-    """Sums of many groups with the same number of arms; every field is ``(groups, arms)``, the control first."""
-
-    units: Array
-    y: Array
-    x: Array
-    yy: Array
-    xx: Array
-    xy: Array
-    shares: Array
-    """Relative shares that units were assigned in."""
-
-    def variances(self) -> Array:
-        """Delta-method variances of the rates; of a single unit nothing is known, so it is infinite."""
-        rate = self.y / self.x
-        squares = rates.residual_square(self.yy, self.xy, self.xx, self.units, rate)
-        return np.where(self.units > 1, squares / np.square(self.x), np.inf)
-
-
-@dataclass(frozen=True, slots=True)
 class TableResult:
     """As `Comparison`, in arrays: ``(groups, arms)`` for arms and ``(groups, arms - 1)`` for contrasts."""
 
@@ -181,15 +143,6 @@ class TableResult:
     best_p: Array
     tied: NDArray[np.bool_]
     dispersed: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What decides each contrast: ``(groups, arms - 1)`` each."""
-
-    z: Array
-    bound: Array
-    """|z| from which the contrast is called, at this look."""
 
 
 def compare(
@@ -316,14 +269,6 @@ def compare_estimates(
     )  # fmt: skip
 
 
-def outcome_of(moments: Sequence[PairMoments]) -> Outcome:
-    """0/1 outcomes are recognised by their sums of squares; whatever may be negative or fractional is a value."""
-    if all(each.yy == each.y and each.xx == each.x == each.units for each in moments):
-        return Outcome.BINARY
-    counts = all(isinstance(each.y, int) and each.y >= 0 and each.yy >= each.y for each in moments)
-    return Outcome.COUNT if counts else Outcome.VALUE
-
-
 def compare_table(
     table: ArmTable,
     *,
@@ -353,19 +298,19 @@ def compare_table(
         else:
             probability, loss = best_of_rates(table.y, table.x, phi, higher_is_better=better, prior=prior)
             credible = interval_of_rates(table.y, table.x, phi, alpha=MARGINAL, prior=prior)
-    low, high = _marginal(table, outcome, phi, variance)
+    low, high = marginal_interval(table, outcome, phi, variance)
     arms, control = slice(1, None), slice(0, 1)
-    shared = _shared(table, outcome, phi, variance)
-    deciding, freedom = deciding_z(table, outcome, phi, variance, arms, control), _freedom(table, outcome, variance)
-    p = two_sided(_reported_z(table, outcome, phi, variance, arms, control))
+    shared = shared_of(table, outcome, phi, variance)
+    deciding, freedom = deciding_z(table, outcome, phi, variance, arms, control), freedom_of(table, outcome, variance)
+    p = two_sided(reported_z(table, outcome, phi, variance, arms, control))
     adjusted, critical = _adjust(single_look_equivalent(deciding, looks), shared, alpha, correction)
     adjusted = np.maximum(adjusted, p)
     bound = boundary(critical, looks)
     told = np.broadcast_to(freedom >= 1, bound.shape)  # of one unit a variance says nothing
     wide = np.where(told, t_of(bound, freedom), 1.0)
     far = np.copysign(np.where(told, t_of(np.abs(deciding), freedom), 0.0), deciding)
-    absolute = _where(told, _absolute_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
-    relative = _where(told, _relative_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
+    absolute = told_ends(told, absolute_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
+    relative = told_ends(told, relative_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))
     order = rate if better else -rate
     best = np.argmax(order, axis=1)
     return TableResult(
@@ -373,40 +318,6 @@ def compare_table(
         sample_ratio_p(table.units, table.shares), best, _best_against_all(table, outcome, phi, variance, best),
         order == order.max(axis=1, keepdims=True), dispersed,
     )  # fmt: skip
-
-
-def _where(told: NDArray[np.bool_], interval: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-    """The estimate, and its ends where there are any."""
-    estimate, low, high = interval
-    return estimate, np.where(told, low, np.nan), np.where(told, high, np.nan)
-
-
-def decide_table(table: ArmTable, *, outcome: Outcome, alpha: float, looks: Looks) -> Decision:
-    """Only what decides, jointly over arms and looks: for simulations of many thousand experiments."""
-    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
-    phi, _ = dispersion_of(table, outcome, pooled)
-    variance = table.variances() if outcome is Outcome.VALUE else phi * pooled / table.x
-    deciding = deciding_z(table, outcome, phi, variance, slice(1, None), slice(0, 1))
-    critical = critical_value(alpha, _shared(table, outcome, phi, variance))
-    return Decision(deciding, np.broadcast_to(boundary(critical, looks)[:, None], deciding.shape))
-
-
-def information(arms: Sequence[PairMoments]) -> float:
-    """How much one experiment's arms tell: see `information_of`."""
-    return float(information_of(arm_table([arms], [[1.0] * len(arms)]), outcome_of(arms))[0])
-
-
-def information_of(table: ArmTable, outcome: Outcome) -> Array:
-    """What each group tells, in proportion to the inverse variance of a rate: counts over their dispersion.
-
-    Not the counts themselves: as units come back, dispersion rises from look to look. For values that are no counts it
-    is the inverse variance of the means.
-    """
-    if outcome is Outcome.VALUE:
-        variance = table.variances()
-        return np.asarray(np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0).sum(axis=1))
-    pooled = table.y.sum(axis=1, keepdims=True) / table.x.sum(axis=1, keepdims=True)
-    return np.asarray((table.y / dispersion_of(table, outcome, pooled)[0]).sum(axis=1))
 
 
 def as_comparison(
@@ -473,84 +384,6 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def dispersion_of(table: ArmTable, outcome: Outcome, pooled: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """phi, and whether it is the arm's own: ``(groups, arms)``."""
-    if outcome is Outcome.BINARY:  # binomial variance relative to the mean
-        return np.broadcast_to(np.maximum(1 - pooled, 1e-12), table.y.shape), np.zeros(table.y.shape, dtype=np.bool_)
-    return rates.dispersions(table.y, table.x, table.yy, table.xy, table.xx, table.units)
-
-
-def _shared(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) -> Array:
-    """The square roots of what each contrast's variance shares with the others', ``(groups, arms - 1)``."""
-    spread = variance if outcome is Outcome.VALUE else phi / table.x
-    return shared_variance(spread[:, :1], spread[:, 1:])
-
-
-def _marginal(table: ArmTable, outcome: Outcome, phi: Array, variance: Array) -> tuple[Array, Array]:
-    z = float(z_of_two_sided(np.array(MARGINAL)))
-    if outcome is Outcome.BINARY:
-        return proportions.wilson(table.y, table.x, z)
-    if outcome is Outcome.COUNT:
-        return rates.rate_interval(table.y, table.x, phi, z)
-    half = z * np.sqrt(variance)
-    return table.y / table.x - half, table.y / table.x + half
-
-
-def deciding_z(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns) -> Array:
-    """The signed z that decides, of arms against others, its variance's degrees of freedom allowed for.
-
-    ``arm`` and ``against`` index the arm axis.
-    """
-    y1, x1, y0, x0 = table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against]
-    if outcome is Outcome.VALUE:
-        spread = np.sqrt(variance[:, arm] + variance[:, against])
-        gap = y1 / x1 - y0 / x0
-        z = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
-        return normal_of(z, _freedom(table, outcome, variance, arm, against))
-    if outcome is Outcome.COUNT:
-        z = rates.signed_z(y1, x1, phi[:, arm], y0, x0, phi[:, against])
-        return normal_of(z, _freedom(table, outcome, variance, arm, against))
-    share = (y1 + y0) / (x1 + x0)
-    rare = share <= 0.5
-    phi_of_rarer = np.maximum(np.where(rare, 1 - share, share), 1e-12)
-    few1, few0 = np.where(rare, y1, x1 - y1), np.where(rare, y0, x0 - y0)
-    few = np.where(rare, 1, -1) * rates.signed_z(few1, x1, phi_of_rarer, few0, x0, phi_of_rarer)
-    many = proportions.smallest_expected(y1, x1, y0, x0) >= ASYMPTOTIC
-    return np.where(many, proportions.score_z(y1, x1, y0, x0), few)
-
-
-def _freedom(
-    table: ArmTable,
-    outcome: Outcome,
-    variance: Array,
-    arm: Columns = slice(1, None),
-    against: Columns = slice(0, 1),
-) -> Array:
-    """Degrees of freedom of each contrast's variance: all units' where it is pooled, Welch's where it is not.
-
-    0/1 outcomes have theirs from the rate. B. L. Welch, "The generalization of 'Student's' problem when several
-    different population variances are involved", Biometrika 34 (1947).
-    """
-    if outcome is Outcome.BINARY:
-        return np.full((len(table.y), 1), np.inf)
-    if outcome is Outcome.COUNT:
-        return np.asarray((table.units - 1).sum(axis=1, keepdims=True))
-    one, other = variance[:, arm], variance[:, against]
-    few, fewer = table.units[:, arm] - 1, table.units[:, against] - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.square(one + other) / (np.square(one) / few + np.square(other) / fewer)
-    return np.where(np.minimum(few, fewer) < 1, 0.0, np.where(np.isfinite(freedom), freedom, few + fewer))
-
-
-def _reported_z(
-    table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns
-) -> Array:
-    """The signed z of the p-value that is shown: for 0/1 outcomes Pearson's test or, at small counts, Fisher's."""
-    if outcome is Outcome.BINARY:
-        return proportions.difference_test(table.y[:, arm], table.x[:, arm], table.y[:, against], table.x[:, against])
-    return deciding_z(table, outcome, phi, variance, arm, against)
-
-
 def _adjust(equivalent: Array, shared: Array, alpha: float, correction: Correction) -> tuple[Array, Array]:
     """Adjusted p-values, and the single-look critical value each contrast's interval uses."""
     single = two_sided(equivalent)
@@ -566,123 +399,11 @@ def _adjust(equivalent: Array, shared: Array, alpha: float, correction: Correcti
     return adjusted, z_of_two_sided(np.clip(level, 1e-300, 1.0))
 
 
-def _absolute_interval(
-    table: ArmTable,
-    outcome: Outcome,
-    phi: Array,
-    variance: Array,
-    deciding: Array,
-    bound: Array,
-    crossed: NDArray[np.bool_],
-) -> tuple[Array, Array, Array]:
-    y1, x1, y0, x0 = table.y[:, 1:], table.x[:, 1:], table.y[:, :1], table.x[:, :1]
-    gap = y1 / x1 - y0 / x0
-    if outcome is Outcome.VALUE:
-        spread = np.sqrt(variance[:, 1:] + variance[:, :1])
-        return gap, gap - bound * spread, gap + bound * spread
-
-    def interval(z: Array) -> tuple[Array, Array]:
-        if outcome is Outcome.BINARY:
-            return proportions.difference_interval(y1, x1, y0, x0, z)
-        low1, high1 = rates.rate_interval(y1, x1, phi[:, 1:], z)
-        low0, high0 = rates.rate_interval(y0, x0, phi[:, :1], z)
-        return gap - np.hypot(gap + y0 / x0 - low1, high0 - y0 / x0), gap + np.hypot(high1 - y1 / x1, y0 / x0 - low0)
-
-    touching = _touches_zero(interval, gap, np.abs(deciding))
-    low, high = interval(_scaled(bound, touching, deciding))
-    return gap, *_agree(gap, low, high, crossed, 0.0)
-
-
-def _relative_interval(
-    table: ArmTable,
-    outcome: Outcome,
-    phi: Array,
-    variance: Array,
-    deciding: Array,
-    bound: Array,
-    crossed: NDArray[np.bool_],
-) -> tuple[Array, Array, Array]:
-    y1, x1, y0, x0 = np.broadcast_arrays(table.y[:, 1:], table.x[:, 1:], table.y[:, :1], table.x[:, :1])
-    control = y0 / x0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(control != 0, y1 / x1 / control - 1, np.nan)
-        if outcome is Outcome.VALUE:
-            relative = np.where(control != 0, (y1 / x1 - control) / np.abs(control), np.nan)
-            low, high = fieller(table, variance, bound)
-            low, high = _agree(relative, low, high, crossed, 0.0)
-            known = np.isfinite(low) & np.isfinite(high)
-            return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
-    if outcome is Outcome.BINARY:
-        score = np.abs(proportions.score_z(y1, x1, y0, x0))
-        low, high = proportions.ratio_interval(y1, x1, y0, x0, _scaled(bound, score, deciding))
-    else:
-        low, high = rates.ratio_interval(y1, x1, phi[:, 1:], y0, x0, phi[:, :1], bound)
-    low, high = _agree(relative, low - 1, high - 1, crossed, -1.0)
-    known = control > 0
-    return relative, np.where(known, low, np.nan), np.where(known, high, np.nan)
-
-
-def fieller(table: ArmTable, variance: Array, bound: Array) -> tuple[Array, Array]:
-    """Relative lifts of means: the ratios R at which mean1 - R mean0 is within ``bound`` of 0; NaN where any might be.
-
-    At R = 1 that is the test itself, so the two agree. E. C. Fieller, JRSS B 16 (1954).
-    """
-    mean, control = table.y[:, 1:] / table.x[:, 1:], table.y[:, :1] / table.x[:, :1]
-    square = np.square(bound)
-    leading = np.square(control) - square * variance[:, :1]
-    middle, last = mean * control, np.square(mean) - square * variance[:, 1:]
-    root = np.sqrt(np.maximum(np.square(middle) - leading * last, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ends = [np.where(leading > 0, (middle + sign * root) / leading - 1, np.nan) for sign in (-1, 1)]
-    towards = np.where(control < 0, -1.0, 1.0)  # a lift is relative to the size of the control's mean
-    return np.minimum(*(end * towards for end in ends)), np.maximum(*(end * towards for end in ends))
-
-
-def _scaled(bound: Array, family: Array, deciding: Array) -> Array:
-    """The bound for an interval family whose own z at no difference is ``family`` while another test decides.
-
-    The two must agree on 0 where the decision hangs; far from it the family's own bound covers better.
-    """
-    deciding = np.abs(deciding)
-    ratio = np.divide(family, deciding, out=np.full_like(bound, _FURTHEST_APART), where=deciding > 0)
-    ratio = np.where((family == 0) & (deciding == 0), 1.0, ratio)
-    return np.asarray(
-        bound * np.clip(ratio, 1 / _FURTHEST_APART, _FURTHEST_APART) ** np.exp(-np.square(deciding - bound) / 2)
-    )
-
-
-def _touches_zero(interval, gap: Array, near: Array) -> Array:  # type: ignore[no-untyped-def]
-    """The z at which an interval around ``gap`` just reaches 0: its ends move nearly in proportion to z, so from
-    another test's z two secant steps are enough."""
-    size = np.maximum(np.abs(gap), 1e-300)
-
-    def inner_end(z: Array) -> Array:
-        ends = interval(z)
-        return np.asarray(np.where(gap >= 0, ends[0], -ends[1]))
-
-    first = inner_end(near)
-    z = near * np.clip(size / np.maximum(size - first, 1e-3 * size), 1 / _FURTHEST_APART, _FURTHEST_APART)
-    second = inner_end(z)
-    change = second - first
-    step = np.divide(second * (z - near), change, out=np.zeros_like(z), where=change != 0)
-    return np.asarray(np.clip(z - step, near / _FURTHEST_APART, near * _FURTHEST_APART))
-
-
-def _agree(estimate: Array, low: Array, high: Array, crossed: NDArray[np.bool_], floor: float) -> tuple[Array, Array]:
-    """Where rounding (or an exact test far from the interval's own) would let the two disagree, the test is right."""
-    nearest = np.abs(estimate) * 1e-9
-    low = np.where(crossed & (estimate > 0), np.maximum(low, nearest), low)
-    high = np.where(crossed & (estimate < 0), np.minimum(high, -nearest), high)
-    low = np.where(~crossed, np.minimum(low, 0.0), low)
-    high = np.where(~crossed, np.maximum(high, 0.0), high)
-    return np.maximum(low, floor) if floor else low, high
-
-
 def _best_against_all(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, best: NDArray[np.intp]) -> Array:
     """The largest Holm-adjusted p, over all pairs, among the pairs that contain the best arm."""
     count = table.y.shape[1]
     left, right = np.triu_indices(count, 1)
-    p = holm(two_sided(_reported_z(table, outcome, phi, variance, left, right)))
+    p = holm(two_sided(reported_z(table, outcome, phi, variance, left, right)))
     concerned = (left[None, :] == best[:, None]) | (right[None, :] == best[:, None])
     return np.asarray(np.where(concerned, p, 0.0).max(axis=1))
 
@@ -719,17 +440,3 @@ def compare_groups(
                 result, row, names, moments, order, alpha, looks, Direction.INCREASE, THRESHOLD
             )
     return [results[index] for index in range(len(groups))]
-
-
-def arm_table(groups: Sequence[Sequence[PairMoments]], shares: Sequence[Sequence[float]]) -> ArmTable:
-    """Columns of sums from moments, the control first in each group.
-
-    Raises:
-        ExperimentError: for moments that are not finite numbers.
-    """
-    fields = ("units", "y", "x", "yy", "xx", "xy")
-    sums = np.array([[[float(getattr(each, field)) for field in fields] for each in group] for group in groups])
-    if not np.isfinite(sums).all():
-        raise ExperimentError("moments that are NaN or infinite cannot be compared: mend or leave out those units")
-    columns = {field: sums[:, :, index] for index, field in enumerate(fields)}
-    return ArmTable(**columns, shares=np.array(shares, dtype=np.float64))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from experiments.core.statistics.comparison import ArmTable, Outcome
+from experiments.core.statistics.tables import ArmTable, Outcome
 
 Array = NDArray[np.float64]
 

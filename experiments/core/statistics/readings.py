@@ -16,21 +16,15 @@ from scipy.special import ndtr
 from experiments.core.errors import ExperimentError
 from experiments.core.plan import Direction
 from experiments.core.statistics import anytime
-from experiments.core.statistics.comparison import (
-    ArmTable,
-    Outcome,
-    arm_table,
-    deciding_z,
-    dispersion_of,
-    fieller,
-    outcome_of,
-)
+from experiments.core.statistics.deciding import deciding_z
 from experiments.core.statistics.dunnett import critical_value, shared_variance
+from experiments.core.statistics.intervals import fieller
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.rates import ratio_interval
 from experiments.core.statistics.sequential import Looks, boundary, futility_bounds
 from experiments.core.statistics.shrinkage import DEFAULT, Prior, shrink
 from experiments.core.statistics.stopping import at_stopping
+from experiments.core.statistics.tables import ArmTable, Outcome, arm_table, dispersion_of, outcome_of
 
 Array = NDArray[np.float64]
 

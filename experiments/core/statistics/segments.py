@@ -19,11 +19,11 @@ from scipy.optimize import brentq
 from scipy.special import chdtrc
 
 from experiments.core.errors import ExperimentError
-from experiments.core.statistics.comparison import ArmTable, Outcome, arm_table, dispersion_of, outcome_of
 from experiments.core.statistics.dunnett import two_sided
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.multiplicity import Multiplicity, adjust
 from experiments.core.statistics.rates import signed_z
+from experiments.core.statistics.tables import ArmTable, Outcome, arm_table, dispersion_of, outcome_of
 
 Array = NDArray[np.float64]
 

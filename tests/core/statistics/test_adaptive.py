@@ -12,9 +12,9 @@ from experiments.core.statistics.adaptive import (
     looks_after,
     read_batches,
 )
-from experiments.core.statistics.comparison import Outcome
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sequential import Looks, boundaries
+from experiments.core.statistics.tables import Outcome
 
 EVEN = Looks.even()
 

@@ -8,9 +8,10 @@ from scipy.stats import chi2_contingency, fisher_exact
 
 from experiments.core.errors import ExperimentError
 from experiments.core.plan import Direction
-from experiments.core.statistics.comparison import Correction, Outcome, compare, compare_groups, outcome_of
+from experiments.core.statistics.comparison import Correction, compare, compare_groups
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.tables import Outcome, outcome_of
 
 
 def binary(clicks, shown):

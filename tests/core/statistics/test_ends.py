@@ -10,11 +10,13 @@ from scipy.stats import beta
 
 from experiments.core.errors import ExperimentError
 from experiments.core.statistics.batched import Dealt, compare_batches, stopped_batches
-from experiments.core.statistics.comparison import ArmTable, Outcome, compare, decide_table
+from experiments.core.statistics.comparison import compare
+from experiments.core.statistics.deciding import decide_table
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.posterior import RatePrior, best_of_shares, interval_of_shares
 from experiments.core.statistics.readings import after_stopping, always_valid, futile_arms
 from experiments.core.statistics.sequential import Looks
+from experiments.core.statistics.tables import ArmTable, Outcome
 
 BILLION = 10**9
 
