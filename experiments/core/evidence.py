@@ -1,6 +1,6 @@
 """Evidence: what the event lake, at one version, says about an experiment up to one instant."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import reduce
@@ -8,6 +8,7 @@ from operator import add
 
 from experiments.core.plan import Metric
 from experiments.core.statistics.moments import PairMoments, UnitMoments
+from experiments.core.statistics.standardised import standardised
 
 UNKNOWN = "(unknown)"
 """The segment of units whose first impression did not say."""
@@ -129,6 +130,12 @@ class Evidence:
     def moved(self) -> bool:
         """Whether these had not all the same shares, so that pooled rates compare different times."""
         return any(batch.shares != self.dealt[0].shares for batch in self.dealt[1:])
+
+    def standardised(self, arms: Sequence[str], metric: Metric) -> dict[str, PairMoments]:
+        """As `pair`, of several arms; where the shares moved, as if all times had been alike."""
+        if self.moved:
+            return standardised([{arm: batch.pair(arm, metric) for arm in arms} for batch in self.dealt])
+        return {arm: self.pair(arm, metric) for arm in arms}
 
     def mature_share(self) -> float:
         """Share of all units whose conversion window has closed; 1 where there are none."""

@@ -161,8 +161,9 @@ def _looks(plan: Plan) -> dict[str, str]:
 def _pairs(plan: Plan, evidence: Evidence, metric: Metric) -> dict[str, PairMoments]:
     """Moments by exact look: evidence belongs to the look, whatever its arm was called."""
     pairs: dict[str, PairMoments] = {}
+    fair = evidence.standardised(tuple(plan.weights), metric)
     for arm in plan.arms:
-        pair = evidence.pair(arm.name, metric)
+        pair = fair[arm.name]
         pairs[arm.style] = pairs[arm.style] + pair if arm.style in pairs else pair
     return pairs
 

@@ -9,7 +9,7 @@ from experiments.cli.app import run
 from experiments.composition import open_context
 from experiments.core.commands import Approve, Archive, Conclude, FinishGeneration, Generate
 from experiments.core.errors import ExperimentError
-from experiments.core.evidence import Evidence, Health
+from experiments.core.evidence import Batch, Evidence, Health
 from experiments.core.judgement import judge_look
 from experiments.core.plan import CTR, Arm, Direction, Looks, Metric, Plan
 from experiments.core.proposals import Tried
@@ -224,3 +224,24 @@ def test_a_brief_may_lie_in_the_folder_only(desk):
     for name, says in (("nowhere", "no brief 'nowhere'"), ("../cup", "brief name")):
         with pytest.raises(ExperimentError, match=says):
             desk.reads(name)
+
+
+def test_a_style_is_not_better_because_it_was_shown_in_a_better_week(desk):
+    """Twice the clicks in the second week, in which the style had most of the traffic; within weeks they are equal."""
+    plan = desk.starts("moved", (INK,), looks=2)
+    weeks = [
+        ({"original": 0.8, "arm-0": 0.2}, {"original": shown(16_000, 320), "arm-0": shown(4000, 80)}),
+        ({"original": 0.2, "arm-0": 0.8}, {"original": shown(4000, 160), "arm-0": shown(16_000, 640)}),
+    ]
+    batches = tuple(
+        Batch(plan.look_time(n), plan.look_time(n + 1), shares, arms, arms, {}, {})
+        for n, (shares, arms) in enumerate(weeks)
+    )
+    arms = {arm: weeks[0][1][arm] + weeks[1][1][arm] for arm in plan.weights}
+    evidence = Evidence("moved", plan.look_time(2), {}, arms, (), coverage(7), batches=batches)
+    for look in (1, 2):
+        number = desk.stores.control.record_evidence(evidence)
+        judgement = judge_look(plan, plan.seal(), evidence, look, [100.0] * (look - 1))
+        desk.stores.control.record_judgement("moved", look, plan.seal(), number, judgement, "test")
+    (board,) = desk.reads().boards
+    assert board.standings[0].expected == pytest.approx(0, abs=0.01)
