@@ -1,28 +1,31 @@
 """One file into the lake: whole or not at all, once, with every line accounted for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
-from experiments.events.schema import REJECTS, table_of
+from experiments.events.schema import REJECTS, TABLES, table_of
 from experiments.ingest.bots import Agents
 from experiments.ingest.formats import Csv, Format, JsonLines, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
-from experiments.ingest.log import FileRefused, Line, Log, open_log
-from experiments.ingest.rows import Row, Rules, events_table, refuse_macros
-from experiments.ingest.values import Rejected, may_have_macros, micros
+from experiments.ingest.log import Block, FileRefused, Log, open_log
+from experiments.ingest.rows import Rules
+from experiments.ingest.staging import Staging, staging
+from experiments.ingest.values import micros
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """Clocks and time zones are wrong by hours, not by days."""
+FIRST_LINES = 1000
+"""Lines that say which keys a file of JSON objects has."""
 LONGEST_REJECT = 64 << 10
 """Bytes kept of a rejected line."""
 
@@ -80,107 +83,105 @@ def ingest_file(
         if known := deliveries.find(log.sha256):
             return replace(known, replay=True)
         settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
-        reading = _read(log, arms, HashedUnits(hasher), now, kind, settled, progress)
-    appended = lake.begin(table_of(reading.kind))
-    new = _without(reading.events, appended.known_ids(reading.events, log.sha256))
-    rest = _without(new, {row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
-    if rest.num_rows:
-        appended.commit(rest, log.sha256)
-    rejects = lake.begin("rejects")
-    if reading.rejected and not rejects.delivered(log.sha256):
-        rejects.commit(reading.rejects_table(path.name, log.sha256, now), log.sha256)
+        form, blocks = _form(log, kind)
+        table = table_of(form.kind)
+        with staging(TABLES[table].schema, lake.root) as staged:
+            reading = _read(log, form, blocks, arms, HashedUnits(hasher), now, settled, staged, progress)
+            repeated = staged.settle()
+            appended = lake.begin(table)
+            appended.find_known(staged.engine, log.sha256)
+            duplicate = repeated + staged.drop_known()
+            accepted = staged.remaining()
+            staged.drop_own({row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
+            if staged.remaining():
+                appended.commit(staged.events(log.sha256, now.isoformat()), log.sha256)
+            rejects = lake.begin("rejects")
+            if reading.rejected and not rejects.delivered(log.sha256):
+                rejects.commit(staged.rejects(), log.sha256)
     delivery = Delivery(
         sha256=log.sha256,
         name=path.name,
-        kind=reading.kind,
+        kind=form.kind,
         size=log.size,
         read=reading.read,
-        accepted=new.num_rows,
-        duplicate=reading.repeated + reading.events.num_rows - new.num_rows,
+        accepted=accepted,
+        duplicate=duplicate,
         finished_at=now,
-        rejected=dict(sorted(Counter(reject.reason for reject in reading.rejected).items())),
+        rejected=dict(sorted(reading.rejected.items())),
         lake_versions=lake.versions(),
     )
     deliveries.record(delivery)
     return delivery
 
 
-def _without(events: pa.Table, ids: Set[str]) -> pa.Table:
-    return events.filter(pc.invert(pc.is_in(events["event_id"], pa.array(sorted(ids))))) if ids else events
-
-
-@dataclass(frozen=True, slots=True)
-class _Reject:
-    line: int
-    reason: str
-    text: str
-
-
 @dataclass(slots=True)
 class _Reading:
-    """What a file says, before the lake is asked."""
+    """How many lines there were, and how many of them were rejected, by reason."""
 
-    kind: str
-    events: pa.Table
     read: int = 0
-    repeated: int = 0
-    """Lines with the event id of an earlier line of this file."""
-    rejected: list[_Reject] = field(default_factory=list)
-
-    def rejects_table(self, name: str, delivery: str, now: datetime) -> pa.Table:
-        constant = {"name": name, "kind": self.kind, "delivery": delivery, "delivered_at": now, "date": now.date()}
-        rows = [{"line": r.line, "reason": r.reason, "text": r.text, **constant} for r in self.rejected]
-        return pa.Table.from_pylist(rows, schema=REJECTS)
+    rejected: Counter[str] = field(default_factory=Counter)
 
 
 def _read(
     log: Log,
+    form: Format,
+    blocks: Iterator[Block],
     arms: Mapping[str, frozenset[str]],
     units: HashedUnits,
     now: datetime,
-    asked: str | None,
     settled: Mapping[int, str],
+    staged: Staging,
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
-    form, blocks = _form(log, asked)
-    rules = Rules(arms, micros(now + FUTURE_TOLERANCE), units, Agents(), Networks())
-    rule = rules.rule(form.kind)
-    seen: set[object] = set()
-    tables = [events_table(form.kind, (), log.sha256, now)]
-    reading = _Reading(form.kind, tables[0])
+    """Every line into the staging, as an event or a reject."""
+    rules = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), units, Agents(), Networks())
+    reading = _Reading()
+    own = {
+        "name": log.path.name,
+        "kind": form.kind,
+        "delivery": log.sha256,
+        "delivered_at": now,
+        "date": now.date(),
+    }
+    if progress:
+        progress(0, log.size)
     for block in blocks:
-        rows: list[Row] = []
-        for line in block:
-            try:
-                if reason := line.unreadable or settled.get(line.number):
-                    raise Rejected(reason)  # noqa: TRY301 - one place writes rejects down
-                cells = form.cells(line)
-                if may_have_macros(line.text):
-                    refuse_macros(form.kind, cells)
-                row = rule(cells)
-            except Rejected as rejected:
-                text = form.masked(line.text, units).encode()[:LONGEST_REJECT].decode(errors="ignore")
-                reading.rejected.append(_Reject(line.number, rejected.reason, text))
-                continue
-            if row[0] in seen:
-                reading.repeated += 1
-                continue
-            seen.add(row[0])
-            rows.append(row)
+        rows = form.rows(block)
+        events, sieve = rules.sift(rows)
+        numbers = block.numbers[rows.places]
+        for row in np.flatnonzero(np.isin(numbers, list(settled))).tolist() if settled else ():
+            sieve.overrule(row, settled[int(numbers[row])])
+        events = events.append_column("line", pa.array(numbers))
+        kept = sieve.kept
+        events = events if kept.all() else events.filter(pa.array(kept))
+        bad = [(each.place, settled.get(int(block.numbers[each.place]), each.reason)) for each in rows.broken]
+        bad += [(int(rows.places[row]), reason) for row, reason in sieve.rejected()]
+        bad.sort()
         reading.read += len(block)
-        tables.append(events_table(form.kind, rows, log.sha256, now))
+        reading.rejected.update(reason for _, reason in bad)
+        lines = block.lines(np.array([place for place, _ in bad], dtype=np.int64))
+        texts = [_cut(form.masked(line.text, units)) for line in lines]
+        rejects = [
+            {"line": int(block.numbers[place]), "reason": reason, "text": text, **own}
+            for (place, reason), text in zip(bad, texts, strict=True)
+        ]
+        staged.add(events, pa.Table.from_pylist(rejects, schema=REJECTS))
         if progress:
             progress(log.position, log.size)
-    reading.events = pa.concat_tables(tables)
     return reading
 
 
-def _form(log: Log, asked: str | None) -> tuple[Format, Iterator[list[Line]]]:
+def _cut(text: str) -> str:
+    return text.encode()[:LONGEST_REJECT].decode(errors="ignore")
+
+
+def _form(log: Log, asked: str | None) -> tuple[Format, Iterator[Block]]:
     """The file's form, and its lines of data."""
     blocks = log.blocks()
-    first = next((block for block in blocks if block), None)
+    first = next((block for block in blocks if len(block)), None)
     if first is None:
         raise FileRefused(f"{log.path.name} is empty: it has not even a header line")
-    if looks_like_json(log.path.name, first[0]):
-        return JsonLines(log.path.name, first, asked), chain([first], blocks)
-    return Csv(log.path.name, first[0], asked), chain([first[1:]], blocks)
+    beginning = list(islice(first.lines(), FIRST_LINES))
+    if looks_like_json(log.path.name, beginning[0]):
+        return JsonLines(log.path.name, beginning, asked), chain([first], blocks)
+    return Csv(log.path.name, beginning[0], asked), chain([first.after(1)], blocks)

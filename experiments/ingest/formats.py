@@ -1,23 +1,49 @@
-"""From a line to its cells, and back to a text that may be kept: CSV and JSON lines.
+"""From the lines of a block to columns of cells, and back to a text that may be kept: CSV and JSON lines.
 
-One line is one record: a quoted CSV value holds no line end, so that a stray quote costs its own line and no other.
+One line is one record: a quoted CSV value holds no line end, so that a stray quote costs its own line and no other. CSV
+is split by Arrow, a block at a time; lines that it might read otherwise than RFC 4180 says (a quote that does not
+close, or stands inside a value; a carriage return alone) are split by themselves.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pv
+from numpy.typing import NDArray
 
 from experiments.ingest.hashing import HashedUnits, network_of
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of
-from experiments.ingest.log import FileRefused, Line
+from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.values import Rejected
 
-Cells = Sequence[str]
-"""A row's values in the order of COLUMNS of its kind; empty where there is none."""
+_QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A line that has no cells."""
+
+    place: int
+    """Which line of its block."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The lines of a block that have cells."""
+
+    places: NDArray[np.int64]
+    """Which line of the block each row is."""
+    cells: Mapping[str, pa.Array]
+    """Text by column of the file's kind, one value a row, empty where there is none; absent where no row has any."""
+    broken: tuple[Broken, ...]
 
 
 class Format(Protocol):
@@ -25,12 +51,8 @@ class Format(Protocol):
 
     kind: str
 
-    def cells(self, line: Line) -> Cells:
-        """The line's values.
-
-        Raises:
-            Rejected: where it has no such form.
-        """
+    def rows(self, block: Block) -> Rows:
+        """The cells of a block's lines."""
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """The line as it may be kept: values under our own public names as they came, units and addresses hashed."""
@@ -55,18 +77,106 @@ class Csv:
         check_columns(file_name, self.kind, found, names)
         self._width = len(names)
         self._columns = columns
-        absent = len(names)  # index of the empty cell put behind each row
-        self._choose = itemgetter(*(columns.index(c) if c in columns else absent for c in COLUMNS[self.kind]))
+        self._wanted = {column: f"c{columns.index(column)}" for column in COLUMNS[self.kind] if column in columns}
 
-    def cells(self, line: Line) -> Cells:
-        """The line's values; a last line without a line end may have been cut within a value, so it is not taken."""
-        if not line.ended:
-            raise Rejected("unterminated_line")
+    def rows(self, block: Block) -> Rows:
+        """A last line without a line end may have been cut within a value, so it is not taken."""
+        broken = []
+        careful, unreadable = self._careful(block), {}
+        for place, line in zip(np.flatnonzero(careful).tolist(), block.lines(careful), strict=True):
+            if line.unreadable:
+                unreadable[place] = line.unreadable
+        if not block.ended:
+            careful = careful.copy()
+            careful[-1] = True
+            unreadable.setdefault(len(block) - 1, "unterminated_line")
+        quick = np.flatnonzero(~careful)
+        table, skipped = self._split(block, quick, whole=not careful.any())
+        broken += [Broken(int(quick[row]), "ragged_row") for row in skipped]
+        parts = [(np.delete(quick, skipped), [table[name].combine_chunks() for name in self._wanted.values()])]
+        slow = [place for place in np.flatnonzero(careful).tolist() if place not in unreadable]
+        broken += [Broken(place, reason) for place, reason in unreadable.items()]
+        if slow:
+            cells, places = [], []
+            for place, line in zip(slow, block.lines(np.array(slow)), strict=True):
+                try:
+                    cells.append(self._cells(line))
+                    places.append(place)
+                except Rejected as rejected:
+                    broken.append(Broken(place, rejected.reason))
+            columns = list(zip(*cells, strict=True)) if cells else [()] * len(self._wanted)
+            parts.append((np.array(places, dtype=np.int64), [pa.array(each, pa.string()) for each in columns]))
+        return Rows(
+            np.concatenate([places for places, _ in parts]),
+            {
+                column: pa.concat_arrays([arrays[number] for _, arrays in parts])
+                for number, column in enumerate(self._wanted)
+            },
+            tuple(broken),
+        )
+
+    def _cells(self, line: Line) -> list[str]:
         row = _split(line.text)
         if len(row) != self._width:
             raise Rejected("ragged_row")
-        row.append("")
-        return self._choose(row)
+        return [row[int(name[1:])] for name in self._wanted.values()]
+
+    def _careful(self, block: Block) -> NDArray[np.bool_]:
+        """The lines that Arrow might not read as we do."""
+        careful = np.zeros(len(block), dtype=np.bool_)
+        octets = np.frombuffer(block.data, np.uint8)
+        if b"\0" in block.data:
+            careful |= _with(block, np.flatnonzero(octets == 0))
+        if not block.data.isascii():
+            try:
+                block.data.decode()
+            except UnicodeDecodeError:
+                careful |= np.array([line.unreadable is not None for line in block.lines()])
+        if block.data.count(b"\r") > block.data.count(b"\r\n"):
+            returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
+            alone = octets[np.minimum(returns + 1, len(octets) - 1)] != _LINE_END
+            careful |= _with(block, returns[alone])
+        if b'"' in block.data:
+            quotes = np.flatnonzero(octets == _QUOTE)
+            count = np.searchsorted(quotes, block.ends) - np.searchsorted(quotes, block.starts)
+            careful |= count % 2 == 1
+            before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
+            after = octets[np.minimum(quotes + 1, len(octets) - 1)]
+            after = np.where(quotes + 1 < len(octets), after, _LINE_END)
+            apart = np.isin(before, _BEFORE_QUOTE) | np.isin(after, _AFTER_QUOTE)
+            if not apart.all():
+                careful |= _with(block, quotes[~apart])
+        return careful
+
+    def _split(self, block: Block, quick: NDArray[np.intp], *, whole: bool) -> tuple[pa.Table, list[int]]:
+        """The wanted columns of the chosen lines, and which of them have another width."""
+        skipped: list[int] = []
+        if not len(quick):
+            return pa.table({name: pa.array([], pa.string()) for name in self._wanted.values()}), skipped
+        if whole:
+            data = memoryview(block.data)[int(block.starts[0]) :]
+        else:
+            bounds = zip(block.starts[quick].tolist(), block.ends[quick].tolist(), strict=True)
+            data = memoryview(b"".join(block.data[start:end] + b"\n" for start, end in bounds))
+
+        def skip(row: pv.InvalidRow) -> str:
+            skipped.append(row.number - 1)
+            return "skip"
+
+        table = pv.read_csv(
+            pa.py_buffer(data),
+            read_options=pv.ReadOptions(
+                use_threads=False, block_size=len(data) + 1, column_names=[f"c{n}" for n in range(self._width)]
+            ),
+            parse_options=pv.ParseOptions(invalid_row_handler=skip),
+            convert_options=pv.ConvertOptions(
+                check_utf8=False,
+                include_columns=list(self._wanted.values()),
+                column_types=dict.fromkeys(self._wanted.values(), pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+        return table, skipped
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """A row of another width does not say where its values belong: each of them may be a unit."""
@@ -100,11 +210,23 @@ class JsonLines:
         check_columns(file_name, self.kind, found, written)
         self._columns = _Columns()
 
-    def cells(self, line: Line) -> Cells:
-        """The line's values as text; numbers as they are written."""
-        columns = self._columns
-        named: dict[str | None, object] = {columns[key]: value for key, value in _object(line.text).items()}
-        return [_scalar(named.get(column)) for column in COLUMNS[self.kind]]
+    def rows(self, block: Block) -> Rows:
+        """The lines' values as text; numbers as they are written."""
+        columns, broken, places = self._columns, [], []
+        taken: list[list[str]] = []
+        wanted = COLUMNS[self.kind]
+        for place, line in enumerate(block.lines()):
+            try:
+                if line.unreadable:
+                    raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
+                named: dict[str | None, object] = {columns[key]: value for key, value in _object(line.text).items()}
+                taken.append([_scalar(named.get(column)) for column in wanted])
+                places.append(place)
+            except Rejected as rejected:
+                broken.append(Broken(place, rejected.reason))
+        cells = list(zip(*taken, strict=True)) if taken else [()] * len(wanted)
+        arrays = {column: pa.array(each, pa.string()) for column, each in zip(wanted, cells, strict=True)}
+        return Rows(np.array(places, dtype=np.int64), arrays, tuple(broken))
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """Keys that are not ours are left out."""
@@ -115,6 +237,20 @@ class JsonLines:
         known = {key: value for key, value in record.items() if self._columns[key]}
         kept = {key: _kept(self._columns[key], _text(value, units), units) for key, value in known.items()}
         return json.dumps(kept, ensure_ascii=False)
+
+
+_BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
+_AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
+"""Beside every quote of RFC 4180 stands one of these."""
+
+
+def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """The lines that any of these positions in the block's bytes lies in."""
+    found = np.zeros(len(block), dtype=np.bool_)
+    places = np.searchsorted(block.starts, positions, side="right") - 1
+    places = places[places >= 0]
+    found[places] = True
+    return found
 
 
 def looks_like_json(file_name: str, first: Line) -> bool:

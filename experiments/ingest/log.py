@@ -1,22 +1,28 @@
 """Reading a log file: plain or gzip, in blocks of whole lines, hashed first and checked not to change meanwhile."""
 
-import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+from isal import igzip, isal_zlib
+from numpy.typing import NDArray
+
 from experiments.core.errors import ExperimentError
 
-BLOCK_BYTES = 256 << 10
+BLOCK_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
 """Bytes. A log without line ends must not fill the memory."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END, _CARRIAGE_RETURN = 10, 13
 
 
 class FileRefused(ExperimentError):
@@ -32,6 +38,48 @@ class Line(NamedTuple):
     ended: bool = True
     """False for a last line without a line end: it may have been cut."""
     unreadable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some whole lines of a log, as bytes and where each begins and ends; empty lines are no lines."""
+
+    data: bytes
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    """Where each line ends, its line end excluded."""
+    numbers: NDArray[np.int64]
+    """1 is the first line of the file."""
+    ended: bool = True
+    """False where the last line has no line end."""
+
+    @classmethod
+    def of(cls, data: bytes, first: int, *, ended: bool = True) -> "Block":
+        """The lines in ``data``, which ends with a line end, or with the last line of the file (``ended`` False)."""
+        octets = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero(octets == _LINE_END)
+        if not ended:
+            ends = np.append(ends, len(data))
+        starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+        numbers = np.arange(first, first + len(ends))
+        returned = (ends > starts) & (octets[np.maximum(ends - 1, 0)] == _CARRIAGE_RETURN)
+        ends = ends - returned
+        some = ends > starts
+        return cls(data, starts[some], ends[some], numbers[some], ended)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def after(self, lines: int) -> "Block":
+        """All but the first ``lines``."""
+        return Block(self.data, self.starts[lines:], self.ends[lines:], self.numbers[lines:], self.ended)
+
+    def lines(self, chosen: NDArray[np.intp] | slice = slice(None)) -> Iterator[Line]:
+        """The chosen ones as text."""
+        last = int(self.starts[-1]) if len(self) and not self.ended else -1
+        parts = (each[chosen].tolist() for each in (self.starts, self.ends, self.numbers))
+        for start, end, number in zip(*parts, strict=True):
+            yield _line(self.data[start:end], number, ended=start != last)
 
 
 class _Opened(io.RawIOBase):
@@ -70,8 +118,8 @@ class Log:
         """Bytes of the file read so far."""
         return self._file.tell()
 
-    def blocks(self) -> Iterator[list[Line]]:
-        """All lines, a block at a time; empty lines are no lines.
+    def blocks(self) -> Iterator[Block]:
+        """All lines, a block at a time; the next one is unpacked while this one is worked on.
 
         Raises:
             FileRefused: when a gzip file is cut or damaged, a line is longer than LONGEST_LINE, or the file changed.
@@ -79,25 +127,31 @@ class Log:
         self._bytes.rewind()
         zipped = self._bytes.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         self._bytes.rewind()
-        stream = gzip.GzipFile(fileobj=self._bytes) if zipped else self._bytes
+        stream = io.BufferedReader(igzip.IGzipFile(fileobj=self._bytes) if zipped else self._bytes, 1 << 20)
         number, rest = 1, b""
-        try:
-            while block := stream.read(BLOCK_BYTES):
+        with ThreadPoolExecutor(1) as unpacker:
+            coming = unpacker.submit(self._unpack, stream)
+            while block := coming.result():
+                coming = unpacker.submit(self._unpack, stream)
                 if number == 1 and not rest:
                     block = block.removeprefix(_BYTE_ORDER_MARK)
                 body, line_end, rest = (rest + block).rpartition(b"\n")
                 if len(rest) > LONGEST_LINE:
                     raise FileRefused(f"{self.path.name} has a line of more than {LONGEST_LINE:,} bytes: is it a log?")
                 if line_end:
-                    yield _lines(body, number)
+                    yield Block.of(body + line_end, number)
                     number += body.count(b"\n") + 1
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise FileRefused(f"{self.path.name} is a cut or damaged gzip file: deliver it again, whole") from error
         if rest:
-            yield _lines(rest, number, ended=False)
+            yield Block.of(rest, number, ended=False)
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise FileRefused(f"{self.path.name} was written to while it was read: deliver it when it is whole")
+
+    def _unpack(self, stream: io.BufferedReader) -> bytes:
+        try:
+            return stream.read(BLOCK_BYTES)
+        except (EOFError, igzip.BadGzipFile, zlib.error, isal_zlib.error) as error:
+            raise FileRefused(f"{self.path.name} is a cut or damaged gzip file: deliver it again, whole") from error
 
 
 @contextmanager
@@ -115,26 +169,10 @@ def open_log(path: Path) -> Iterator[Log]:
         yield Log(path, file)
 
 
-def _lines(body: bytes, first: int, *, ended: bool = True) -> list[Line]:
+def _line(data: bytes, number: int, *, ended: bool) -> Line:
     try:
-        text = body.decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" not in text:
-        lines = [Line(number, line.removesuffix("\r"), ended) for number, line in enumerate(text.split("\n"), first)]
-    else:
-        lines = [_suspicious(line, number, ended=ended) for number, line in enumerate(body.split(b"\n"), first)]
-    return [line for line in lines if line.text]
-
-
-def _suspicious(line: bytes, number: int, *, ended: bool) -> Line:
-    """A line of a block in which some line is not text. (No byte of a longer UTF-8 sequence is a line end.)"""
-    line = line.removesuffix(b"\r")
-    text = line.decode(errors="replace")
-    if b"\0" in line:
-        return Line(number, text, ended, "nul_byte")
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return Line(number, text, ended, "not_utf8")
-    return Line(number, text, ended)
+        reason = "nul_byte" if b"\0" in data else "not_utf8"
+        return Line(number, data.decode(errors="replace"), ended, reason)
+    return Line(number, text, ended, "nul_byte" if "\0" in text else None)

@@ -1,103 +1,269 @@
-"""From a line's cells to a row of the lake: every rule a line must keep, kind by kind."""
+"""From columns of cells to rows of the lake: every rule a line must keep, kind by kind.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+Each column is judged as a whole. What few values take many times (arms, agents, units within a block) is judged once a
+value, by the same functions that judge single values; instants are parsed by Arrow, and those of another shape one by
+one. Of several reasons to reject a row the first counts, in the order of the rules.
+"""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from experiments.events.schema import IMPRESSIONS, OUTCOMES, TIMESTAMP
 from experiments.ingest.bots import Agents
-from experiments.ingest.formats import Cells
+from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import HashedUnits, Networks
-from experiments.ingest.values import Rejected, currency, has_macro, present, probability, timestamp, value_micros
+from experiments.ingest.values import (
+    EARLIEST,
+    Rejected,
+    currency,
+    has_macro,
+    micros,
+    probability,
+    timestamp,
+    value_micros,
+)
 
 _DAY = 86_400_000_000
-_MUST_BE_EXPANDED = {
-    "impression": slice(0, 5),  # event_id to unit
-    "click": slice(0, 4),
-    "conversion": slice(0, 5),
+_EARLIEST = micros(EARLIEST)
+_DELIVERED = 3
+"""Columns at the end of each table that are the delivery's own, the date among them."""
+_TELLING = {
+    "impression": ("event_id", "ts", "experiment", "arm", "unit"),
+    "click": ("event_id", "ts", "impression_id", "unit"),
+    "conversion": ("event_id", "ts", "unit", "impression_id", "click_id"),
 }
-"""The leading columns by which events are told apart and joined."""
+"""The columns by which events are told apart and joined: in them every macro must be expanded."""
+_MACRO_BEGINS = r"%%|\$\{|\{\{|\[|__"
+_RFC_3339 = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
+_EPOCH = r"^\d{9,18}$"
+_EPOCH_MICROS = ((11, 1_000_000, 1), (14, 1_000, 1), (17, 1, 1), (18, 1, 1_000))
+"""An epoch of at most so many digits: microseconds are so many of it, over so many."""
 
-Row = tuple[str | int | float | None, ...]
-Rule = Callable[[Cells], Row]
+_Judge = Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Sieve:
+    """Rows as they are judged: for each the first reason to reject it, or none."""
+
+    reasons: list[str] = field(default_factory=list)
+    codes: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
+
+    @classmethod
+    def over(cls, rows: int) -> "Sieve":
+        return cls([""], np.zeros(rows, np.int16))
+
+    def reject(self, where: NDArray[np.bool_], reason: str) -> None:
+        """Those rows, unless they are rejected already."""
+        if where.any():
+            if reason not in self.reasons:
+                self.reasons.append(reason)
+            self.codes[where & (self.codes == 0)] = self.reasons.index(reason)
+
+    def overrule(self, row: int, reason: str) -> None:
+        """One row is rejected, whatever was found."""
+        self.codes[row] = 0
+        where = np.zeros(len(self.codes), np.bool_)
+        where[row] = True
+        self.reject(where, reason)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Rows without a reason."""
+        return self.codes == 0
+
+    def rejected(self) -> list[tuple[int, str]]:
+        """(row, reason), in order."""
+        return [(int(row), self.reasons[self.codes[row]]) for row in np.flatnonzero(self.codes)]
+
+
+class Judged(dict[str, tuple[Any, str | None]]):
+    """What each distinct value of a column is, or why it is rejected; judged once a file."""
+
+    def __init__(self, judge: _Judge) -> None:
+        super().__init__()
+        self._judge = judge
+
+    def __missing__(self, text: str) -> tuple[Any, str | None]:
+        try:
+            found = self[text] = (self._judge(text), None)
+        except Rejected as rejected:
+            found = self[text] = (None, rejected.reason)
+        return found
+
+
 class Rules:
-    """What a row is checked against, with the memories of one file."""
+    """What rows are checked against, with the memories of one file."""
 
-    arms: Mapping[str, frozenset[str]]
-    latest: int
-    """Microseconds since 1970; what happens later is not believed."""
-    units: HashedUnits
-    agents: Agents
-    networks: Networks
+    def __init__(
+        self,
+        kind: str,
+        arms: Mapping[str, frozenset[str]],
+        latest: int,
+        units: HashedUnits,
+        agents: Agents,
+        networks: Networks,
+    ) -> None:
+        self.kind = kind
+        self._arms = arms
+        self._latest = latest
+        self._moments = Judged(lambda text: timestamp(text, latest))
+        self._judged: dict[str, Judged] = {
+            "unit": Judged(lambda text: units[text] if text else None),
+            "user_agent": Judged(lambda text: agents[text]),
+            "ip": Judged(lambda text: networks[text]),
+            "propensity": Judged(probability),
+            "value": Judged(value_micros),
+            "currency": Judged(currency),
+        }
 
-    def rule(self, kind: str) -> Rule:
-        """How a row of this kind is made of its cells, in the order of the table's schema."""
-        return {"impression": self._impression, "click": self._click, "conversion": self._conversion}[kind]
-
-    def _impression(self, cells: Cells) -> Row:
-        event_id, ts, experiment, arm, unit, variant, slot, placement, device, country, propensity, agent, ip = cells
-        present(event_id, "missing_event_id")
-        moment = timestamp(ts, self.latest)
-        arms = self.arms.get(experiment)
-        if arms is None:
-            raise Rejected("unknown_experiment")
-        if arm not in arms:
-            raise Rejected("unknown_arm")
-        present(unit, "missing_unit")
-        return (
-            *(event_id, moment, experiment, arm, self.units[unit]),
-            *(variant or None, slot or None, placement or None, device or None, country or None),
-            *(probability(propensity), self.agents[agent], self.networks[ip]),
+    def sift(self, rows: Rows) -> tuple[pa.Table, Sieve]:
+        """The rows as the lake's table has them but for the delivery, and which of them keep every rule."""
+        count = len(rows.places)
+        cells = {name: pc.utf8_trim_whitespace(column) for name, column in rows.cells.items()}
+        sieve = Sieve.over(count)
+        self._macros(cells, sieve)
+        columns = {"impression": self._impression, "click": self._click, "conversion": self._conversion}[self.kind](
+            cells, count, sieve
         )
+        schema = IMPRESSIONS if self.kind == "impression" else OUTCOMES
+        fields = [schema.field(number) for number in range(len(schema) - _DELIVERED)]
+        arrays = [columns.get(each.name, pa.nulls(count, each.type)) for each in fields]
+        days = pc.divide(columns["ts"].cast(pa.int64()), _DAY).cast(pa.int32()).cast(pa.date32())
+        return pa.table([*arrays, days], schema=pa.schema([*fields, schema.field("date")])), sieve
 
-    def _click(self, cells: Cells) -> Row:
-        event_id, ts, impression_id, unit, agent, ip = cells
-        present(event_id, "missing_event_id")
-        moment = timestamp(ts, self.latest)
-        present(impression_id or unit, "missing_reference")
-        hashed = self.units[unit] if unit else None
-        seen_by = (self.agents[agent], self.networks[ip])
-        return (event_id, moment, "click", impression_id or None, None, hashed, None, None, None, *seen_by)
+    def _impression(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
+        names = ("variant", "slot", "placement", "device", "country")
+        columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
+        columns["ts"] = self._instants(cells, sieve)
+        columns |= self._arm(cells, sieve)
+        _present(cells, "unit", count, sieve, "missing_unit")
+        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
+        columns |= {name: _or_none(cells[name]) for name in names if name in cells}
+        columns["propensity"] = self._value("propensity", cells, pa.float64(), sieve, count)
+        return columns | self._seen_by(cells, sieve, count)
 
-    def _conversion(self, cells: Cells) -> Row:
-        event_id, ts, unit, impression_id, click_id, action, value, money = cells
-        present(event_id, "missing_event_id")
-        moment = timestamp(ts, self.latest)
-        present(unit, "missing_unit")
-        return (
-            *(event_id, moment, "conversion", impression_id or None, click_id or None, self.units[unit]),
-            *(action or None, value_micros(value), currency(money), None, None),
-        )
+    def _click(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
+        columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
+        columns["ts"] = self._instants(cells, sieve)
+        columns["kind"] = pa.repeat("click", count)
+        named, known = (_length(cells, name, count) > 0 for name in ("impression_id", "unit"))
+        sieve.reject(~(named | known), "missing_reference")
+        columns |= {"impression_id": _or_none(cells["impression_id"])} if "impression_id" in cells else {}
+        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
+        return columns | self._seen_by(cells, sieve, count)
+
+    def _conversion(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
+        columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
+        columns["ts"] = self._instants(cells, sieve)
+        columns["kind"] = pa.repeat("conversion", count)
+        _present(cells, "unit", count, sieve, "missing_unit")
+        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
+        names = ("impression_id", "click_id", "action")
+        columns |= {name: _or_none(cells[name]) for name in names if name in cells}
+        columns["value_micros"] = self._value("value", cells, pa.int64(), sieve, count)
+        columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
+        return columns
+
+    def _seen_by(self, cells: Mapping[str, pa.Array], sieve: Sieve, count: int) -> dict[str, pa.Array]:
+        return {
+            "invalid": self._value("user_agent", cells, pa.string(), sieve, count),
+            "network": self._value("ip", cells, pa.string(), sieve, count),
+        }
+
+    def _value(self, name: str, cells: Mapping[str, pa.Array], kind: pa.DataType, sieve: Sieve, count: int) -> pa.Array:
+        """A column judged value by value."""
+        if name not in cells:
+            return pa.nulls(count, kind)
+        encoded = cells[name].dictionary_encode()
+        judged = self._judged[name]
+        found = [judged[text] for text in encoded.dictionary.to_pylist()]
+        places = encoded.indices.to_numpy()
+        for reason in {why for _, why in found if why is not None}:
+            sieve.reject(np.array([why == reason for _, why in found])[places], reason)
+        return pa.array([value for value, _ in found], kind).take(encoded.indices)
+
+    def _arm(self, cells: Mapping[str, pa.Array], sieve: Sieve) -> dict[str, pa.Array]:
+        """Known experiments, and arms that are theirs."""
+        experiments, arms = (cells[name].dictionary_encode() for name in ("experiment", "arm"))
+        names, looks = experiments.dictionary.to_pylist(), arms.dictionary.to_pylist()
+        which, what = experiments.indices.to_numpy(), arms.indices.to_numpy()
+        known = np.array([name in self._arms for name in names], dtype=np.bool_)
+        sieve.reject(~known[which], "unknown_experiment")
+        theirs = np.array([look in self._arms.get(name, ()) for name in names for look in looks], dtype=np.bool_)
+        theirs = theirs.reshape(len(names), len(looks))
+        sieve.reject(~theirs[which, what], "unknown_arm")
+        return {"experiment": cells["experiment"], "arm": cells["arm"]}
+
+    def _instants(self, cells: Mapping[str, pa.Array], sieve: Sieve) -> pa.Array:
+        column = cells["ts"]
+        moments = np.zeros(len(column), np.int64)
+        usual = pc.match_substring_regex(column, _RFC_3339).to_numpy(zero_copy_only=False)
+        try:
+            parsed = column.filter(pa.array(usual)).cast(TIMESTAMP)
+            moments[usual] = parsed.cast(pa.int64()).to_numpy()
+        except pa.ArrowInvalid:  # a thirtieth of February: which one it is is found one by one
+            usual[:] = False
+        rest = np.flatnonzero(~usual)
+        if len(rest):
+            moments[rest] = self._other_instants(column.take(pa.array(rest)), rest, sieve)
+        sieve.reject(usual & (moments < _EARLIEST), "bad_timestamp")
+        sieve.reject(usual & (moments > self._latest), "future_timestamp")
+        return pa.array(moments, pa.int64()).cast(TIMESTAMP)
+
+    def _other_instants(self, column: pa.Array, places: NDArray[np.intp], sieve: Sieve) -> NDArray[np.int64]:
+        """Epochs at once, what is neither those nor the usual text one by one."""
+        moments = np.zeros(len(column), np.int64)
+        epoch = pc.match_substring_regex(column, _EPOCH).to_numpy(zero_copy_only=False)
+        if epoch.any():
+            digits = pc.binary_length(column).to_numpy()
+            whole = column.filter(pa.array(epoch)).cast(pa.int64()).to_numpy()
+            size, instants, left = digits[epoch], np.zeros(len(whole), np.int64), np.ones(len(whole), np.bool_)
+            for most, times, over in _EPOCH_MICROS:
+                here = left & (size <= most)
+                instants[here] = whole[here] * times // over
+                left &= ~here
+            moments[epoch] = instants
+            early, late = (np.zeros(len(sieve.codes), np.bool_) for _ in range(2))
+            early[places[epoch]], late[places[epoch]] = instants < _EARLIEST, instants > self._latest
+            sieve.reject(early, "bad_timestamp")
+            sieve.reject(late, "future_timestamp")
+        for at in np.flatnonzero(~epoch).tolist():
+            moment, reason = self._moments[column[at].as_py()]
+            if reason is not None:
+                where = np.zeros(len(sieve.codes), np.bool_)
+                where[places[at]] = True
+                sieve.reject(where, reason)
+            moments[at] = moment or 0
+        return moments
+
+    def _macros(self, cells: Mapping[str, pa.Array], sieve: Sieve) -> None:
+        """An ad server left a placeholder in an identifying value."""
+        for name in _TELLING[self.kind]:
+            if name not in cells:
+                continue
+            suspect = pc.match_substring_regex(cells[name], f"^(?:{_MACRO_BEGINS})").to_numpy(zero_copy_only=False)
+            for at in np.flatnonzero(suspect).tolist():
+                if not has_macro(cells[name][at].as_py()):
+                    suspect[at] = False
+            sieve.reject(suspect, "unexpanded_macro")
 
 
-def refuse_macros(kind: str, cells: Cells) -> None:
-    """Reject a row in whose identifying values an ad server left a placeholder.
-
-    Raises:
-        Rejected: unexpanded_macro.
-    """
-    if any(map(has_macro, cells[_MUST_BE_EXPANDED[kind]])):
-        raise Rejected("unexpanded_macro")
+def _length(cells: Mapping[str, pa.Array], name: str, count: int) -> NDArray[np.int32]:
+    return pc.binary_length(cells[name]).to_numpy() if name in cells else np.zeros(count, np.int32)
 
 
-def events_table(kind: str, rows: Sequence[Row], delivery: str, delivered_at: datetime) -> pa.Table:
-    """Rows of one kind as the lake keeps them."""
-    schema = IMPRESSIONS if kind == "impression" else OUTCOMES
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(schema) - 3)
-    moments = columns[1]
-    arrays = [
-        _moments(column) if field.type == TIMESTAMP else pa.array(column, field.type)
-        for field, column in zip(schema, columns, strict=False)
-    ]
-    days = pa.array([moment // _DAY for moment in moments], pa.int32()).cast(pa.date32())
-    delivered = (pa.repeat(delivery, len(rows)), pa.repeat(pa.scalar(delivered_at, TIMESTAMP), len(rows)))
-    return pa.table([*arrays, *delivered, days], schema=schema)
+def _present(cells: Mapping[str, pa.Array], name: str, count: int, sieve: Sieve, reason: str) -> pa.Array:
+    sieve.reject(_length(cells, name, count) == 0, reason)
+    return cells[name] if name in cells else pa.repeat("", count)
 
 
-def _moments(column: Sequence[object]) -> pa.Array:
-    return pa.array(column, pa.int64()).cast(TIMESTAMP)
+def _or_none(column: pa.Array) -> pa.Array:
+    """Nothing in place of empty text."""
+    return pc.if_else(pc.equal(pc.binary_length(column), 0), pa.scalar(None, pa.string()), column)
