@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, TABLES, table_of
 from experiments.ingest.bots import Agents
-from experiments.ingest.formats import Csv, Format, JsonLines, looks_like_json
+from experiments.ingest.formats import Csv, Format, JsonLines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import Block, FileRefused, Log, open_log
 from experiments.ingest.rows import Rules
@@ -145,8 +146,7 @@ def _read(
     }
     if progress:
         progress(0, log.size)
-    for block in blocks:
-        rows = form.rows(block)
+    for block, rows in _ahead(form, blocks):
         events, sieve = rules.sift(rows)
         numbers = block.numbers[rows.places]
         for row in np.flatnonzero(np.isin(numbers, list(settled))).tolist() if settled else ():
@@ -169,6 +169,20 @@ def _read(
         if progress:
             progress(log.position, log.size)
     return reading
+
+
+def _ahead(form: Format, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows]]:
+    """Each block with its cells, the next one being split while this one is worked on."""
+
+    def split() -> tuple[Block, Rows] | None:
+        block = next(blocks, None)
+        return None if block is None else (block, form.rows(block))
+
+    with ThreadPoolExecutor(1) as splitter:
+        coming = splitter.submit(split)
+        while found := coming.result():
+            coming = splitter.submit(split)
+            yield found
 
 
 def _cut(text: str) -> str:

@@ -127,13 +127,13 @@ class Csv:
         octets = np.frombuffer(block.data, np.uint8)
         if b"\0" in block.data:
             careful |= _with(block, np.flatnonzero(octets == 0))
+        returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
         if not block.data.isascii():
             try:
                 block.data.decode()
             except UnicodeDecodeError:
                 careful |= np.array([line.unreadable is not None for line in block.lines()])
-        if block.data.count(b"\r") > block.data.count(b"\r\n"):
-            returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
+        if len(returns):
             alone = octets[np.minimum(returns + 1, len(octets) - 1)] != _LINE_END
             careful |= _with(block, returns[alone])
         if b'"' in block.data:

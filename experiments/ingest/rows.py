@@ -45,6 +45,9 @@ _EPOCH = r"^\d{9,18}$"
 _EPOCH_MICROS = ((11, 1_000_000, 1), (14, 1_000, 1), (17, 1, 1), (18, 1, 1_000))
 """An epoch of at most so many digits: microseconds are so many of it, over so many."""
 
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_FOUR_OCTETS = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+
 _Judge = Callable[[str], Any]
 
 
@@ -114,10 +117,8 @@ class Rules:
         self._arms = arms
         self._latest = latest
         self._moments = Judged(lambda text: timestamp(text, latest))
+        self._units, self._agents, self._networks = units, agents, networks
         self._judged: dict[str, Judged] = {
-            "unit": Judged(lambda text: units[text] if text else None),
-            "user_agent": Judged(lambda text: agents[text]),
-            "ip": Judged(lambda text: networks[text]),
             "propensity": Judged(probability),
             "value": Judged(value_micros),
             "currency": Judged(currency),
@@ -144,10 +145,10 @@ class Rules:
         columns["ts"] = self._instants(cells, sieve)
         columns |= self._arm(cells, sieve)
         _present(cells, "unit", count, sieve, "missing_unit")
-        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
+        columns["unit"] = _looked_up(cells, "unit", self._units, count)
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         columns["propensity"] = self._value("propensity", cells, pa.float64(), sieve, count)
-        return columns | self._seen_by(cells, sieve, count)
+        return columns | self._seen_by(cells, count)
 
     def _click(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
         columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
@@ -156,25 +157,25 @@ class Rules:
         named, known = (_length(cells, name, count) > 0 for name in ("impression_id", "unit"))
         sieve.reject(~(named | known), "missing_reference")
         columns |= {"impression_id": _or_none(cells["impression_id"])} if "impression_id" in cells else {}
-        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
-        return columns | self._seen_by(cells, sieve, count)
+        columns["unit"] = _looked_up(cells, "unit", self._units, count)
+        return columns | self._seen_by(cells, count)
 
     def _conversion(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
         columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
         columns["ts"] = self._instants(cells, sieve)
         columns["kind"] = pa.repeat("conversion", count)
         _present(cells, "unit", count, sieve, "missing_unit")
-        columns["unit"] = self._value("unit", cells, pa.string(), sieve, count)
+        columns["unit"] = _looked_up(cells, "unit", self._units, count)
         names = ("impression_id", "click_id", "action")
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         columns["value_micros"] = self._value("value", cells, pa.int64(), sieve, count)
         columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
         return columns
 
-    def _seen_by(self, cells: Mapping[str, pa.Array], sieve: Sieve, count: int) -> dict[str, pa.Array]:
+    def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
         return {
-            "invalid": self._value("user_agent", cells, pa.string(), sieve, count),
-            "network": self._value("ip", cells, pa.string(), sieve, count),
+            "invalid": _looked_up(cells, "user_agent", self._agents, count),
+            "network": _networks(cells["ip"], self._networks) if "ip" in cells else pa.nulls(count, pa.string()),
         }
 
     def _value(self, name: str, cells: Mapping[str, pa.Array], kind: pa.DataType, sieve: Sieve, count: int) -> pa.Array:
@@ -185,7 +186,7 @@ class Rules:
         judged = self._judged[name]
         found = [judged[text] for text in encoded.dictionary.to_pylist()]
         places = encoded.indices.to_numpy()
-        for reason in {why for _, why in found if why is not None}:
+        for reason in dict.fromkeys(why for _, why in found if why is not None):
             sieve.reject(np.array([why == reason for _, why in found])[places], reason)
         return pa.array([value for value, _ in found], kind).take(encoded.indices)
 
@@ -253,6 +254,28 @@ class Rules:
                 if not has_macro(cells[name][at].as_py()):
                     suspect[at] = False
             sieve.reject(suspect, "unexpanded_macro")
+
+
+def _looked_up(cells: Mapping[str, pa.Array], name: str, memory: Mapping[str, str | None], count: int) -> pa.Array:
+    """What is remembered of each value; nothing of an empty one."""
+    if name not in cells:
+        return pa.nulls(count, pa.string())
+    encoded = cells[name].dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    found = list(map(memory.__getitem__, texts))
+    if "" in texts:
+        found[texts.index("")] = None
+    return pa.array(found, pa.string()).take(encoded.indices)
+
+
+def _networks(column: pa.Array, memory: Mapping[str, str | None]) -> pa.Array:
+    """Addresses of four plain octets cut at once, the others one by one."""
+    plain = pc.match_substring_regex(column, f"^{_FOUR_OCTETS}$")
+    cut = pc.replace_substring_regex(column, rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}$", r"\1.0/24")
+    if pc.all(plain).as_py():
+        return cut
+    others = _looked_up({"ip": column.filter(pc.invert(plain))}, "ip", memory, 0)
+    return pc.replace_with_mask(cut, pc.invert(plain), others)
 
 
 def _length(cells: Mapping[str, pa.Array], name: str, count: int) -> NDArray[np.int32]:

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,8 @@ MEMORY = "600MB"
 """What sorting out duplicates may take; beyond it they go to disk."""
 _THREADS = 2
 _OWN = ("delivery", "delivered_at")
+_MANY = ("event_id", "unit", "impression_id", "click_id", "text")
+"""Columns of many different values, which no dictionary makes smaller."""
 
 
 class Staging:
@@ -27,6 +30,8 @@ class Staging:
         staged = [each for each in schema if each.name not in _OWN]
         self._schema = pa.schema([*staged, pa.field("line", pa.int64(), nullable=False)])
         self._columns = schema.names
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
         self._events = _Part(folder / "events.parquet", self._schema)
         self._rejects = _Part(folder / "rejects.parquet", REJECTS)
         self.engine = duckdb.connect(
@@ -36,12 +41,22 @@ class Staging:
         self.engine.execute("SET preserve_insertion_order = false")
 
     def add(self, events: pa.Table, rejects: pa.Table) -> None:
-        """A block's; ``events`` with their ``line``."""
+        """A block's; ``events`` with their ``line``. They are written while the next ones are read."""
+        self._wait()
+        self._writing = self._writer.submit(self._write, events, rejects)
+
+    def _write(self, events: pa.Table, rejects: pa.Table) -> None:
         self._events.write(events)
         self._rejects.write(rejects)
 
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
     def settle(self) -> int:
         """Close the parts; of events with one id the first stays. Returns how many are repeated."""
+        self._wait()
         self._events.close()
         self._rejects.close()
         self.engine.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{self._folder}/events.parquet')")
@@ -85,6 +100,11 @@ class Staging:
         """The rejected lines."""
         return Query(self.engine, f"SELECT * FROM read_parquet('{self._folder}/rejects.parquet')")
 
+    def close(self) -> None:
+        """Let go of files and threads."""
+        self._writer.shutdown(cancel_futures=True)
+        self.engine.close()
+
     def _count(self, table: str) -> int:
         ((count,),) = self.engine.execute(f"SELECT count(*) FROM {table}").fetchall()
         return int(count)
@@ -92,7 +112,8 @@ class Staging:
 
 class _Part:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=True)
+        few = [each.name for each in schema if each.name not in _MANY and pa.types.is_string(each.type)]
+        self._writer = pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=few, write_statistics=False)
         self._schema = schema
 
     def write(self, rows: pa.Table) -> None:
@@ -113,6 +134,6 @@ def staging(schema: pa.Schema, where: str) -> Iterator[Staging]:
             try:
                 yield staged
             finally:
-                staged.engine.close()
+                staged.close()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
