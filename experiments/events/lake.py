@@ -1,9 +1,8 @@
 """The event lake: three Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
-import json
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,29 +12,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.native import native_silence
+from experiments.events.parts import Parts
 from experiments.events.schema import TABLES, TableLayout
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
-
-
-_ROWS_AT_ONCE = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Rows that an engine has yet to read."""
-
-    engine: duckdb.DuckDBPyConnection
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class EventLake:
         with storage_failures(self.root):
             if not DeltaTable.is_deltatable(uri):
                 _create(uri, TABLES[name])
-            table = DeltaTable(uri)
+            table = _grown(DeltaTable(uri), TABLES[name])
             if version is not None and version != table.version():
                 if not 0 <= version < table.version():
                     raise ExperimentError(
@@ -121,8 +109,7 @@ class Append:
     def find_known(self, engine: duckdb.DuckDBPyConnection, delivery: str) -> None:
         """Make the table ``known`` of ids that *other* deliveries left here on the days of the incoming ones.
 
-        ``engine`` has a table ``ids`` of the incoming: ``id`` (the event id's MD5 as a number) and ``date``; and, for
-        outcomes, a view ``staged`` with their ``kind``, which is one.
+        ``engine`` has a table ``ids`` of the incoming: ``id`` (the event id's MD5 as a number), ``date`` and ``kind``.
         """
         engine.execute("CREATE OR REPLACE TEMP TABLE known (id UHUGEINT)")
         dates = [day for (day,) in engine.execute("SELECT DISTINCT date FROM ids").fetchall()]
@@ -131,7 +118,7 @@ class Append:
         chosen = pc.field("date").isin(dates) & (pc.field("delivery") != delivery)
         if self._name == "outcomes":
             chosen &= pc.field("kind").isin(
-                [kind for (kind,) in engine.execute("SELECT DISTINCT kind FROM staged").fetchall()]
+                [kind for (kind,) in engine.execute("SELECT DISTINCT kind FROM ids").fetchall()]
             )
         with storage_failures(self._root):
             stored = self._table.to_pyarrow_dataset().scanner(columns=["event_id"], filter=chosen)
@@ -147,108 +134,53 @@ class Append:
             rows = self._table.to_pyarrow_dataset().to_table(list(columns), filter=pc.field("delivery") == delivery)
         return rows.to_pylist()
 
-    def commit(self, rows: "pa.Table | Query", delivery: str) -> None:
-        """Append ``rows`` in one atomic commit that also records the delivery.
+    def parts(self) -> Parts:
+        """Where rows may be written before they are committed."""
+        local = "://" not in self._root
+        folder = Path(self._root, self._name) if local else Path(tempfile.mkdtemp(prefix="adstyle-"))
+        return Parts(folder, TABLES[self._name])
 
-        The rows are written by DuckDB, folder by folder, as they come; only then does the table learn of the files. A
-        file that nobody was told of is an orphan and counts for nothing.
+    def commit(self, rows: pa.Table | Parts, delivery: str) -> None:
+        """Append ``rows`` in one atomic commit that also records the delivery.
 
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was added.
             StorageFailure: when the disk is full; nothing was added.
         """
-        if isinstance(rows, pa.Table):
-            with duckdb.connect() as engine:
-                engine.execute("SET TimeZone = 'UTC'")
-                engine.register("rows", rows)
-                self.commit(Query(engine, "SELECT * FROM rows"), delivery)
-            return
-        layout, written = TABLES[self._name], list[AddAction]()
+        parts, layout = self.parts() if isinstance(rows, pa.Table) else rows, TABLES[self._name]
         once = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(delivery, 1)])
         with storage_failures(self._root):
             try:
+                if isinstance(rows, pa.Table):
+                    parts.add(rows)
+                    parts.close()
                 with native_silence():
-                    if "://" in self._root:  # DuckDB has no extension to write there with
-                        reader = rows.engine.execute(rows.text).to_arrow_reader(_ROWS_AT_ONCE)
+                    if "://" in self._root:
+                        reader = (
+                            ds.dataset(parts.folder, schema=layout.schema, partitioning="hive").scanner().to_reader()
+                        )
                         write_deltalake(self._table, reader, mode="append", commit_properties=once)
+                        parts.discard()
                         return
-                    written = self._write(rows)
                     self._table.create_write_transaction(
-                        written, "append", layout.schema, list(layout.partition_by), commit_properties=once
+                        parts.actions(), "append", layout.schema, list(layout.partition_by), commit_properties=once
                     )
+                    parts.told()
                     self._table.update_incremental()
             except CommitFailedError as error:
-                self._take_back(written, delivery)
+                self.take_back(parts, delivery)
                 if _is_disk_full(error):
                     raise
                 raise TryLater(f"{self._root}: another ingest wrote to {self._name}; try again in a moment") from error
 
-    def _take_back(self, written: Sequence[AddAction], delivery: str) -> None:
-        """Remove files that no log speaks of; should the commit stand after all, they stay."""
-        table = Path(self._root, self._name)
-        if DeltaTable(table).transaction_version(delivery) is None:
-            for action in written:
-                (table / action.path).unlink(missing_ok=True)
-
-    def _write(self, rows: "Query") -> list[AddAction]:
-        """The rows as files of the table's folder that nobody knows of yet."""
-        layout, folder, attempt = TABLES[self._name], Path(self._root) / self._name, uuid.uuid4().hex[:12]
-        target = str(folder).replace("'", "''")
+    def take_back(self, parts: Parts, delivery: str) -> None:
+        """Remove files that no log speaks of. Where the log knows of the delivery, or cannot be asked, they stay."""
         try:
-            written = rows.engine.execute(
-                f"COPY ({rows.text}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, APPEND true, RETURN_STATS true, "
-                f"PARTITION_BY ({', '.join(layout.partition_by)}), FILENAME_PATTERN 'part-{attempt}-{{uuid}}')"
-            ).fetchall()
-        except duckdb.Error:
-            for half in folder.rglob(f"part-{attempt}-*"):
-                half.unlink(missing_ok=True)
-            raise
-        return [_action(folder, layout, *each[:3], each[4], each[5]) for each in written]
-
-
-def _action(
-    folder: Path,
-    layout: TableLayout,
-    name: str,
-    count: int,
-    size: int,
-    columns: Mapping[str, Any],
-    keys: Mapping[str, str],
-) -> AddAction:
-    path = Path(name)
-    told = {column.strip('"'): facts for column, facts in columns.items()}
-    kinds = {column.name: column.type for column in layout.schema}
-    ends = {
-        end: {
-            column: _bound(facts[end], kinds[column])
-            for column, facts in told.items()
-            if facts.get(end) is not None and facts.get(f"{end}_is_exact") == "true"
-        }
-        for end in ("min", "max")
-    }
-    stats = {
-        "numRecords": int(count),
-        "minValues": ends["min"],
-        "maxValues": ends["max"],
-        "nullCount": {column: int(facts.get("null_count", 0)) for column, facts in told.items()},
-    }
-    return AddAction(
-        path=path.relative_to(folder).as_posix(),
-        size=int(size),
-        partition_values={column: str(keys[column]) for column in layout.partition_by},
-        modification_time=int(path.stat().st_mtime * 1000),
-        data_change=True,
-        stats=json.dumps(stats),
-    )
-
-
-def _bound(text: str, kind: pa.DataType) -> str | int | float:
-    """A smallest or largest value as the log writes it: ``2026-11-01T00:00:00.5Z``."""
-    if pa.types.is_timestamp(kind):
-        return f"{text.replace(' ', 'T').removesuffix('+00')}Z"
-    if pa.types.is_floating(kind):
-        return float(text)
-    return int(text) if pa.types.is_integer(kind) else text
+            known = DeltaTable(f"{self._root}/{self._name}").transaction_version(delivery) is not None
+        except (OSError, DeltaError):
+            return
+        if not known:
+            parts.discard()
 
 
 def _create(uri: str, layout: TableLayout) -> None:
@@ -265,6 +197,15 @@ def _create(uri: str, layout: TableLayout) -> None:
     except CommitFailedError:
         if not DeltaTable.is_deltatable(uri):
             raise
+
+
+def _grown(table: DeltaTable, layout: TableLayout) -> DeltaTable:
+    """With the columns that came after the table was made; what is there has none in them."""
+    known = {each.name for each in table.schema().fields}
+    missing = [each for each in Schema.from_arrow(layout.schema).fields if each.name not in known]
+    if missing:
+        table.alter.add_columns(missing)
+    return table
 
 
 @contextmanager

@@ -9,6 +9,7 @@ DECLARED_BOT = "declared_bot"
 """Rule name in ``invalid``: the user agent says of itself that it is a robot."""
 
 _DELIVERED = [
+    pa.field("line", pa.int64()),  # of that file, 1 is its first: every number can be traced to lines
     pa.field("delivery", pa.string(), nullable=False),  # SHA-256 of the file the line came in
     pa.field("delivered_at", TIMESTAMP, nullable=False),
     pa.field("date", pa.date32(), nullable=False),
@@ -56,7 +57,6 @@ REJECTS = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),  # of the file
         pa.field("kind", pa.string(), nullable=False),
-        pa.field("line", pa.int64(), nullable=False),  # 1 is the first line of the file, headers included
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),  # the line, without raw units and addresses
         *_DELIVERED,

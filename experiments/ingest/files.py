@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
-from experiments.events.schema import REJECTS, TABLES, table_of
+from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.bots import Agents
 from experiments.ingest.formats import Csv, Format, JsonLines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
@@ -85,20 +85,21 @@ def ingest_file(
             return replace(known, replay=True)
         settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
         form, blocks = _form(log, kind)
-        table = table_of(form.kind)
-        with staging(TABLES[table].schema, lake.root) as staged:
+        appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
+        with staging(appended, rejects, log.sha256, now, lake.root) as staged:
             reading = _read(log, form, blocks, arms, HashedUnits(hasher), now, settled, staged, progress)
             repeated = staged.settle()
-            appended = lake.begin(table)
             appended.find_known(staged.engine, log.sha256)
             duplicate = repeated + staged.drop_known()
             accepted = staged.remaining()
             staged.drop_own({row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
+            staged.rewrite()
             if staged.remaining():
-                appended.commit(staged.events(log.sha256, now.isoformat()), log.sha256)
-            rejects = lake.begin("rejects")
+                appended.commit(staged.events, log.sha256)
             if reading.rejected and not rejects.delivered(log.sha256):
-                rejects.commit(staged.rejects(), log.sha256)
+                rejects.commit(staged.rejects, log.sha256)
+            else:
+                staged.rejects.discard()
     delivery = Delivery(
         sha256=log.sha256,
         name=path.name,

@@ -31,8 +31,8 @@ from experiments.ingest.values import (
 
 _DAY = 86_400_000_000
 _EARLIEST = micros(EARLIEST)
-_DELIVERED = 3
-"""Columns at the end of each table that are the delivery's own, the date among them."""
+_DELIVERED = 4
+"""Columns at the end of each table that are the delivery's own: line, hash, instant and the events' date."""
 _TELLING = {
     "impression": ("event_id", "ts", "experiment", "arm", "unit"),
     "click": ("event_id", "ts", "impression_id", "unit"),

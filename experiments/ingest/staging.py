@@ -1,53 +1,63 @@
-"""Where a file waits on disk between being read and being in the lake, so that memory does not grow with it."""
+"""One file on its way into the lake: written part by part, sorted out, and only then told of.
+
+Memory does not grow with the file: rows are written as they come, and what is kept of each is the MD5 of its id, as a
+number, the number of its line and its day. Of events with one id the first stays.
+"""
 
 import shutil
 import tempfile
 from collections.abc import Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from experiments.events.lake import Query, storage_failures
-from experiments.events.schema import REJECTS
+from experiments.events.lake import Append, storage_failures
+from experiments.events.parts import Parts
+from experiments.events.schema import TIMESTAMP
 
-MEMORY = "600MB"
+MEMORY = "500MB"
 """What sorting out duplicates may take; beyond it they go to disk."""
 _THREADS = 2
-_OWN = ("delivery", "delivered_at")
-_MANY = ("event_id", "unit", "impression_id", "click_id", "text")
-"""Columns of many different values, which no dictionary makes smaller."""
 
 
 class Staging:
-    """Parts of one file, as Parquet: events with the number of their line, and rejected lines."""
+    """Events and rejected lines of one file, as parts of their tables."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self._folder = folder
-        staged = [each for each in schema if each.name not in _OWN]
-        self._schema = pa.schema([*staged, pa.field("line", pa.int64(), nullable=False)])
-        self._columns = schema.names
+    def __init__(self, folder: Path, events: Append, rejects: Append, delivery: str, delivered_at: datetime) -> None:
+        self._tables = events, rejects
+        self.events: Parts = events.parts()
+        self.rejects: Parts = rejects.parts()
+        self._delivery, self._delivered_at = delivery, pa.scalar(delivered_at, TIMESTAMP)
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
-        self._events = _Part(folder / "events.parquet", self._schema)
-        self._rejects = _Part(folder / "rejects.parquet", REJECTS)
         self.engine = duckdb.connect(
             config={"memory_limit": MEMORY, "temp_directory": str(folder), "threads": _THREADS}
         )
-        self.engine.execute("SET TimeZone = 'UTC'")
         self.engine.execute("SET preserve_insertion_order = false")
+        self.engine.execute("CREATE TABLE ids (id UHUGEINT, line BIGINT, date DATE, kind VARCHAR)")
+        self.engine.execute("CREATE TABLE dropped (line BIGINT)")
 
     def add(self, events: pa.Table, rejects: pa.Table) -> None:
-        """A block's; ``events`` with their ``line``. They are written while the next ones are read."""
+        """A block's; written while the next ones are read. ``events`` lack only the delivery."""
         self._wait()
         self._writing = self._writer.submit(self._write, events, rejects)
 
     def _write(self, events: pa.Table, rejects: pa.Table) -> None:
-        self._events.write(events)
-        self._rejects.write(rejects)
+        if events.num_rows:
+            kind = "kind" if "kind" in events.column_names else "NULL"
+            self.engine.register("block", events)
+            self.engine.execute(f"INSERT INTO ids SELECT md5_number(event_id), line, date, {kind} FROM block")
+            self.engine.unregister("block")
+            delivered = pa.repeat(self._delivery, events.num_rows), pa.repeat(self._delivered_at, events.num_rows)
+            for name, values in zip(("delivery", "delivered_at"), delivered, strict=True):
+                events = events.append_column(name, values)
+            self.events.add(events)
+        if rejects.num_rows:
+            self.rejects.add(rejects)
 
     def _wait(self) -> None:
         if self._writing is not None:
@@ -55,13 +65,10 @@ class Staging:
             self._writing = None
 
     def settle(self) -> int:
-        """Close the parts; of events with one id the first stays. Returns how many are repeated."""
+        """All is read. Returns how many events repeat an earlier one's id."""
         self._wait()
-        self._events.close()
-        self._rejects.close()
-        self.engine.execute(f"CREATE VIEW staged AS SELECT * FROM read_parquet('{self._folder}/events.parquet')")
-        self.engine.execute("CREATE TEMP TABLE ids AS SELECT md5_number(event_id) AS id, line, date FROM staged")
-        self.engine.execute("CREATE TEMP TABLE dropped (line BIGINT)")
+        self.events.close()
+        self.rejects.close()
         self.engine.execute(
             "INSERT INTO dropped SELECT line FROM ids JOIN "
             "(SELECT id, min(line) AS first FROM ids GROUP BY id HAVING count(*) > 1) USING (id) WHERE line > first"
@@ -81,27 +88,40 @@ class Staging:
         if event_ids:
             self.engine.register("own", pa.table({"event_id": pa.array(sorted(event_ids), pa.string())}))
             self.engine.execute(
-                "INSERT INTO dropped SELECT line FROM staged SEMI JOIN own USING (event_id) "
-                "ANTI JOIN dropped USING (line)"
+                "INSERT INTO dropped SELECT line FROM ids SEMI JOIN (SELECT md5_number(event_id) AS id FROM own) "
+                "USING (id) ANTI JOIN dropped USING (line)"
             )
 
     def remaining(self) -> int:
         """Events that are not left out."""
         return self._count("ids") - self._count("dropped")
 
-    def events(self, delivery: str, delivered_at: str) -> Query:
-        """What is not left out, as the lake's table has it."""
-        own = {"delivery": f"'{delivery}'", "delivered_at": f"TIMESTAMPTZ '{delivered_at}'"}
-        chosen = ", ".join(f"{own[name]} AS {name}" if name in own else name for name in self._columns)
-        left = "staged ANTI JOIN dropped USING (line)" if self._count("dropped") else "staged"
-        return Query(self.engine, f"SELECT {chosen} FROM {left}")
+    def rewrite(self) -> None:
+        """Take what is left out from the parts that hold it."""
+        if self._count("dropped") == 0:
+            return
+        for file in list(self.events.files):
+            source = f"read_parquet('{_quoted(file)}', hive_partitioning = false)"
+            ((all_rows, gone),) = self.engine.execute(
+                f"SELECT count(*), count(*) FILTER (line IN (SELECT line FROM dropped)) FROM {source}"
+            ).fetchall()
+            if gone == all_rows:
+                self.events.replace(file, None)
+            elif gone:
+                other = self.events.beside(file)
+                self.engine.execute(
+                    f"COPY (SELECT * FROM {source} ANTI JOIN dropped USING (line)) TO '{_quoted(other)}' "
+                    "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+                )
+                self.events.replace(file, other)
 
-    def rejects(self) -> Query:
-        """The rejected lines."""
-        return Query(self.engine, f"SELECT * FROM read_parquet('{self._folder}/rejects.parquet')")
+    def discard(self) -> None:
+        """Remove the parts that nobody was told of."""
+        for table, parts in zip(self._tables, (self.events, self.rejects), strict=True):
+            table.take_back(parts, self._delivery)
 
     def close(self) -> None:
-        """Let go of files and threads."""
+        """Let go of threads and memory."""
         self._writer.shutdown(cancel_futures=True)
         self.engine.close()
 
@@ -110,29 +130,22 @@ class Staging:
         return int(count)
 
 
-class _Part:
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        few = [each.name for each in schema if each.name not in _MANY and pa.types.is_string(each.type)]
-        self._writer = pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=few, write_statistics=False)
-        self._schema = schema
-
-    def write(self, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._writer.write_table(rows.select(self._schema.names).cast(self._schema))
-
-    def close(self) -> None:
-        self._writer.close()
+def _quoted(file: Path) -> str:
+    return str(file).replace("'", "''")
 
 
 @contextmanager
-def staging(schema: pa.Schema, where: str) -> Iterator[Staging]:
-    """A folder of its own, gone afterwards."""
+def staging(events: Append, rejects: Append, delivery: str, delivered_at: datetime, where: str) -> Iterator[Staging]:
+    """For one file; what fails on the way leaves nothing behind."""
     with storage_failures(where):
         folder = Path(tempfile.mkdtemp(prefix="adstyle-"))
         try:
-            staged = Staging(folder, schema)
+            staged = Staging(folder, events, rejects, delivery, delivered_at)
             try:
                 yield staged
+            except BaseException:
+                staged.discard()
+                raise
             finally:
                 staged.close()
         finally:

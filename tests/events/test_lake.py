@@ -19,7 +19,8 @@ def known(handle, incoming, delivery):
     """Which of the incoming ids other deliveries left."""
     with duckdb.connect() as engine:
         engine.register("staged", incoming)
-        engine.execute("CREATE TABLE ids AS SELECT md5_number(event_id) AS id, date, event_id FROM staged")
+        kind = "kind" if "kind" in incoming.column_names else "NULL AS kind"
+        engine.execute(f"CREATE TABLE ids AS SELECT md5_number(event_id) AS id, date, {kind}, event_id FROM staged")
         handle.find_known(engine, delivery)
         return {name for (name,) in engine.execute("SELECT event_id FROM ids SEMI JOIN known USING (id)").fetchall()}
 
