@@ -19,7 +19,7 @@ from experiments.ingest.bots import Agents
 from experiments.ingest.formats import Csv, Format, JsonLines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import Block, FileRefused, Log, open_log
-from experiments.ingest.rows import Rules
+from experiments.ingest.rows import Rules, Sieve
 from experiments.ingest.staging import Staging, staging
 from experiments.ingest.values import micros
 
@@ -86,8 +86,8 @@ def ingest_file(
         settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
         form, blocks = _form(log, kind)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
-        with staging(appended, rejects, log.sha256, now, lake.root) as staged:
-            reading = _read(log, form, blocks, arms, HashedUnits(hasher), now, settled, staged, progress)
+        with staging(appended, rejects, hasher, log.sha256, now, lake.root) as staged:
+            reading = _read(log, form, blocks, arms, hasher, now, settled, staged, progress)
             repeated = staged.settle()
             appended.find_known(staged.engine, log.sha256)
             duplicate = repeated + staged.drop_known()
@@ -129,14 +129,14 @@ def _read(
     form: Format,
     blocks: Iterator[Block],
     arms: Mapping[str, frozenset[str]],
-    units: HashedUnits,
+    hasher: UnitHasher,
     now: datetime,
     settled: Mapping[int, str],
     staged: Staging,
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
     """Every line into the staging, as an event or a reject."""
-    rules = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), units, Agents(), Networks())
+    rules, units = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), Agents(), Networks()), HashedUnits(hasher)
     reading = _Reading()
     own = {
         "name": log.path.name,
@@ -147,13 +147,12 @@ def _read(
     }
     if progress:
         progress(0, log.size)
-    for block, rows in _ahead(form, blocks):
-        events, sieve = rules.sift(rows)
+    for block, rows, events, sieve in _ahead(form, rules, blocks):
         numbers = block.numbers[rows.places]
         for row in np.flatnonzero(np.isin(numbers, list(settled))).tolist() if settled else ():
             sieve.overrule(row, settled[int(numbers[row])])
-        events = events.append_column("line", pa.array(numbers))
         kept = sieve.kept
+        events = events.append_column("line", pa.array(numbers))
         events = events if kept.all() else events.filter(pa.array(kept))
         bad = [(each.place, settled.get(int(block.numbers[each.place]), each.reason)) for each in rows.broken]
         bad += [(int(rows.places[row]), reason) for row, reason in sieve.rejected()]
@@ -172,17 +171,20 @@ def _read(
     return reading
 
 
-def _ahead(form: Format, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows]]:
-    """Each block with its cells, the next one being split while this one is worked on."""
+def _ahead(form: Format, rules: Rules, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows, pa.Table, Sieve]]:
+    """Each block with its rows as they were judged, the next one being judged while this one is worked on."""
 
-    def split() -> tuple[Block, Rows] | None:
+    def judge() -> tuple[Block, Rows, pa.Table, Sieve] | None:
         block = next(blocks, None)
-        return None if block is None else (block, form.rows(block))
+        if block is None:
+            return None
+        rows = form.rows(block)
+        return block, rows, *rules.sift(rows)
 
-    with ThreadPoolExecutor(1) as splitter:
-        coming = splitter.submit(split)
+    with ThreadPoolExecutor(1) as judging:
+        coming = judging.submit(judge)
         while found := coming.result():
-            coming = splitter.submit(split)
+            coming = judging.submit(judge)
             yield found
 
 

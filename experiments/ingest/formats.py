@@ -23,6 +23,7 @@ from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.values import Rejected
 
+_MACRO_BEGINNINGS = (b"%%", b"${", b"{{", b"[", b"__")
 _QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
 
 
@@ -44,6 +45,8 @@ class Rows:
     cells: Mapping[str, pa.Array]
     """Text by column of the file's kind, one value a row, empty where there is none; absent where no row has any."""
     broken: tuple[Broken, ...]
+    macros: bool = False
+    """Whether any value might be a placeholder that an ad server did not fill in."""
 
 
 class Format(Protocol):
@@ -113,6 +116,7 @@ class Csv:
                 for number, column in enumerate(self._wanted)
             },
             tuple(broken),
+            _may_have_macros(block),
         )
 
     def _cells(self, line: Line) -> list[str]:
@@ -226,7 +230,7 @@ class JsonLines:
                 broken.append(Broken(place, rejected.reason))
         cells = list(zip(*taken, strict=True)) if taken else [()] * len(wanted)
         arrays = {column: pa.array(each, pa.string()) for column, each in zip(wanted, cells, strict=True)}
-        return Rows(np.array(places, dtype=np.int64), arrays, tuple(broken))
+        return Rows(np.array(places, dtype=np.int64), arrays, tuple(broken), _may_have_macros(block))
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """Keys that are not ours are left out."""
@@ -242,6 +246,10 @@ class JsonLines:
 _BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
 _AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
 """Beside every quote of RFC 4180 stands one of these."""
+
+
+def _may_have_macros(block: Block) -> bool:
+    return any(beginning in block.data for beginning in _MACRO_BEGINNINGS)
 
 
 def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:

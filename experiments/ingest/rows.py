@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from experiments.events.schema import IMPRESSIONS, OUTCOMES, TIMESTAMP
 from experiments.ingest.bots import Agents
 from experiments.ingest.formats import Rows
-from experiments.ingest.hashing import HashedUnits, Networks
+from experiments.ingest.hashing import Networks
 from experiments.ingest.values import (
     EARLIEST,
     Rejected,
@@ -109,7 +109,6 @@ class Rules:
         kind: str,
         arms: Mapping[str, frozenset[str]],
         latest: int,
-        units: HashedUnits,
         agents: Agents,
         networks: Networks,
     ) -> None:
@@ -117,7 +116,7 @@ class Rules:
         self._arms = arms
         self._latest = latest
         self._moments = Judged(lambda text: timestamp(text, latest))
-        self._units, self._agents, self._networks = units, agents, networks
+        self._agents, self._networks = agents, networks
         self._judged: dict[str, Judged] = {
             "propensity": Judged(probability),
             "value": Judged(value_micros),
@@ -125,11 +124,15 @@ class Rules:
         }
 
     def sift(self, rows: Rows) -> tuple[pa.Table, Sieve]:
-        """The rows as the lake's table has them but for the delivery, and which of them keep every rule."""
+        """The rows as the lake's table has them but for the delivery, and which of them keep every rule.
+
+        Units are still what they came as; they must be hashed before anything is kept.
+        """
         count = len(rows.places)
-        cells = {name: pc.utf8_trim_whitespace(column) for name, column in rows.cells.items()}
+        cells = {name: pc.ascii_trim_whitespace(column) for name, column in rows.cells.items()}
         sieve = Sieve.over(count)
-        self._macros(cells, sieve)
+        if rows.macros:
+            self._macros(cells, sieve)
         columns = {"impression": self._impression, "click": self._click, "conversion": self._conversion}[self.kind](
             cells, count, sieve
         )
@@ -145,7 +148,7 @@ class Rules:
         columns["ts"] = self._instants(cells, sieve)
         columns |= self._arm(cells, sieve)
         _present(cells, "unit", count, sieve, "missing_unit")
-        columns["unit"] = _looked_up(cells, "unit", self._units, count)
+        columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         columns["propensity"] = self._value("propensity", cells, pa.float64(), sieve, count)
         return columns | self._seen_by(cells, count)
@@ -157,7 +160,7 @@ class Rules:
         named, known = (_length(cells, name, count) > 0 for name in ("impression_id", "unit"))
         sieve.reject(~(named | known), "missing_reference")
         columns |= {"impression_id": _or_none(cells["impression_id"])} if "impression_id" in cells else {}
-        columns["unit"] = _looked_up(cells, "unit", self._units, count)
+        columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
         return columns | self._seen_by(cells, count)
 
     def _conversion(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
@@ -165,7 +168,7 @@ class Rules:
         columns["ts"] = self._instants(cells, sieve)
         columns["kind"] = pa.repeat("conversion", count)
         _present(cells, "unit", count, sieve, "missing_unit")
-        columns["unit"] = _looked_up(cells, "unit", self._units, count)
+        columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
         names = ("impression_id", "click_id", "action")
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         columns["value_micros"] = self._value("value", cells, pa.int64(), sieve, count)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from experiments.events.lake import Append, storage_failures
 from experiments.events.parts import Parts
 from experiments.events.schema import TIMESTAMP
+from experiments.ingest.hashing import UnitHasher
 
 MEMORY = "500MB"
 """What sorting out duplicates may take; beyond it they go to disk."""
@@ -27,8 +28,10 @@ _THREADS = 2
 class Staging:
     """Events and rejected lines of one file, as parts of their tables."""
 
-    def __init__(self, folder: Path, events: Append, rejects: Append, delivery: str, delivered_at: datetime) -> None:
-        self._tables = events, rejects
+    def __init__(
+        self, folder: Path, events: Append, rejects: Append, hasher: UnitHasher, delivery: str, delivered_at: datetime
+    ) -> None:
+        self._tables, self._hasher = (events, rejects), hasher
         self.events: Parts = events.parts()
         self.rejects: Parts = rejects.parts()
         self._delivery, self._delivered_at = delivery, pa.scalar(delivered_at, TIMESTAMP)
@@ -42,7 +45,7 @@ class Staging:
         self.engine.execute("CREATE TABLE dropped (line BIGINT)")
 
     def add(self, events: pa.Table, rejects: pa.Table) -> None:
-        """A block's; written while the next ones are read. ``events`` lack only the delivery."""
+        """A block's; hashed and written while the next ones are read. ``events`` lack the delivery."""
         self._wait()
         self._writing = self._writer.submit(self._write, events, rejects)
 
@@ -52,6 +55,9 @@ class Staging:
             self.engine.register("block", events)
             self.engine.execute(f"INSERT INTO ids SELECT md5_number(event_id), line, date, {kind} FROM block")
             self.engine.unregister("block")
+            place = events.schema.get_field_index("unit")
+            hashed = self._hasher.hash_column(events["unit"])
+            events = events.set_column(place, events.schema.field(place), hashed)
             delivered = pa.repeat(self._delivery, events.num_rows), pa.repeat(self._delivered_at, events.num_rows)
             for name, values in zip(("delivery", "delivered_at"), delivered, strict=True):
                 events = events.append_column(name, values)
@@ -135,12 +141,14 @@ def _quoted(file: Path) -> str:
 
 
 @contextmanager
-def staging(events: Append, rejects: Append, delivery: str, delivered_at: datetime, where: str) -> Iterator[Staging]:
+def staging(
+    events: Append, rejects: Append, hasher: UnitHasher, delivery: str, delivered_at: datetime, where: str
+) -> Iterator[Staging]:
     """For one file; what fails on the way leaves nothing behind."""
     with storage_failures(where):
         folder = Path(tempfile.mkdtemp(prefix="adstyle-"))
         try:
-            staged = Staging(folder, events, rejects, delivery, delivered_at)
+            staged = Staging(folder, events, rejects, hasher, delivery, delivered_at)
             try:
                 yield staged
             except BaseException:

@@ -1,9 +1,11 @@
 """A file as a whole: each line accounted for, once, and nothing kept of people but hashes and networks."""
 
+import hmac
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from experiments.core.errors import TryLater
@@ -227,6 +229,14 @@ def test_another_key_gives_other_hashes():
     first, second = UnitHasher(b"a" * 16), UnitHasher(b"b" * 16)
     assert first.hashed("user-1") == UnitHasher(b"a" * 16).hashed("user-1") != second.hashed("user-1")
     assert len(first.hashed("user-1")) == 32
+
+
+def test_a_column_is_hashed_as_its_values_are():
+    hasher = UnitHasher(bytes(range(40)))
+    units = ["user-1", "", "Zoë's", "\\x41\\", "x" * 500, "1" * 64, None, "user-1"]
+    found = hasher.hash_column(pa.array(units, pa.string())).to_pylist()
+    assert found == [None if unit is None else hasher.hashed(unit) for unit in units]
+    assert hasher.hashed("user-1") == hmac.new(bytes(range(40)), b"user-1", "sha256").hexdigest()[:32]
 
 
 @pytest.mark.parametrize("length", [15, 65])
