@@ -51,7 +51,10 @@ def ingest(
     kind: Annotated[
         str | None, typer.Option(help="impression, click or conversion, where the file does not say.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="The feed's format.")] = "adstyle",
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FEED", help="adstyle, cm360, gam or one of feeds/; else by name."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object a delivery.")] = False,
 ) -> None:
     """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
@@ -59,15 +62,13 @@ def ingest(
     from experiments.jobs.ingest import inbox_files
     from experiments.jobs.ingest import ingest as ingest_one
 
-    if format != "adstyle":
-        raise ExperimentError(f"there is no format {format!r}: this version reads adstyle")
     shell: Shell = context.obj
     with shell.open() as stores, progress_bar() as progress:
         chosen = tuple(paths or ()) or inbox_files(stores)
         deliveries, refused = [], []
         for path in chosen:
             try:
-                deliveries.append(ingest_one(stores, path, kind, progress))
+                deliveries.append(ingest_one(stores, path, kind, progress, format))
             except ExperimentError as error:
                 if error.exit_code != ExperimentError.exit_code:
                     raise  # the lake is busy or the disk is full: the next file would fare no better

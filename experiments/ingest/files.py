@@ -16,7 +16,8 @@ from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.bots import Agents
-from experiments.ingest.formats import Csv, Format, JsonLines, Rows, looks_like_json
+from experiments.ingest.feed import Feed, Trafficking
+from experiments.ingest.formats import Csv, Format, JsonLines, Mapped, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import Block, FileRefused, Log, open_log
 from experiments.ingest.rows import Rules, Sieve
@@ -60,6 +61,8 @@ def ingest_file(
     arms: Mapping[str, frozenset[str]],
     now: datetime,
     kind: str | None = None,
+    feed: Feed | None = None,
+    trafficking: Trafficking | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Delivery:
     """Read a file of events into the lake.
@@ -73,6 +76,8 @@ def ingest_file(
         arms: the arms of every known experiment.
         now: UTC; later events (by more than FUTURE_TOLERANCE) are rejected.
         kind: of the events; by default the file's name or its columns tell.
+        feed: of an ad server, where the file is one of its own; None for files in our format.
+        trafficking: which of the feed's creatives are which arms.
         progress: called with bytes read and bytes in all.
 
     Raises:
@@ -84,7 +89,8 @@ def ingest_file(
         if known := deliveries.find(log.sha256):
             return replace(known, replay=True)
         settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
-        form, blocks = _form(log, kind)
+        mapping = Mapped(feed.file(path.name, kind), trafficking or {}) if feed else None
+        form, blocks = _form(log, kind, mapping)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
         with staging(appended, rejects, hasher, log.sha256, now, lake.root) as staged:
             reading = _read(log, form, blocks, arms, hasher, now, settled, staged, progress)
@@ -192,13 +198,13 @@ def _cut(text: str) -> str:
     return text.encode()[:LONGEST_REJECT].decode(errors="ignore")
 
 
-def _form(log: Log, asked: str | None) -> tuple[Format, Iterator[Block]]:
+def _form(log: Log, asked: str | None, mapping: Mapped | None) -> tuple[Format, Iterator[Block]]:
     """The file's form, and its lines of data."""
     blocks = log.blocks()
     first = next((block for block in blocks if len(block)), None)
     if first is None:
         raise FileRefused(f"{log.path.name} is empty: it has not even a header line")
     beginning = list(islice(first.lines(), FIRST_LINES))
-    if looks_like_json(log.path.name, beginning[0]):
+    if mapping is None and looks_like_json(log.path.name, beginning[0]):
         return JsonLines(log.path.name, beginning, asked), chain([first], blocks)
-    return Csv(log.path.name, beginning[0], asked), chain([first.after(1)], blocks)
+    return Csv(log.path.name, beginning[0], asked, mapping), chain([first.after(1)], blocks)

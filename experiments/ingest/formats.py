@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pv
 from numpy.typing import NDArray
 
+from experiments.ingest.feed import FeedFile, Layout, Trafficking, layout_of
 from experiments.ingest.hashing import HashedUnits, network_of
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of
 from experiments.ingest.log import Block, FileRefused, Line
@@ -47,6 +48,20 @@ class Rows:
     broken: tuple[Broken, ...]
     macros: bool = False
     """Whether any value might be a placeholder that an ad server did not fill in."""
+    fed: bool = False
+    """Whether the arm was found by trafficking, in a feed that knows of no arms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A file of a feed, and what its creatives are."""
+
+    file: FeedFile
+    trafficking: Trafficking
+
+    def layout(self, file_name: str, header: list[str]) -> Layout:
+        """Where the file has what."""
+        return layout_of(self.file, file_name, header, self.trafficking)
 
 
 class Format(Protocol):
@@ -64,13 +79,21 @@ class Format(Protocol):
 class Csv:
     """Comma-separated values under a header line (RFC 4180, but for line ends in quotes)."""
 
-    def __init__(self, file_name: str, header: Line, asked: str | None) -> None:
+    def __init__(self, file_name: str, header: Line, asked: str | None, mapping: Mapped | None = None) -> None:
         if header.unreadable or not header.ended:
             raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
         try:
             names = _split(header.text)
         except Rejected:
             raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
+        self._width = len(names)
+        if mapping is None:
+            self._own(file_name, names, asked)
+        else:
+            self._theirs(mapping.layout(file_name, names))
+
+    def _own(self, file_name: str, names: list[str], asked: str | None) -> None:
+        """Columns under our own names."""
         columns = [canonical(name) for name in names]
         found = [column for column in columns if column]
         twice = sorted({column for column in found if found.count(column) > 1})
@@ -78,9 +101,18 @@ class Csv:
             raise FileRefused(f"{file_name} has {', '.join(twice)} more than once: keep one column of each")
         self.kind = kind_of(file_name, asked, found)
         check_columns(file_name, self.kind, found, names)
-        self._width = len(names)
         self._columns = columns
-        self._wanted = {column: f"c{columns.index(column)}" for column in COLUMNS[self.kind] if column in columns}
+        self._wanted = {column: columns.index(column) for column in COLUMNS[self.kind] if column in columns}
+        self._layout: Layout | None = None
+
+    def _theirs(self, layout: Layout) -> None:
+        """Columns of a feed."""
+        self.kind, self._layout = layout.kind, layout
+        meant = {place: "variant" for place, _ in layout.telling}
+        for column in (*(each for each in layout.places if each != "unit"), "unit"):  # what is a unit, too, is private
+            meant |= {place: column for places in layout.places.get(column, ()) for place in places}
+        self._columns = [meant.get(place) for place in range(self._width)]
+        self._wanted = {str(place): place for place in sorted(meant)}
 
     def rows(self, block: Block) -> Rows:
         """A last line without a line end may have been cut within a value, so it is not taken."""
@@ -96,34 +128,33 @@ class Csv:
         quick = np.flatnonzero(~careful)
         table, skipped = self._split(block, quick, whole=not careful.any())
         broken += [Broken(int(quick[row]), "ragged_row") for row in skipped]
-        parts = [(np.delete(quick, skipped), [table[name].combine_chunks() for name in self._wanted.values()])]
+        parts = [(np.delete(quick, skipped), [table[f"c{place}"].combine_chunks() for place in self._wanted.values()])]
         slow = [place for place in np.flatnonzero(careful).tolist() if place not in unreadable]
         broken += [Broken(place, reason) for place, reason in unreadable.items()]
         if slow:
-            cells, places = [], []
+            taken, places = [], []
             for place, line in zip(slow, block.lines(np.array(slow)), strict=True):
                 try:
-                    cells.append(self._cells(line))
+                    taken.append(self._cells(line))
                     places.append(place)
                 except Rejected as rejected:
                     broken.append(Broken(place, rejected.reason))
-            columns = list(zip(*cells, strict=True)) if cells else [()] * len(self._wanted)
+            columns = list(zip(*taken, strict=True)) if taken else [()] * len(self._wanted)
             parts.append((np.array(places, dtype=np.int64), [pa.array(each, pa.string()) for each in columns]))
-        return Rows(
-            np.concatenate([places for places, _ in parts]),
-            {
-                column: pa.concat_arrays([arrays[number] for _, arrays in parts])
-                for number, column in enumerate(self._wanted)
-            },
-            tuple(broken),
-            _may_have_macros(block),
-        )
+        cells = {
+            column: pa.concat_arrays([arrays[number] for _, arrays in parts])
+            for number, column in enumerate(self._wanted)
+        }
+        if self._layout is not None:
+            cells = self._layout.cells({place: cells[str(place)] for place in self._wanted.values()})
+        where = np.concatenate([places for places, _ in parts])
+        return Rows(where, cells, tuple(broken), _may_have_macros(block), fed=self._layout is not None)
 
     def _cells(self, line: Line) -> list[str]:
         row = _split(line.text)
         if len(row) != self._width:
             raise Rejected("ragged_row")
-        return [row[int(name[1:])] for name in self._wanted.values()]
+        return [row[place] for place in self._wanted.values()]
 
     def _careful(self, block: Block) -> NDArray[np.bool_]:
         """The lines that Arrow might not read as we do."""
@@ -155,8 +186,9 @@ class Csv:
     def _split(self, block: Block, quick: NDArray[np.intp], *, whole: bool) -> tuple[pa.Table, list[int]]:
         """The wanted columns of the chosen lines, and which of them have another width."""
         skipped: list[int] = []
+        wanted = [f"c{place}" for place in self._wanted.values()]
         if not len(quick):
-            return pa.table({name: pa.array([], pa.string()) for name in self._wanted.values()}), skipped
+            return pa.table({name: pa.array([], pa.string()) for name in wanted}), skipped
         if whole:
             data = memoryview(block.data)[int(block.starts[0]) :]
         else:
@@ -175,8 +207,8 @@ class Csv:
             parse_options=pv.ParseOptions(invalid_row_handler=skip),
             convert_options=pv.ConvertOptions(
                 check_utf8=False,
-                include_columns=list(self._wanted.values()),
-                column_types=dict.fromkeys(self._wanted.values(), pa.string()),
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
                 strings_can_be_null=False,
             ),
         )

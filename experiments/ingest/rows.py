@@ -133,6 +133,8 @@ class Rules:
         sieve = Sieve.over(count)
         if rows.macros:
             self._macros(cells, sieve)
+        if rows.fed and self.kind == "impression":
+            sieve.reject(_length(cells, "experiment", count) == 0, "unknown_creative")
         columns = {"impression": self._impression, "click": self._click, "conversion": self._conversion}[self.kind](
             cells, count, sieve
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.delivery import Delivery
+from experiments.ingest.feed import feed_for, feeds, read_trafficking
 from experiments.ingest.files import file_sha256, ingest_file
 from experiments.ingest.log import FileRefused
 from experiments.jobs.context import Context, Progress
@@ -38,12 +39,14 @@ class Ingest:
         return delivery_document(ingest(context, path, None, progress))
 
 
-def ingest(context: Context, path: Path, kind: str | None, progress: Progress) -> Delivery:
-    """One file into the lake.
+def ingest(context: Context, path: Path, kind: str | None, progress: Progress, format: str | None = None) -> Delivery:
+    """One file into the lake; of the format that is asked for or, where none is, that its name tells.
 
     Raises:
+        ExperimentError: for a format that there is not.
         TryLater: while another ingest is at it.
     """
+    feed = feed_for(path.name, feeds(context.workspace.folder("feeds")), format)
     with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
         return ingest_file(
             path,
@@ -53,6 +56,8 @@ def ingest(context: Context, path: Path, kind: str | None, progress: Progress) -
             arms=_arms(context),
             now=context.clock(),
             kind=kind,
+            feed=feed,
+            trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
         )
 

@@ -248,3 +248,20 @@ def test_a_weeks_leaderboard_knows_nothing_of_later_weeks(office):
     assert (
         json.loads(pages(office)["2026-W45.json"])["leaderboard"] == json.loads(before["2026-W45.json"])["leaderboard"]
     )
+
+
+def test_an_ad_servers_file_in_the_inbox_is_known_by_its_name(office):
+    lines = ["Event Time,User ID,Rendering ID,Impression ID"]
+    moment = int(MONDAY.timestamp() * 1_000_000)
+    lines += [f"{moment + n},user-{n},{(501, 502, 503)[n % 3]},imp-{n}" for n in range(30)]
+    file = office.root / "inbox" / "dcm_account7_impression_2026110200_20261102_014912_218211994.csv"
+    file.write_text("\n".join(lines) + "\n")
+    office.runs("ingest", code=1)
+    named = ["column,value,experiment,arm", "Rendering ID,501,autumn,original", "Rendering ID,502,autumn,noir"]
+    (office.root / "trafficking.csv").write_text("\n".join(named) + "\n")
+    office.runs("ingest")
+    with office.looks() as stores:
+        (delivery,) = stores.deliveries.all()
+    assert (delivery.accepted, delivery.rejected) == (20, {"unknown_creative": 10})
+    office.types("ingest", file, "--format", "cm36", code=2)
+    office.types("ingest", file, "--format", "gam", code=2)

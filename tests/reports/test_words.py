@@ -43,6 +43,7 @@ REJECTS = [
     "missing_unit",
     "unknown_experiment",
     "unknown_arm",
+    "unknown_creative",
     "not_json",
     "bad_value",
     "missing_reference",
