@@ -264,4 +264,7 @@ def test_an_ad_servers_file_in_the_inbox_is_known_by_its_name(office):
         (delivery,) = stores.deliveries.all()
     assert (delivery.accepted, delivery.rejected) == (20, {"unknown_creative": 10})
     office.types("ingest", file, "--format", "cm36", code=2)
-    office.types("ingest", file, "--format", "gam", code=2)
+    other = office.root / "october.csv"
+    other.write_text("\n".join(lines[:3]) + "\n")
+    office.types("ingest", other, "--format", "gam", code=2)
+    office.types("ingest", other, "--format", "cm360", "--kind", "impression")
