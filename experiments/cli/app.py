@@ -13,6 +13,7 @@ from experiments.cli import (
     events,
     experiment,
     jobs,
+    lake,
     leaderboard,
     pictures,
     power,
@@ -83,6 +84,8 @@ app.command()(leaderboard.leaderboard)
 app.add_typer(jobs.job, name="job")
 app.add_typer(jobs.scheduler, name="scheduler")
 app.command()(setup.doctor)
+app.add_typer(lake.events, name="events")
+app.add_typer(lake.export, name="export")
 app.add_typer(setup.database, name="db")
 
 

@@ -2,7 +2,8 @@
 
 import errno
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,28 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import RemoveAction
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.native import native_silence
-from experiments.events.parts import Parts
+from experiments.events.parts import Keys, Parts
 from experiments.events.schema import TABLES, TableLayout
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file of a table."""
+
+    path: str
+    """From the table's folder on."""
+    keys: Keys
+    size: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,11 @@ class Append:
         self._table = table
         self._name = name
         self._root = root
+
+    @property
+    def table(self) -> DeltaTable:
+        """The table itself, for its upkeep."""
+        return self._table
 
     @property
     def version(self) -> int:
@@ -172,6 +190,41 @@ class Append:
                 if _is_disk_full(error):
                     raise
                 raise TryLater(f"{self._root}: another ingest wrote to {self._name}; try again in a moment") from error
+
+    def files(self) -> list[StoredFile]:
+        """The table's files as its log has them."""
+        actions, layout = pa.table(self._table.get_add_actions(flatten=True)), TABLES[self._name]
+        if actions.num_rows == 0:
+            return []
+        keys = zip(*(actions[f"partition.{column}"].to_pylist() for column in layout.partition_by), strict=True)
+        paths, sizes, rows = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
+        return [
+            StoredFile(path, tuple(str(key) for key in each), size, count)
+            for path, each, size, count in zip(paths, keys, sizes, rows, strict=True)
+        ]
+
+    def replace(self, gone: Sequence[StoredFile], by: Parts, *, data_change: bool) -> None:
+        """Other files in place of these, in one atomic commit.
+
+        Raises:
+            TryLater: when somebody else committed since this handle was opened; nothing was changed.
+        """
+        layout, now = TABLES[self._name], int(time.time() * 1000)
+        removed = [
+            RemoveAction(each.path, data_change, now, each.size, dict(zip(layout.partition_by, each.keys, strict=True)))
+            for each in gone
+        ]
+        with storage_failures(self._root):
+            try:
+                self._table.create_write_transaction(
+                    [*by.actions(data_change=data_change), *removed], "append", layout.schema,
+                    list(layout.partition_by), commit_properties=CommitProperties(max_commit_retries=0),
+                )  # fmt: skip
+            except CommitFailedError as error:
+                by.discard()
+                raise TryLater(f"{self._root}: somebody else wrote to {self._name}; try again in a moment") from error
+            by.told()
+            self._table.update_incremental()
 
     def take_back(self, parts: Parts, delivery: str) -> None:
         """Remove files that no log speaks of. Where the log knows of the delivery, or cannot be asked, they stay."""

@@ -99,28 +99,37 @@ class Parts:
             file.unlink(missing_ok=True)
         self.files.clear()
 
-    def actions(self) -> list[AddAction]:
-        """What the log is to say of them."""
-        return [self._action(file, keys) for file, keys in self.files.items()]
+    def beginning(self, keys: Keys) -> Path:
+        """A file of that folder, to be written by somebody else."""
+        path = self._folder_of(keys) / f"part-{uuid.uuid4().hex}.parquet"
+        self.files[path] = keys
+        return path
 
-    def _begin(self, keys: Keys) -> _Part:
+    def actions(self, *, data_change: bool = True) -> list[AddAction]:
+        """What the log is to say of them."""
+        return [self._action(file, keys, data_change=data_change) for file, keys in self.files.items()]
+
+    def _folder_of(self, keys: Keys) -> Path:
         named = zip(self._layout.partition_by, keys, strict=True)
         folder = self.folder.joinpath(*(f"{column}={quote(value, safe='')}" for column, value in named))
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"part-{self._attempt}.parquet"
+        return folder
+
+    def _begin(self, keys: Keys) -> _Part:
+        path = self._folder_of(keys) / f"part-{self._attempt}.parquet"
         few = [each.name for each in self._stored if each.name not in _MANY]
         writer = pq.ParquetWriter(path, self._stored, compression="zstd", compression_level=1, use_dictionary=few)
         self.files[path] = keys
         return _Part(path, writer)
 
-    def _action(self, file: Path, keys: Keys) -> AddAction:
+    def _action(self, file: Path, keys: Keys, *, data_change: bool) -> AddAction:
         facts, size = pq.read_metadata(file), file.stat().st_size
         return AddAction(
             path=file.relative_to(self.folder).as_posix(),
             size=size,
             partition_values=dict(zip(self._layout.partition_by, keys, strict=True)),
             modification_time=int(file.stat().st_mtime * 1000),
-            data_change=True,
+            data_change=data_change,
             stats=json.dumps(_statistics(facts)),
         )
 

@@ -30,6 +30,10 @@ def task_line(run: TaskRun) -> str:
             said = f"{result['arm']} is {'promoted' if result['promoted'] else 'proposed; a person decides'}"
         case _, "report":
             said = result["page"]
+        case _, "compact":
+            return f"compact {result['table']}: {result['files']:,} files made few, {result['removed']:,} removed"
+        case _, "retain":
+            return f"retain {result['table']}: {result['rows']:,} rows from before {result['before']} forgotten"
         case _, "generate":
             said = f"{result['variants']} variants"
         case _:

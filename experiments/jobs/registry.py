@@ -10,8 +10,11 @@ from experiments.jobs.ingest import Ingest
 from experiments.jobs.job import Job
 from experiments.jobs.promote import PromoteWinners
 from experiments.jobs.report import Report
+from experiments.jobs.upkeep import Compact, Retain
 
-JOBS: Mapping[str, Job] = {job.name: job for job in (Generate(), Ingest(), Analyse(), PromoteWinners(), Report())}
+_IN_ORDER: tuple[Job, ...] = (Generate(), Ingest(), Analyse(), PromoteWinners(), Report(), Compact(), Retain())
+
+JOBS: Mapping[str, Job] = {job.name: job for job in _IN_ORDER}
 
 
 def jobs_named(name: str) -> tuple[Job, ...]:

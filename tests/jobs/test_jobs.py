@@ -268,3 +268,55 @@ def test_an_ad_servers_file_in_the_inbox_is_known_by_its_name(office):
     other.write_text("\n".join(lines[:3]) + "\n")
     office.types("ingest", other, "--format", "gam", code=2)
     office.types("ingest", other, "--format", "cm360", "--kind", "impression")
+
+
+def test_events_are_forgotten_after_ninety_days_unless_an_experiment_still_measures(office, capsys):
+    office.delivers(1, people=300)
+    office.runs("ingest")
+    office.now = MONDAY + timedelta(days=120)
+    with office.looks() as stores:
+        assert JOBS["retain"].plan(stores, office.now) == ()
+    office.types("experiment", "stop", "autumn")
+    office.types("events", "retain")
+    assert "impressions: 300 rows from before" in capsys.readouterr().out
+    with office.looks() as stores:
+        assert stores.lake.dataset("impressions").count_rows() == 0
+        assert JOBS["retain"].plan(stores, office.now) == ()
+    office.types("events", "retain")
+    assert "nothing is due" in capsys.readouterr().out
+
+
+def test_many_small_files_become_few_and_the_next_look_finds_the_same(office, capsys):
+    for hour in range(9):
+        name = f"impressions-{hour}.csv"
+        rows = [f"e{hour}-{n},{(MONDAY + timedelta(minutes=n)).isoformat()},autumn,noir,u{n}" for n in range(20)]
+        (office.root / "inbox" / name).write_text("\n".join(["event_id,ts,experiment,arm,unit", *rows]) + "\n")
+    office.runs("ingest")
+    office.types("events", "compact")
+    assert "compact impressions: 9 files made few" in capsys.readouterr().out
+    with office.looks() as stores:
+        assert stores.lake.dataset("impressions").count_rows() == 180
+    office.types("events", "compact")
+    assert "compact: nothing is due" in capsys.readouterr().out
+    again = office.root / "again.csv"
+    again.write_text((office.root / "inbox" / "impressions-3.csv").read_text() + "\n")
+    office.types("ingest", again, "--kind", "impression")
+    with office.looks() as stores:
+        (delivery,) = (each for each in stores.deliveries.all() if each.name == "again.csv")
+    assert delivery.duplicate == 20, "what was compacted is still known"
+
+
+def test_a_unit_may_see_and_erase_what_is_held_of_it(office, capsys):
+    office.delivers(1, people=300)
+    office.runs("ingest")
+    capsys.readouterr()
+    office.types("events", "show", "w1-7")
+    (shown,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (shown["event_id"], shown["table"], shown["line"]) == ("i-w1-7", "impressions", 9)
+    office.types("events", "erase", "w1-7", "--yes")
+    assert "impressions: 1 rows erased" in capsys.readouterr().out
+    office.types("events", "show", "w1-7")
+    assert capsys.readouterr().out == ""
+    office.types("export", "events", "--out", office.root / "out", "--format", "csv")
+    assert (office.root / "out" / "impressions.csv").read_text().count("\n") == 300
+    office.types("export", "events", "--format", "xml", code=2)

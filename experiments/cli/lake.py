@@ -1,0 +1,89 @@
+"""``adstyle events`` and ``adstyle export``: the lake's upkeep, one unit's rights, tables for elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.cli.shell import Shell, console, print_json, progress_bar
+
+events = typer.Typer(help="The event lake: upkeep, and what one unit may ask for.", no_args_is_help=True)
+export = typer.Typer(help="Data for elsewhere.", no_args_is_help=True)
+
+
+@events.command()
+def compact(context: typer.Context) -> None:
+    """Make the lake's many small files few, wherever a folder has eight or more."""
+    _run_now(context, "compact")
+
+
+@events.command()
+def retain(context: typer.Context) -> None:
+    """Forget events older than 90 days, but for experiments that still measure."""
+    _run_now(context, "retain")
+
+
+def _run_now(context: typer.Context, name: str) -> None:
+    from experiments.jobs.job import raise_if_failed, run_job
+    from experiments.jobs.presenting import task_line
+    from experiments.jobs.registry import JOBS
+
+    shell: Shell = context.obj
+    with shell.open() as stores, progress_bar() as progress:
+        run = run_job(stores, JOBS[name], shell.clock()(), progress=progress)
+    raise_if_failed(run)
+    for task in run.tasks:
+        console().print(task_line(task))
+    if not run.tasks:
+        console().print(f"{name}: nothing is due")
+
+
+@events.command()
+def erase(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit's id as the logs have it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase one unit's events everywhere in the lake, and from the disk; moments that were taken from them stay."""
+    from experiments.events import upkeep
+    from experiments.jobs.ingest import WRITER, WRITER_SECONDS
+
+    shell: Shell = context.obj
+    if not yes:
+        typer.confirm("Erase all events of this unit? They cannot be brought back", abort=True)
+    with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS):
+        done = upkeep.erase(stores.lake, stores.hasher.hashed(unit))
+    console().print("; ".join(f"{each.table}: {each.rows:,} rows erased" for each in done))
+
+
+@events.command()
+def show(
+    context: typer.Context, unit: Annotated[str, typer.Argument(help="The unit's id as the logs have it.")]
+) -> None:
+    """Everything the lake holds of one unit, an object a line: what the unit may ask for."""
+    from experiments.events import upkeep
+    from experiments.store.codec import plain
+
+    shell: Shell = context.obj
+    with shell.open() as stores:
+        for row in upkeep.of_unit(stores.lake, stores.hasher.hashed(unit)):
+            print_json(plain({key: value for key, value in row.items() if value is not None}))
+
+
+@export.command("events")
+def export_events(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files are to lie.")] = Path("export"),
+    form: Annotated[str, typer.Option("--format", metavar="parquet|csv", help="The files' form.")] = "parquet",
+) -> None:
+    """Write the events out, a file a table; units are hashes and addresses networks there too."""
+    from experiments.events import upkeep
+    from experiments.events.schema import TABLES
+
+    shell: Shell = context.obj
+    out.mkdir(parents=True, exist_ok=True)
+    with shell.open() as stores:
+        for name in TABLES:
+            path = out / f"{name}.{form}"
+            rows = upkeep.export(stores.lake, name, path, form)
+            console().print(f"{path}: {rows:,} rows")

@@ -1,0 +1,79 @@
+"""Compact and retain: the lake's files are kept few, and events no longer than they may be."""
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from experiments.core.lifecycle import Phase
+from experiments.events import upkeep
+from experiments.events.schema import TABLES
+from experiments.jobs.context import Context, Progress
+from experiments.jobs.ingest import WRITER, WRITER_SECONDS
+from experiments.jobs.job import WHOLE_WORKSPACE, Task
+
+RETENTION_DAYS = 90
+"""Events are kept for so long; the moments that were computed from them stay."""
+GONE_HOURS = 24
+"""So long after they were forgotten events leave the disk."""
+MEASURING = (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)
+
+
+class Compact:
+    """A table whose folders have many files gets fewer; what nobody can need any more leaves the disk."""
+
+    name = "compact"
+    summary = "make the lake's many small files few"
+    every_minutes = 24 * 60
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as it is so
+        versions = context.lake.versions()
+        crowded = upkeep.crowded(context.lake)
+        return tuple(Task(self.name, WHOLE_WORKSPACE, f"{name}-v{versions[name]}") for name in crowded)
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        name = task.period.rpartition("-v")[0]
+        with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
+            done = upkeep.compact(context.lake, name)
+            gone = upkeep.vacuum(context.lake, name, RETENTION_DAYS * 24)
+        return {"table": name, "files": done.files, "removed": gone.files}
+
+
+class Retain:
+    """Forgets days older than RETENTION_DAYS, but for experiments that still measure."""
+
+    name = "retain"
+    summary = f"forget events older than {RETENTION_DAYS} days"
+    every_minutes = 24 * 60
+
+    def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:
+        tasks = []
+        for name in TABLES:
+            before, kept = _limit(context, name, as_of)
+            old = any(day < before and experiment not in kept for day, experiment in upkeep.folders(context.lake, name))
+            if old:
+                tasks.append(Task(self.name, WHOLE_WORKSPACE, f"{name}-{before.isoformat()}"))
+        return tuple(tasks)
+
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        name = task.period[: -len("-2026-01-01")]
+        before, kept = _limit(context, name, as_of)
+        with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
+            done = upkeep.forget(context.lake, name, before, kept)
+            upkeep.vacuum(context.lake, name, GONE_HOURS)
+        return {"table": name, "rows": done.rows, "before": before.isoformat()}
+
+
+def _limit(context: Context, name: str, as_of: datetime) -> tuple[date, Collection[str]]:
+    """The first day that a table keeps, and the experiments whose days it keeps whatever they are.
+
+    Outcomes belong to no experiment until evidence is gathered: while any measures, all since its start are kept.
+    """
+    before = (as_of.astimezone(UTC) - timedelta(days=RETENTION_DAYS)).date()
+    measuring = {
+        record.name: context.control.plan(record.name)[0].start.date()
+        for record in context.control.experiments()
+        if record.phase in MEASURING
+    }
+    if name == "outcomes":
+        return min([before, *measuring.values()]), ()
+    return before, tuple(measuring) if name == "impressions" else ()

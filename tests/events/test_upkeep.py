@@ -1,0 +1,146 @@
+"""Small files made one, days forgotten, a unit erased or handed out: what is left says the same as before."""
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow.compute as pc
+import pytest
+
+from experiments.core.errors import ExperimentError, TryLater
+from experiments.events import upkeep
+from experiments.events.lake import EventLake
+
+UNIT, OTHER = "ab" * 16, "cd" * 16
+
+
+@pytest.fixture
+def filled(lake, rows, at):
+    """Nine deliveries of a day, and one of another; two units."""
+
+    def event(number, hours=1.0, **fields):
+        unit = (UNIT, OTHER)[number % 2]
+        return {"event_id": f"i{number}", "ts": at(hours=hours), "arm": "original", "unit": unit, **fields}
+
+    for number in range(9):
+        lake.begin("impressions").commit(rows("impressions", [event(number)], f"d{number}"), f"d{number}")
+    later = [event(10, 30), event(11, 30, experiment="autumn")]
+    lake.begin("impressions").commit(rows("impressions", later, "d10"), "d10")
+    outcomes = [
+        {"event_id": "c0", "ts": at(hours=2), "kind": "click", "impression_id": "i0", "unit": None},
+        {"event_id": "c1", "ts": at(hours=2), "kind": "click", "impression_id": "i1", "unit": None},
+        {"event_id": "v0", "ts": at(hours=3), "kind": "conversion", "unit": UNIT, "value_micros": 5},
+        {"event_id": "v1", "ts": at(hours=40), "kind": "conversion", "unit": OTHER},
+    ]
+    lake.begin("outcomes").commit(rows("outcomes", outcomes, "e1"), "e1")
+    rejected = [
+        {"name": "f.csv", "kind": "impression", "reason": "unknown_arm", "text": f"x,{unit},y", "ts": at(hours=1)}
+        for unit in (UNIT, OTHER)
+    ]
+    lake.begin("rejects").commit(rows("rejects", rejected, "d1"), "d1")
+    return lake
+
+
+def contents(lake, name="impressions", version=None):
+    table = lake.dataset(name, version).to_table()
+    return sorted(table.to_pylist(), key=lambda row: (row.get("event_id") or row.get("text"), row["delivery"]))
+
+
+def parquet(lake, name="impressions"):
+    return sorted(Path(lake.root, name).rglob("*.parquet"))
+
+
+def test_compaction_changes_files_and_no_row_and_old_versions_stay_readable(filled):
+    before, version = contents(filled), filled.versions()["impressions"]
+    assert upkeep.crowded(filled) == ("impressions",)
+    done = upkeep.compact(filled, "impressions")
+    assert (done.files, done.version) == (9, version + 1)
+    assert contents(filled) == before
+    assert contents(filled, version=version) == before
+    assert upkeep.crowded(filled) == ()
+    assert filled.begin("impressions").delivered("d3"), "what was delivered is still known"
+
+
+def test_only_what_nobody_needs_leaves_the_disk(filled):
+    before = contents(filled)
+    orphan = Path(filled.root, "impressions", "experiment=spring", "date=2026-11-02", "part-0.parquet")
+    orphan.write_bytes(b"half written")
+    upkeep.compact(filled, "impressions")
+    upkeep.vacuum(filled, "impressions", 24)
+    assert orphan.exists(), "it may be one that is being written"
+    upkeep.vacuum(filled, "impressions", 0)
+    assert not orphan.exists()
+    assert len(parquet(filled)) == 3, "a file a folder"
+    assert contents(filled) == before
+
+
+def test_days_are_forgotten_but_for_experiments_that_measure(filled):
+    day = date(2026, 11, 3)
+    assert upkeep.forget(filled, "impressions", day, keep=["spring"]).rows == 0
+    assert upkeep.forget(filled, "impressions", day).rows == 9
+    assert [row["event_id"] for row in contents(filled)] == ["i10", "i11"]
+    assert upkeep.forget(filled, "outcomes", day).rows == 3
+    assert upkeep.forget(filled, "outcomes", day).rows == 0, "again changes nothing"
+
+
+def test_folders_are_read_off_the_log(filled):
+    assert set(upkeep.folders(filled, "impressions")) == {
+        (date(2026, 11, 2), "spring"), (date(2026, 11, 3), "spring"), (date(2026, 11, 3), "autumn")
+    }  # fmt: skip
+    assert set(upkeep.folders(filled, "outcomes")) == {(date(2026, 11, 2), None), (date(2026, 11, 3), None)}
+
+
+def test_an_erased_unit_is_nowhere_on_the_disk_and_the_others_are_untouched(filled):
+    others = [row for row in contents(filled) if row["unit"] != UNIT]
+    done = {each.table: each.rows for each in upkeep.erase(filled, UNIT)}
+    assert done == {"impressions": 6, "outcomes": 2, "rejects": 1}
+    assert contents(filled) == others
+    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["c1", "v1"]
+    assert UNIT not in repr([contents(filled, name) for name in ("impressions", "outcomes", "rejects")])
+    for file in (file for name in ("impressions", "outcomes", "rejects") for file in parquet(filled, name)):
+        found = duckdb.sql(
+            f"SELECT count(*) FROM read_parquet('{file}') AS t WHERE t::VARCHAR LIKE '%{UNIT}%'"
+        ).fetchall()
+        assert found == [(0,)], file
+    assert all(each.rows == 0 for each in upkeep.erase(filled, UNIT)), "again changes nothing"
+
+
+def test_a_unit_is_handed_all_that_is_held_of_it(filled):
+    found = list(upkeep.of_unit(filled, UNIT))
+    assert [row["event_id"] for row in found if row["table"] == "impressions"] == ["i0", "i2", "i4", "i6", "i8", "i10"]
+    assert [row["event_id"] for row in found if row["table"] == "outcomes"] == ["c0", "v0"]
+    assert list(upkeep.of_unit(filled, "ef" * 16)) == []
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_tables_are_exported_whole(filled, tmp_path, form):
+    out = tmp_path / f"it's.{form}"
+    assert upkeep.export(filled, "impressions", out, form) == 11
+    read = duckdb.sql(f"SELECT event_id FROM read_{form}('{str(out).replace(chr(39), chr(39) * 2)}')").fetchall()
+    assert {name for (name,) in read} == {row["event_id"] for row in contents(filled)}
+    assert [path.name for path in tmp_path.glob(".*")] == []
+    with pytest.raises(ExperimentError, match="as parquet or csv, not as 'xml'"):
+        upkeep.export(filled, "impressions", out, "xml")
+
+
+def test_upkeep_that_meets_an_ingest_is_told_to_try_later(filled, rows, at, monkeypatch):
+    real = EventLake.begin
+
+    def overtaken(self, name):
+        handle = real(self, name)
+        monkeypatch.setattr(EventLake, "begin", real)
+        event = {"event_id": "late", "ts": at(hours=1), "arm": "original", "unit": OTHER}
+        real(self, "impressions").commit(rows("impressions", [event], "d20"), "d20")
+        return handle
+
+    monkeypatch.setattr(EventLake, "begin", overtaken)
+    with pytest.raises(TryLater, match="somebody else wrote to impressions"):
+        upkeep.forget(filled, "impressions", date(2026, 11, 3))
+    assert len(contents(filled)) == 12
+
+
+def test_evidence_is_the_same_after_compaction(filled):
+    chosen = pc.field("experiment") == "spring"
+    before = filled.dataset("impressions").to_table(filter=chosen).num_rows
+    upkeep.compact(filled, "impressions")
+    assert filled.dataset("impressions").to_table(filter=chosen).num_rows == before == 10
