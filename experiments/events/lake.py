@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -130,19 +131,24 @@ class Append:
         ``engine`` has a table ``ids`` of the incoming: ``id`` (the event id's MD5 as a number), ``date`` and ``kind``.
         """
         engine.execute("CREATE OR REPLACE TEMP TABLE known (id UHUGEINT)")
-        dates = [day for (day,) in engine.execute("SELECT DISTINCT date FROM ids").fetchall()]
-        if not dates:
+        days = {str(day) for (day,) in engine.execute("SELECT DISTINCT date FROM ids").fetchall()}
+        kinds = [kind for (kind,) in engine.execute("SELECT DISTINCT kind FROM ids WHERE kind IS NOT NULL").fetchall()]
+        place = TABLES[self._name].partition_by.index("date")
+        files = [file for file in self.files() if file.keys[place] in days]
+        if not files:
             return
-        chosen = pc.field("date").isin(dates) & (pc.field("delivery") != delivery)
-        if self._name == "outcomes":
-            chosen &= pc.field("kind").isin(
-                [kind for (kind,) in engine.execute("SELECT DISTINCT kind FROM ids").fetchall()]
-            )
+        of_kind = f" AND kind IN ({_listed(kinds)})" if kinds else ""
         with storage_failures(self._root):
-            stored = self._table.to_pyarrow_dataset().scanner(columns=["event_id"], filter=chosen)
-            engine.register("stored", stored)
-            engine.execute("INSERT INTO known SELECT DISTINCT md5_number(event_id) FROM stored")
-            engine.unregister("stored")
+            if "://" in self._root:
+                chosen = pc.field("date").isin(sorted(date.fromisoformat(day) for day in days))
+                engine.register("stored", self._table.to_pyarrow_dataset().scanner(filter=chosen))
+                source = "stored"
+            else:
+                paths = _listed([str(Path(self._root, self._name, file.path)) for file in files])
+                source = f"read_parquet([{paths}], hive_partitioning = false)"
+            engine.execute(
+                f"INSERT INTO known SELECT md5_number(event_id) FROM {source} WHERE delivery <> '{delivery}'{of_kind}"
+            )
 
     def rows_of(self, delivery: str, *columns: str) -> list[dict[str, Any]]:
         """What a delivery left in the table; nothing is read where it left nothing."""
@@ -234,6 +240,11 @@ class Append:
             return
         if not known:
             parts.discard()
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """As literals of SQL."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def _create(uri: str, layout: TableLayout) -> None:

@@ -68,7 +68,8 @@ def ingest_file(
     """Read a file of events into the lake.
 
     The events are one commit, the rejected lines another, and the register is told last; each knows the file by its
-    hash. Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run:
+    hash. A file whose first events are all known is read without writing; where new ones follow, it is read again.
+    Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run:
     what is in the lake already stays as it was judged, even if it would be judged otherwise now.
 
     Args:
@@ -88,24 +89,32 @@ def ingest_file(
     with open_log(path) as log:
         if known := deliveries.find(log.sha256):
             return replace(known, replay=True)
-        settled = {row["line"]: row["reason"] for row in lake.begin("rejects").rows_of(log.sha256, "line", "reason")}
         mapping = Mapped(feed.file(path.name, kind), trafficking or {}) if feed else None
-        form, blocks = _form(log, kind, mapping)
-        appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
-        with staging(appended, rejects, hasher, log.sha256, now, lake.root) as staged:
-            reading = _read(log, form, blocks, arms, hasher, now, settled, staged, progress)
-            repeated = staged.settle()
-            appended.find_known(staged.engine, log.sha256)
-            duplicate = repeated + staged.drop_known()
-            accepted = staged.remaining()
-            staged.drop_own({row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
-            staged.rewrite()
-            if staged.remaining():
-                appended.commit(staged.events, log.sha256)
-            if reading.rejected and not rejects.delivered(log.sha256):
-                rejects.commit(staged.rejects, log.sha256)
-            else:
-                staged.rejects.discard()
+        accepted, duplicate, reading = 0, 0, None
+        for expecting_known in (True, False):
+            form, blocks = _form(log, kind, mapping)
+            appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
+            settled = {row["line"]: row["reason"] for row in rejects.rows_of(log.sha256, "line", "reason")}
+            with staging(
+                appended, rejects, hasher, log.sha256, now, lake.root, expecting_known=expecting_known
+            ) as staged:
+                reading = _read(log, form, blocks, arms, hasher, now, settled, staged, progress)
+                repeated = staged.settle()
+                appended.find_known(staged.engine, log.sha256)
+                duplicate = repeated + staged.drop_known()
+                accepted = staged.remaining()
+                if staged.unwritten:
+                    staged.discard()
+                    continue
+                staged.drop_own({row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
+                staged.rewrite()
+                if staged.remaining():
+                    appended.commit(staged.events, log.sha256)
+                if reading.rejected and not rejects.delivered(log.sha256):
+                    rejects.commit(staged.rejects, log.sha256)
+                else:
+                    staged.rejects.discard()
+                break
     delivery = Delivery(
         sha256=log.sha256,
         name=path.name,

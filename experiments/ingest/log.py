@@ -97,10 +97,6 @@ class _Opened(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def rewind(self) -> None:
-        """Read from the beginning again."""
-        self._file.seek(0)
-
 
 class Log:
     """A file opened once: what is hashed is what is read."""
@@ -110,8 +106,7 @@ class Log:
         self._file = file
         self._stat = os.fstat(file.fileno())
         self.size = self._stat.st_size
-        self._bytes = _Opened(file, self.size)
-        self.sha256 = file_digest(self._bytes, "sha256").hexdigest()
+        self.sha256 = file_digest(_Opened(file, self.size), "sha256").hexdigest()
 
     @property
     def position(self) -> int:
@@ -124,10 +119,11 @@ class Log:
         Raises:
             FileRefused: when a gzip file is cut or damaged, a line is longer than LONGEST_LINE, or the file changed.
         """
-        self._bytes.rewind()
-        zipped = self._bytes.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        self._bytes.rewind()
-        stream = io.BufferedReader(igzip.IGzipFile(fileobj=self._bytes) if zipped else self._bytes, 1 << 20)
+        self._file.seek(0)
+        zipped = self._file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        self._file.seek(0)
+        opened = _Opened(self._file, self.size)
+        stream = io.BufferedReader(igzip.IGzipFile(fileobj=opened) if zipped else opened, 1 << 20)
         number, rest = 1, b""
         with ThreadPoolExecutor(1) as unpacker:
             coming = unpacker.submit(self._unpack, stream)

@@ -23,18 +23,29 @@ from experiments.ingest.hashing import UnitHasher
 MEMORY = "500MB"
 """What sorting out duplicates may take; beyond it they go to disk."""
 _THREADS = 2
+_MOSTLY = 0.99
+"""A file whose first events are known to this share is one that came before under another name."""
 
 
 class Staging:
     """Events and rejected lines of one file, as parts of their tables."""
 
     def __init__(
-        self, folder: Path, events: Append, rejects: Append, hasher: UnitHasher, delivery: str, delivered_at: datetime
+        self,
+        folder: Path,
+        events: Append,
+        rejects: Append,
+        hasher: UnitHasher,
+        delivery: str,
+        delivered_at: datetime,
+        *,
+        expecting_known: bool,
     ) -> None:
         self._tables, self._hasher = (events, rejects), hasher
         self.events: Parts = events.parts()
         self.rejects: Parts = rejects.parts()
         self._delivery, self._delivered_at = delivery, pa.scalar(delivered_at, TIMESTAMP)
+        self._known_file = None if expecting_known else False
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self.engine = duckdb.connect(
@@ -51,10 +62,15 @@ class Staging:
 
     def _write(self, events: pa.Table, rejects: pa.Table) -> None:
         if events.num_rows:
+            if self._known_file is None:
+                self._known_file = self._mostly_known(events)
             kind = "kind" if "kind" in events.column_names else "NULL"
             self.engine.register("block", events)
             self.engine.execute(f"INSERT INTO ids SELECT md5_number(event_id), line, date, {kind} FROM block")
             self.engine.unregister("block")
+            if self._known_file:
+                events = events.slice(0, 0)
+        if events.num_rows:
             place = events.schema.get_field_index("unit")
             hashed = self._hasher.hash_column(events["unit"])
             events = events.set_column(place, events.schema.field(place), hashed)
@@ -64,6 +80,21 @@ class Staging:
             self.events.add(events)
         if rejects.num_rows:
             self.rejects.add(rejects)
+
+    def _mostly_known(self, events: pa.Table) -> bool:
+        """Whether these first events came before: then all are likely to have, and none is written for now."""
+        with duckdb.connect() as engine:
+            engine.register("block", events)
+            kind = "kind" if "kind" in events.column_names else "NULL"
+            engine.execute(f"CREATE TABLE ids AS SELECT md5_number(event_id) AS id, date, {kind} AS kind FROM block")
+            self._tables[0].find_known(engine, self._delivery)
+            ((known,),) = engine.execute("SELECT count(*) FROM ids SEMI JOIN known USING (id)").fetchall()
+        return bool(known > _MOSTLY * events.num_rows)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are new events that were not written, because all seemed known: read the file again."""
+        return bool(self._known_file) and self.remaining() > 0
 
     def _wait(self) -> None:
         if self._writing is not None:
@@ -106,6 +137,9 @@ class Staging:
         """Take what is left out from the parts that hold it."""
         if self._count("dropped") == 0:
             return
+        if self.remaining() == 0:
+            self._tables[0].take_back(self.events, self._delivery)
+            return
         for file in list(self.events.files):
             source = f"read_parquet('{_quoted(file)}', hive_partitioning = false)"
             ((all_rows, gone),) = self.engine.execute(
@@ -142,13 +176,23 @@ def _quoted(file: Path) -> str:
 
 @contextmanager
 def staging(
-    events: Append, rejects: Append, hasher: UnitHasher, delivery: str, delivered_at: datetime, where: str
+    events: Append,
+    rejects: Append,
+    hasher: UnitHasher,
+    delivery: str,
+    delivered_at: datetime,
+    where: str,
+    *,
+    expecting_known: bool,
 ) -> Iterator[Staging]:
-    """For one file; what fails on the way leaves nothing behind."""
+    """For one file; what fails on the way leaves nothing behind.
+
+    Where it is ``expecting_known`` events, and the first are, nothing is written until it is seen whether all are.
+    """
     with storage_failures(where):
         folder = Path(tempfile.mkdtemp(prefix="adstyle-"))
         try:
-            staged = Staging(folder, events, rejects, hasher, delivery, delivered_at)
+            staged = Staging(folder, events, rejects, hasher, delivery, delivered_at, expecting_known=expecting_known)
             try:
                 yield staged
             except BaseException:

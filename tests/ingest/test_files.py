@@ -44,6 +44,34 @@ def test_the_same_events_in_another_file_are_duplicates(deliver, impressions, as
     assert third.lake_versions == other.lake_versions, "nothing to add, no version"
 
 
+def test_a_delivery_that_starts_with_known_events_and_goes_on_with_new_ones_loses_none(
+    deliver, impressions, as_csv, stored, lake, tmp_path
+):
+    deliver("impressions.csv", as_csv(impressions(300)))
+    passes = []
+    grown = deliver(
+        "again.csv", as_csv(impressions(302)) + "broken\n", "impression", progress=lambda at, _: passes.append(at)
+    )
+    assert (grown.read, grown.accepted, grown.duplicate, grown.rejected) == (303, 2, 300, {"ragged_row": 1})
+    assert passes.count(0) == 2, "it looked like one that came before, and was read again when it was not"
+    assert len(stored()) == 302
+    (reject,) = stored("rejects")
+    assert (reject["line"], reject["delivery"]) == (304, grown.sha256)
+    told = {Path(tmp_path, "lake", name, file.path) for name in lake.versions() for file in lake.begin(name).files()}
+    assert set(Path(tmp_path, "lake").rglob("*.parquet")) == told
+
+
+def test_a_delivery_of_nothing_but_known_events_is_read_once_and_writes_nothing(
+    deliver, impressions, as_csv, stored, lake
+):
+    first = deliver("impressions.csv", as_csv(impressions(300)))
+    passes = []
+    again = deliver("again.csv", as_csv(impressions(299)), "impression", progress=lambda at, _: passes.append(at))
+    assert (again.accepted, again.duplicate, passes.count(0)) == (0, 299, 1)
+    assert again.lake_versions == first.lake_versions
+    assert len(stored()) == 300
+
+
 def test_an_id_is_a_duplicate_within_its_kind_only(deliver, stored):
     deliver("clicks.csv", "event_id,ts,unit\ne1,2026-11-08T00:00:00Z,user-1\n")
     deliver("conversions.csv", "event_id,ts,unit\ne1,2026-11-08T00:00:01Z,user-1\n")
