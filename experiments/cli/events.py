@@ -59,11 +59,13 @@ def ingest(
 ) -> None:
     """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
     from experiments.core.errors import ExperimentError
+    from experiments.ingest.feed import feed_for, feeds
     from experiments.jobs.ingest import inbox_files
     from experiments.jobs.ingest import ingest as ingest_one
 
     shell: Shell = context.obj
     with shell.open() as stores, progress_bar() as progress:
+        feed_for("", feeds(stores.workspace.folder("feeds")), format)  # a format that there is not is said but once
         chosen = tuple(paths or ()) or inbox_files(stores)
         deliveries, refused = [], []
         for path in chosen:
@@ -73,9 +75,9 @@ def ingest(
                 if error.exit_code != ExperimentError.exit_code:
                     raise  # the lake is busy or the disk is full: the next file would fare no better
                 refused.append(str(error))
-    if chosen:
+    if deliveries:
         _print_deliveries(deliveries, as_json)
-    elif not as_json:
+    elif not chosen and not as_json:
         console().print("The inbox is empty.")
     if refused:
         raise ExperimentError("; ".join(refused))

@@ -189,7 +189,7 @@ def test_steps_out_of_order_say_what_is_possible(workspace, adstyle, refused):
         (["job", "run", "reports"], "report"),
         (["assign", "autumn"], "units"),
         (["ingest", "missing.csv"], "missing.csv"),
-        (["ingest", "--format", "cm360"], "adstyle"),
+        (["ingest", "--format", "doubleclick"], "cm360"),
         (["styles", "preview", "--picture", "missing.png"], "missing.png"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
