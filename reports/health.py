@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from reports import numbers
-from reports.model import DeliveryRow, ExperimentReport
-from reports.words import number_of, quoted, reject_reason
+from reports.model import ArmCount, DeliveryRow, ExperimentReport
+from reports.words import invalid_rule, number_of, quoted, reject_reason
 
 FILES_SHOWN = 40
 """More files make a page nobody reads; the others are in the JSON."""
@@ -100,7 +100,7 @@ def _capped(experiment: ExperimentReport) -> tuple[Check, ...]:
     capped = experiment.health.capped_units
     if not capped:
         return ()
-    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in capped)
+    by_arm = _by_arm(capped)
     total = number_of(sum(row.count for row in capped), experiment.method.unit)
     return (
         Check("note", "Large orders", f"{total} brought more than the plan's cap and count as the cap ({by_arm})."),
@@ -126,9 +126,21 @@ def _bots(experiment: ExperimentReport) -> Check:
     counts, title = experiment.health.invalid_impressions, "Bots"
     total = sum(row.count for row in counts)
     if not total:
-        return Check("good", title, "No impressions by declared bots.")
-    by_arm = ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in counts if row.count)
-    return Check("note", title, f"{number_of(total, 'impression')} by declared bots left out ({by_arm}).")
+        return Check("good", title, "No impressions by bots or other programs.")
+    rules = experiment.health.invalid_rules or (("declared_bot", counts),)
+    parts = [
+        f"{numbers.count(sum(row.count for row in rows))} {invalid_rule(rule)} ({_by_arm(rows)})"
+        for rule, rows in rules
+    ]
+    if len(parts) > 1:
+        text = f"{number_of(total, 'impression')} not by a person left out: {'; '.join(parts)}."
+        return Check("note", title, text)
+    ((rule, rows),) = rules
+    return Check("note", title, f"{number_of(total, 'impression')} {invalid_rule(rule)} left out ({_by_arm(rows)}).")
+
+
+def _by_arm(counts: tuple[ArmCount, ...]) -> str:
+    return ", ".join(f"{quoted(row.arm)} {numbers.count(row.count)}" for row in counts if row.count)
 
 
 def _clicks(experiment: ExperimentReport) -> Check:

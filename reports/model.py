@@ -247,6 +247,8 @@ class HealthView:
     """Of the units, where a metric counts what comes late; None where none does."""
     balance: tuple[tuple[str, float], ...] = ()
     """(segment column, p of arms against it)."""
+    invalid_rules: tuple[tuple[str, tuple[ArmCount, ...]], ...] = ()
+    """``invalid_impressions`` by the rule that marked them; nothing where that was not counted yet."""
     capped_units: tuple[ArmCount, ...] = ()
     """Units that brought more money than the plan's cap."""
 

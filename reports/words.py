@@ -66,16 +66,16 @@ def _coverage(p: Parameters) -> str:
 
 def _invalid_traffic(p: Parameters) -> str:
     return (
-        f"{numbers.percent(p['share'])} of the impressions of {quoted(p['arm'])} were by declared bots "
+        f"{numbers.percent(p['share'])} of the impressions of {quoted(p['arm'])} were not by people "
         f"(the limit is {numbers.limit(p['threshold'])}): something fetches the advertisements by itself."
     )
 
 
 def _invalid_traffic_imbalance(p: Parameters) -> str:
     return (
-        "Declared bots were not shared evenly between the styles: by chance alone this uneven has "
+        "Impressions by bots and programs were not shared evenly between the styles: by chance alone this uneven has "
         f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
-        "Bots that nobody declared are then not shared evenly either."
+        "Those that no rule knows are then not shared evenly either."
     )
 
 
@@ -428,6 +428,18 @@ REJECTS: Mapping[str, str] = {
 def reject_reason(code: str) -> str:
     """Why a line was rejected, in words; an unknown code is spelled out."""
     return REJECTS.get(code, humanised(code))
+
+
+INVALID: Mapping[str, str] = {
+    "declared_bot": "by declared bots",
+    "not_a_browser": "by programs that are no browser",
+    "data_centre": "from data centres",
+}
+
+
+def invalid_rule(code: str) -> str:
+    """Whose an impression is that is not a person's, after its number."""
+    return INVALID.get(code, f"by {humanised(code)}")
 
 
 def control_style(arm: ArmRow) -> str:

@@ -75,7 +75,7 @@ class Health:
     """Units seen in more than one arm while the shares were the same; each belongs, with all its outcomes, to the arm
     it saw first."""
     invalid_impressions: Mapping[str, int]
-    """Impressions by declared bots, by the arm that was shown; dropped."""
+    """Impressions that are not a person's by some rule, by the arm that was shown; dropped."""
     invalid_clicks: Mapping[str, int]
     repeated_clicks: int
     """Clicks after the first on the same impression; dropped."""
@@ -87,9 +87,11 @@ class Health:
     """Of those, days with at least one impression."""
     last_event: datetime | None
     invalid_units: Mapping[str, int] = field(default_factory=dict)
-    """Units with an impression by a declared bot, by the arm that was shown."""
+    """Units with such an impression, by the arm that was shown."""
     capped_units: Mapping[str, int] = field(default_factory=dict)
     """Units that brought more money than the plan's cap and count as the cap, by arm."""
+    invalid_rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """``invalid_impressions`` by arm and by the name of the rule."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ def _evidence(
     scopes: _Scopes = defaultdict(dict)
     batches: dict[int, _Scopes] = defaultdict(lambda: defaultdict(dict))
     daily: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
+    rules: dict[str, dict[str, int]] = defaultdict(dict)
     totals: dict[str, int] = {}
     seen: set[date] = set()
     moments: list[datetime] = []
@@ -141,6 +142,8 @@ def _evidence(
             seen.add(row["day"])
         elif fact == "last_event":
             moments += [row["moment"].astimezone(UTC)] if value else []
+        elif fact == "invalid_rules":
+            rules[row["arm"]][row["segment"]] = value
         elif row["arm"] is None:
             totals[fact] = value
         else:
@@ -160,6 +163,7 @@ def _evidence(
                 name: {arm: by_arm[arm].get(name, 0) for arm in arms}
                 for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
             },
+            invalid_rules={arm: dict(sorted(rules[arm].items())) for arm in sorted(rules)},
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
             last_event=max(moments, default=None),

@@ -1,9 +1,9 @@
 """What counts, said once: an Ibis expression from events to facts.
 
-Its words: *kept* impressions are the experiment's own, in its window, by no declared bot. A click belongs to the kept
-impression it names or, naming none, to its unit's latest one, if it came at most ``click_days`` after it; the first
-click of an impression counts. A conversion counts for its unit, once, if the unit's latest kept impression at or before
-it is at most ``conversion_days`` old.
+Its words: *kept* impressions are the experiment's own, in its window, and by a person as far as the rules of ingest
+tell. A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
+``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
+latest kept impression at or before it is at most ``conversion_days`` old.
 
 A unit belongs to the arm of its first kept impression (by time, then event id), and so do all its impressions and
 outcomes, whatever it was shown later: analysis by intention to treat. Leaving such units out would leave out more of
@@ -80,6 +80,7 @@ def evidence_expression(
         _daily("clicks", first_clicks),
         _daily("conversions", conversions),
         _by_arm("invalid_impressions", bots),
+        _by_rule("invalid_rules", bots),
         _by_arm("invalid_units", bots.select("unit", "arm").distinct()),
         *((_bots_by_batch(bots, batches),) if batches else ()),
         _by_arm("invalid_clicks", bot_clicks),
@@ -133,7 +134,7 @@ def _crossover(valid: ir.Table, changes: Sequence[datetime]) -> ir.Table:
 
 
 def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
-    """Units with an impression by a declared bot in each batch."""
+    """Units with an impression by no person in each batch."""
     shown = bots.select("unit", "arm", batch=_batch(bots.ts, batches)).distinct()
     counts = shown.group_by("arm", "batch").aggregate(value=_.count())
     return _fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
@@ -247,6 +248,11 @@ def _daily(name: str, events: ir.Table) -> ir.Table:
 
 def _by_arm(name: str, events: ir.Table) -> ir.Table:
     return _fact(name, events.group_by("arm").aggregate(value=_.count()), arm=_.arm)
+
+
+def _by_rule(name: str, events: ir.Table) -> ir.Table:
+    counts = events.group_by("arm", "invalid").aggregate(value=_.count())
+    return _fact(name, counts, arm=_.arm, segment=_.invalid)
 
 
 def _total(name: str, events: ir.Table) -> ir.Table:

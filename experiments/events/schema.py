@@ -7,6 +7,10 @@ import pyarrow as pa
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 DECLARED_BOT = "declared_bot"
 """Rule name in ``invalid``: the user agent says of itself that it is a robot."""
+NOT_A_BROWSER = "not_a_browser"
+"""The user agent names no browser and no device that people hold."""
+DATA_CENTRE = "data_centre"
+"""The address lies in a range where servers stand."""
 
 _DELIVERED = [
     pa.field("line", pa.int64()),  # of that file, 1 is its first: every number can be traced to lines

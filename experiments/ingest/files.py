@@ -15,13 +15,13 @@ import pyarrow as pa
 from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
-from experiments.ingest.bots import Agents
 from experiments.ingest.feed import Feed, Trafficking
 from experiments.ingest.formats import Csv, Format, JsonLines, Mapped, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import Block, FileRefused, Log, open_log
 from experiments.ingest.rows import Rules, Sieve
 from experiments.ingest.staging import Staging, staging
+from experiments.ingest.traffic import Agents, Filters, Hosts
 from experiments.ingest.values import micros
 
 FUTURE_TOLERANCE = timedelta(days=1)
@@ -63,6 +63,7 @@ def ingest_file(
     kind: str | None = None,
     feed: Feed | None = None,
     trafficking: Trafficking | None = None,
+    filters: Filters | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Delivery:
     """Read a file of events into the lake.
@@ -73,12 +74,13 @@ def ingest_file(
     what is in the lake already stays as it was judged, even if it would be judged otherwise now.
 
     Args:
-        path: CSV or JSON lines, plain or gzip.
+        path: CSV or JSON lines, plain, gzip or Zstandard.
         arms: the arms of every known experiment.
         now: UTC; later events (by more than FUTURE_TOLERANCE) are rejected.
         kind: of the events; by default the file's name or its columns tell.
         feed: of an ad server, where the file is one of its own; None for files in our format.
         trafficking: which of the feed's creatives are which arms.
+        filters: by which events are marked as not a person's; the shipped ones where None.
         progress: called with bytes read and bytes in all.
 
     Raises:
@@ -89,6 +91,7 @@ def ingest_file(
     with open_log(path) as log:
         if known := deliveries.find(log.sha256):
             return replace(known, replay=True)
+        filters = filters or Filters.shipped()
         mapping = Mapped(feed.file(path.name, kind), trafficking or {}) if feed else None
         accepted, duplicate, reading = 0, 0, None
         for expecting_known in (True, False):
@@ -98,7 +101,7 @@ def ingest_file(
             with staging(
                 appended, rejects, hasher, log.sha256, now, lake.root, expecting_known=expecting_known
             ) as staged:
-                reading = _read(log, form, blocks, arms, hasher, now, settled, staged, progress)
+                reading = _read(log, form, blocks, arms, hasher, now, filters, settled, staged, progress)
                 repeated = staged.settle()
                 appended.find_known(staged.engine, log.sha256)
                 duplicate = repeated + staged.drop_known()
@@ -146,12 +149,15 @@ def _read(
     arms: Mapping[str, frozenset[str]],
     hasher: UnitHasher,
     now: datetime,
+    filters: Filters,
     settled: Mapping[int, str],
     staged: Staging,
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
     """Every line into the staging, as an event or a reject."""
-    rules, units = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), Agents(), Networks()), HashedUnits(hasher)
+    agents, hosts = Agents(filters.declared), Hosts(filters.data_centres) if filters.data_centres else None
+    rules = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), agents, hosts, Networks())
+    units = HashedUnits(hasher)
     reading = _Reading()
     own = {
         "name": log.path.name,

@@ -1,4 +1,4 @@
-"""Reading a log file: plain or gzip, in blocks of whole lines, hashed first and checked not to change meanwhile."""
+"""Reading a log file, plain, gzip or Zstandard, in blocks of whole lines; it must not change meanwhile."""
 
 import io
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
@@ -20,7 +21,8 @@ from experiments.core.errors import ExperimentError
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
 """Bytes. A log without line ends must not fill the memory."""
-_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+"""RFC 1952, RFC 8878: what such files begin with, whatever their names say."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END, _CARRIAGE_RETURN = 10, 13
 
@@ -117,13 +119,9 @@ class Log:
         """All lines, a block at a time; the next one is unpacked while this one is worked on.
 
         Raises:
-            FileRefused: when a gzip file is cut or damaged, a line is longer than LONGEST_LINE, or the file changed.
+            FileRefused: when a packed file is cut or damaged, a line is longer than LONGEST_LINE, or the file changed.
         """
-        self._file.seek(0)
-        zipped = self._file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        self._file.seek(0)
-        opened = _Opened(self._file, self.size)
-        stream = io.BufferedReader(igzip.IGzipFile(fileobj=opened) if zipped else opened, 1 << 20)
+        stream = self._stream()
         number, rest = 1, b""
         with ThreadPoolExecutor(1) as unpacker:
             coming = unpacker.submit(self._unpack, stream)
@@ -143,11 +141,23 @@ class Log:
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise FileRefused(f"{self.path.name} was written to while it was read: deliver it when it is whole")
 
-    def _unpack(self, stream: io.BufferedReader) -> bytes:
+    def _stream(self) -> BinaryIO:
+        """What is in the file, unpacked."""
+        self._file.seek(0)
+        beginning = self._file.read(max(len(_GZIP_MAGIC), len(_ZSTD_MAGIC)))
+        self._file.seek(0)
+        opened = _Opened(self._file, self.size)
+        if beginning.startswith(_GZIP_MAGIC):
+            return io.BufferedReader(igzip.IGzipFile(fileobj=opened), 1 << 20)
+        if beginning == _ZSTD_MAGIC:
+            return pa.CompressedInputStream(pa.PythonFile(opened, "r"), "zstd")
+        return io.BufferedReader(opened, 1 << 20)
+
+    def _unpack(self, stream: BinaryIO) -> bytes:
         try:
             return stream.read(BLOCK_BYTES)
-        except (EOFError, igzip.BadGzipFile, zlib.error, isal_zlib.error) as error:
-            raise FileRefused(f"{self.path.name} is a cut or damaged gzip file: deliver it again, whole") from error
+        except (EOFError, igzip.BadGzipFile, zlib.error, isal_zlib.error, OSError) as error:
+            raise FileRefused(f"{self.path.name} is cut or damaged: deliver it again, whole") from error
 
 
 @contextmanager

@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.events.schema import IMPRESSIONS, OUTCOMES, TIMESTAMP
-from experiments.ingest.bots import Agents
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
+from experiments.ingest.traffic import Agents, Hosts
 from experiments.ingest.values import (
     EARLIEST,
     Rejected,
@@ -110,13 +110,14 @@ class Rules:
         arms: Mapping[str, frozenset[str]],
         latest: int,
         agents: Agents,
+        hosts: Hosts | None,
         networks: Networks,
     ) -> None:
         self.kind = kind
         self._arms = arms
         self._latest = latest
         self._moments = Judged(lambda text: timestamp(text, latest))
-        self._agents, self._networks = agents, networks
+        self._agents, self._hosts, self._networks = agents, hosts, networks
         self._judged: dict[str, Judged] = {
             "propensity": Judged(probability),
             "value": Judged(value_micros),
@@ -178,8 +179,11 @@ class Rules:
         return columns
 
     def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
+        invalid = _looked_up(cells, "user_agent", self._agents, count)
+        if self._hosts is not None and "ip" in cells:
+            invalid = pc.coalesce(invalid, _looked_up(cells, "ip", self._hosts, count))
         return {
-            "invalid": _looked_up(cells, "user_agent", self._agents, count),
+            "invalid": invalid,
             "network": _networks(cells["ip"], self._networks) if "ip" in cells else pa.nulls(count, pa.string()),
         }
 

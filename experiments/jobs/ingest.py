@@ -10,6 +10,7 @@ from experiments.core.delivery import Delivery
 from experiments.ingest.feed import feed_for, feeds, read_trafficking
 from experiments.ingest.files import file_sha256, ingest_file
 from experiments.ingest.log import FileRefused
+from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
 from experiments.store.control import PlanNotSealed
@@ -58,6 +59,7 @@ def ingest(context: Context, path: Path, kind: str | None, progress: Progress, f
             kind=kind,
             feed=feed,
             trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
+            filters=read_filters(context.workspace.folder("filters")),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
         )
 

@@ -268,6 +268,10 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
         ),
         crossover_units=health.crossover_units,
         invalid_impressions=tuple(ArmCount(arm, count) for arm, count in sorted(health.invalid_impressions.items())),
+        invalid_rules=tuple(
+            (rule, tuple(ArmCount(arm, of[rule]) for arm, of in sorted(health.invalid_rules.items()) if rule in of))
+            for rule in sorted({rule for of in health.invalid_rules.values() for rule in of})
+        ),
         repeated_clicks=health.repeated_clicks,
         unmatched_clicks=health.unmatched_clicks,
         days_expected=health.days_expected,

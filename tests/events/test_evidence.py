@@ -16,7 +16,7 @@ from experiments.core.metrics import metric_named
 from experiments.core.plan import Attribution, Looks
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UnitMoments
 from experiments.events.evidence import evidence_of, gather, whole_days
-from experiments.events.schema import DECLARED_BOT
+from experiments.events.schema import DATA_CENTRE, DECLARED_BOT
 from experiments.store.codec import evidence_document, restore_evidence
 
 ARMS = ("original", "mosaic", "retired")
@@ -145,7 +145,7 @@ def world(seed, start):
     home = {f"u{n}": draw.choice(ARMS) for n in range(25)}
 
     def invalid():
-        return draw.choice((None,) * 6 + (DECLARED_BOT,))
+        return draw.choice((None,) * 12 + (DECLARED_BOT, DATA_CENTRE))
 
     impressions = []
     for number in range(150):
@@ -235,6 +235,8 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     assert health.crossover_units == len(loops.crossover)
     bots = Counter(event["arm"] for event in loops.shown if event["invalid"])
     assert Counter(health.invalid_impressions) == bots
+    rules = Counter((event["arm"], event["invalid"]) for event in loops.shown if event["invalid"])
+    assert {(arm, rule): n for arm, each in health.invalid_rules.items() for rule, n in each.items()} == rules
     assert Counter(health.invalid_clicks) == loops.invalid_clicks
     bot_units = Counter(arm for _, arm in {(e["unit"], e["arm"]) for e in loops.shown if e["invalid"]})
     assert Counter(health.invalid_units) == bot_units

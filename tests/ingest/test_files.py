@@ -1,5 +1,6 @@
 """A file as a whole: each line accounted for, once, and nothing kept of people but hashes and networks."""
 
+import gzip
 import hmac
 from dataclasses import replace
 from datetime import timedelta
@@ -290,6 +291,25 @@ def test_a_file_that_grows_while_it_is_read_is_refused_whole(deliver, impression
         deliver("impressions.csv", as_csv(impressions(2)), progress=grow)
     assert stored() == []
     assert register == {}
+
+
+def test_a_packed_file_is_known_by_its_bytes_not_its_name(deliver, impressions, as_csv, stored):
+    text = as_csv(impressions(3)).encode()
+    first = deliver("impressions.csv", text)
+    packed = deliver("impressions.csv.zst", pa.compress(text, "zstd", asbytes=True))
+    assert (first.accepted, packed.duplicate, packed.read) == (3, 3, 3)
+    misnamed = deliver("impressions.log", gzip.compress(as_csv(impressions(4)).encode()), "impression")
+    assert (misnamed.accepted, misnamed.duplicate) == (1, 3)
+    assert len(stored()) == 4
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda data: pa.compress(data, "zstd", asbytes=True)])
+def test_a_packed_file_that_was_cut_is_refused_whole(deliver, impressions, as_csv, stored, pack):
+    whole = pack(as_csv(impressions(2_000)).encode())
+    for size in (len(whole) // 2, len(whole) - 1):
+        with pytest.raises(FileRefused, match="cut or damaged: deliver it again"):
+            deliver("impressions.log", whole[:size], "impression")
+    assert stored() == []
 
 
 def test_a_missing_file_is_named(ingest, tmp_path):

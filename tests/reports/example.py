@@ -364,6 +364,10 @@ def invalid() -> ExperimentReport:
             units=(ArmUnits("original", 1_742.0, 1_912), ArmUnits("halftone", 1_742.0, 1_572)),
             crossover_units=4,
             invalid_impressions=(ArmCount("original", 12), ArmCount("halftone", 388)),
+            invalid_rules=(
+                ("data_centre", (ArmCount("halftone", 379),)),
+                ("declared_bot", (ArmCount("original", 12), ArmCount("halftone", 9))),
+            ),
             repeated_clicks=9,
             unmatched_clicks=2,
             days_expected=7,

@@ -42,6 +42,25 @@ def test_one_of_a_thing_is_in_the_singular(example):
     assert '1 impression by declared bots left out ("ink" 1)' in texts
 
 
+def test_impressions_by_no_person_are_told_by_rule_and_style(example):
+    invalid = {
+        "invalid_impressions": (ArmCount("ink", 1203), ArmCount("original", 40)),
+        "invalid_rules": (
+            ("data_centre", (ArmCount("ink", 1200),)),
+            ("declared_bot", (ArmCount("ink", 3), ArmCount("original", 40))),
+        ),
+    }
+    (bots,) = (check for check in health.checks(changed(example["winner"](), **invalid)) if check.title == "Bots")
+    assert bots.text == (
+        "1,243 impressions not by a person left out: "
+        '1,200 from data centres ("ink" 1,200); 43 by declared bots ("ink" 3, "original" 40).'
+    )
+    invalid["invalid_rules"] = invalid["invalid_rules"][:1]
+    invalid["invalid_impressions"] = (ArmCount("ink", 1200),)
+    (bots,) = (check for check in health.checks(changed(example["winner"](), **invalid)) if check.title == "Bots")
+    assert bots.text == '1,200 impressions from data centres left out ("ink" 1,200).'
+
+
 def test_lines_are_accounted_for(example):
     text = next(check.text for check in health.checks(example["winner"]()) if check.title == "Delivered lines")
     assert text == "13,844 lines read: 13,807 accepted, 29 seen before, 8 rejected and kept for repair."
