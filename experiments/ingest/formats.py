@@ -173,12 +173,14 @@ class Csv:
             careful |= _with(block, returns[alone])
         if b'"' in block.data:
             quotes = np.flatnonzero(octets == _QUOTE)
-            count = np.searchsorted(quotes, block.ends) - np.searchsorted(quotes, block.starts)
-            careful |= count % 2 == 1
+            first = np.searchsorted(quotes, block.starts)
+            careful |= (np.searchsorted(quotes, block.ends) - first) % 2 == 1
+            line = np.searchsorted(block.starts, quotes, side="right") - 1
+            opens = (np.arange(len(quotes)) - first[line]) % 2 == 0
             before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
             after = octets[np.minimum(quotes + 1, len(octets) - 1)]
             after = np.where(quotes + 1 < len(octets), after, _LINE_END)
-            apart = np.isin(before, _BEFORE_QUOTE) | np.isin(after, _AFTER_QUOTE)
+            apart = np.where(opens, np.isin(before, _BEFORE_QUOTE), np.isin(after, _AFTER_QUOTE))
             if not apart.all():
                 careful |= _with(block, quotes[~apart])
         return careful
@@ -277,7 +279,7 @@ class JsonLines:
 
 _BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
 _AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
-"""Beside every quote of RFC 4180 stands one of these."""
+"""What stands before a quote that opens a cell, after one that closes it (RFC 4180); a doubled one closes and opens."""
 
 
 def _may_have_macros(block: Block) -> bool:
@@ -295,7 +297,7 @@ def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 def looks_like_json(file_name: str, first: Line) -> bool:
     """By the name's ending, or else by the first character."""
-    endings = file_name.lower().removesuffix(".gz").rpartition(".")[2]
+    endings = re.sub(r"\.(gz|zst|zstd)$", "", file_name.lower()).rpartition(".")[2]
     if endings in ("jsonl", "ndjson", "json"):
         return True
     return endings != "csv" and first.text.lstrip().startswith("{")

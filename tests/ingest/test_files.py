@@ -293,6 +293,14 @@ def test_a_file_that_grows_while_it_is_read_is_refused_whole(deliver, impression
     assert register == {}
 
 
+@pytest.mark.parametrize("line", ['i8,x",", y', 'i8,"x"y","', 'a"",b', '",",x"', '""x,"'])
+def test_a_quote_out_of_place_costs_its_own_line(deliver, impressions, as_csv, stored, line):
+    quoted = 'i9,2026-11-08T00:00:00Z,spring,mosaic,"user ""9"""\n'
+    delivery = deliver("impressions.csv", as_csv(impressions(2)) + line + "\n" + quoted + quoted.replace("i9", "i10"))
+    assert (delivery.accepted, delivery.rejected) == (4, {"ragged_row": 1})
+    assert [row["event_id"] for row in stored()] == ["i0", "i1", "i10", "i9"]
+
+
 def test_a_packed_file_is_known_by_its_bytes_not_its_name(deliver, impressions, as_csv, stored):
     text = as_csv(impressions(3)).encode()
     first = deliver("impressions.csv", text)
