@@ -8,6 +8,8 @@ from creatives.errors import CreativeError
 from experiments.composition import library_of
 from experiments.core.errors import ExperimentError
 from experiments.events.lake import EventLake
+from experiments.ingest.feed import feeds, read_trafficking
+from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Clock
 from experiments.store.control import ControlPlane
 from experiments.store.database import open_database
@@ -33,6 +35,8 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
         ("database", lambda: _database(workspace, clock)),
         ("clock", lambda: _clock(workspace, clock)),
         ("lake", lambda: _lake(workspace)),
+        ("ad servers", lambda: _ad_servers(workspace)),
+        ("filters", lambda: _filters(workspace)),
         ("styles", lambda: _styles(workspace)),
     )
     return tuple(_finding(name, check) for name, check in checks)
@@ -87,8 +91,26 @@ def _newest_fact(workspace: Workspace, clock: Clock) -> datetime | None:
 
 
 def _lake(workspace: Workspace) -> Iterator[str]:
-    for table in EventLake(workspace.lake_root).health():
+    """Every file that the tables are made of is there, whole."""
+    lake = EventLake(workspace.lake_root)
+    for table in lake.health():
+        if lost := lake.lost(table.name):
+            raise ExperimentError(
+                f"{len(lost)} files of {table.name} are missing or cut, {lost[0]} first: restore it from your backup"
+            )
         yield f"{table.name} version {table.version}, {table.rows:,} rows"
+
+
+def _ad_servers(workspace: Workspace) -> Iterator[str]:
+    known = feeds(workspace.folder("feeds"))
+    told = read_trafficking(workspace.folder("trafficking.csv"))
+    yield f"feeds {', '.join(known)}"
+    yield f"trafficking.csv names {sum(map(len, told.values())):,} creatives"
+
+
+def _filters(workspace: Workspace) -> Iterator[str]:
+    found = read_filters(workspace.folder("filters"))
+    yield f"declared bots, no browser, {'data centres' if found.data_centres else 'no ranges of data centres'}"
 
 
 def _styles(workspace: Workspace) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -34,7 +35,7 @@ class StoredFile:
     """One file of a table."""
 
     path: str
-    """From the table's folder on."""
+    """From the table's folder on, as it lies on the disk; the log has it encoded once more."""
     keys: Keys
     size: int
     rows: int
@@ -90,6 +91,17 @@ class EventLake:
                     )
                 table.load_as_version(version)
             return table
+
+    def lost(self, name: str) -> list[str]:
+        """Files of a table that are missing or of another size than the log says; not looked for in an object store."""
+        if "://" in self.root:
+            return []
+        folder, found = Path(self.root, name), []
+        for file in self.begin(name).files():
+            path = folder / file.path
+            if not path.is_file() or path.stat().st_size != file.size:
+                found.append(str(path))
+        return found
 
     def _health(self, name: str) -> TableHealth:
         table = self._open(name)
@@ -205,7 +217,7 @@ class Append:
         keys = zip(*(actions[f"partition.{column}"].to_pylist() for column in layout.partition_by), strict=True)
         paths, sizes, rows = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
         return [
-            StoredFile(path, tuple(str(key) for key in each), size, count)
+            StoredFile(unquote(path), tuple(str(key) for key in each), size, count)
             for path, each, size, count in zip(paths, keys, sizes, rows, strict=True)
         ]
 

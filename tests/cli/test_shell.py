@@ -126,3 +126,14 @@ def test_doctor_finds_a_key_that_others_can_read(tmp_path: Path) -> None:
     ill = adstyle("doctor", cwd=tmp_path / "ads")
     assert ill.returncode == 1
     assert "chmod 600" in ill.stdout
+
+
+def test_doctor_reads_the_lists_that_ingest_will_read(tmp_path: Path) -> None:
+    adstyle("init", "ads", cwd=tmp_path)
+    (tmp_path / "ads" / "filters").mkdir()
+    (tmp_path / "ads" / "filters" / "data_centres.txt").write_text("198.51.100.0/24\n198.51.100.300/24\n")
+    (tmp_path / "ads" / "trafficking.csv").write_text("creative,arm\n")
+    ill = adstyle("doctor", cwd=tmp_path / "ads")
+    assert ill.returncode == 1
+    assert "data_centres.txt:2" in ill.stdout
+    assert "has not the columns" in " ".join(ill.stdout.split())

@@ -168,6 +168,22 @@ def test_health_counts_rows_and_bytes(lake, impressions):
     assert (table.name, table.version, table.rows, table.bytes) == ("impressions", 1, 2, size)
 
 
+def test_files_that_are_missing_or_cut_are_found(lake, impressions):
+    lake.begin("impressions").commit(impressions("i1", experiment="a b/ü"), "d1")
+    lake.begin("impressions").commit(impressions("i2", "i3"), "d2")
+    assert lake.lost("impressions") == []
+    odd, plain = sorted(Path(lake.root, "impressions").rglob("*.parquet"), key=lambda path: "spring" in str(path))
+    plain.write_bytes(plain.read_bytes()[:-1])
+    assert lake.lost("impressions") == [str(plain)]
+    odd.unlink()
+    assert sorted(lake.lost("impressions")) == sorted([str(odd), str(plain)])
+
+
+def test_known_events_are_found_in_folders_of_any_name(lake, impressions):
+    lake.begin("impressions").commit(impressions("i1", experiment="a b/ü"), "d1")
+    assert known(lake.begin("impressions"), impressions("i1", "i2", delivery="d2"), "d2") == {"i1"}
+
+
 def test_a_damaged_log_is_one_line_and_a_failure_of_storage(lake, impressions):
     lake.begin("impressions").commit(impressions("i1"), "d1")
     for entry in Path(lake.root, "impressions", "_delta_log").glob("*.json"):

@@ -61,6 +61,22 @@ def test_compaction_changes_files_and_no_row_and_old_versions_stay_readable(fill
     assert filled.begin("impressions").delivered("d3"), "what was delivered is still known"
 
 
+def test_folders_of_any_name_are_kept_like_others(lake, rows, at):
+    for number in range(8):
+        events = [
+            {"event_id": f"i{number}{unit[0]}", "ts": at(hours=1), "arm": "a", "unit": unit, "experiment": "a b/ü"}
+            for unit in (UNIT, OTHER)
+        ]
+        lake.begin("impressions").commit(rows("impressions", events, f"d{number}"), f"d{number}")
+    before = contents(lake)
+    assert upkeep.compact(lake, "impressions").files == 8
+    assert contents(lake) == before
+    upkeep.erase(lake, UNIT)
+    assert contents(lake) == [row for row in before if row["unit"] == OTHER]
+    assert len(parquet(lake)) == 1
+    assert lake.lost("impressions") == []
+
+
 def test_only_what_nobody_needs_leaves_the_disk(filled):
     before = contents(filled)
     orphan = Path(filled.root, "impressions", "experiment=spring", "date=2026-11-02", "part-0.parquet")
