@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.readme import write_between
 
-CLAIMS = ("commands", "wrong_winners", "compare", "scorecard", "units", "ingest", "looks")
+CLAIMS = ("commands", "wrong_winners", "compare", "scorecard", "units", "ingest", "volume", "looks")
 BEGIN, END = "<!-- measured: made by `make bench WRITE=1` -->", "<!-- end of measured -->"
 
 

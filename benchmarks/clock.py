@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,13 @@ class Run:
     peak_mib: float
 
 
-def timed(*arguments: str, cwd: Path) -> Run:
-    """Run ``adstyle`` with these arguments in a folder; it must end well."""
+def timed(*arguments: str, cwd: Path, program: Sequence[str] = (ADSTYLE,)) -> Run:
+    """Run ``adstyle``, or another program, with these arguments in a folder; it must end well."""
     began = time.perf_counter()
-    process = subprocess.Popen([ADSTYLE, *arguments], cwd=cwd, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*program, *arguments], cwd=cwd, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     code = process.returncode = os.waitstatus_to_exitcode(status)
     if code:
-        raise subprocess.CalledProcessError(code, ["adstyle", *arguments])
+        raise subprocess.CalledProcessError(code, [*program, *arguments])
     return Run(seconds, usage.ru_maxrss / 1024)
