@@ -5,7 +5,7 @@ graphics card never waits for its pictures. The same generator draws the same cr
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Pool:
         grey = (values * torch.tensor(_LUMA, device=crops.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
         return (grey + (values - grey) * saturation).clamp(0, 1)
 
-    def _covers(self, count: int, size: int, dice) -> Tensor:  # type: ignore[no-untyped-def]
+    def _covers(self, count: int, size: int, dice: Callable[..., Tensor]) -> Tensor:
         """1 everywhere; for packshots, 1 in a rounded shape with a soft edge of two pixels and 0 around it."""
         line = (torch.arange(size, device=self.device) / size - 0.5) * 2
         width, height = (0.4 + 0.45 * dice(count, 1, 1) for _ in range(2))
