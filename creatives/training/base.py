@@ -6,13 +6,13 @@ Run it again after an interruption and it goes on from the checkpoint.
 """
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,9 +26,12 @@ from creatives.training.session import Session, Settings
 
 STYLE_SIDE = 512
 """Longer side of a style's picture: the size at which its strokes are judged."""
-STYLE_WEIGHT = 4.0
-"""With many styles at once, heavier ones gave blots and embossing for as long as we trained."""
-IDENTITY_STEPS, IDENTITY_RATE = 200, 2e-2
+WEIGHTS = Weights(style=8.0)
+CONTENT_GOAL = 0.45
+"""Content distance, in training, at which every style is held."""
+IDENTITY_STEPS, IDENTITY_RATE = 400, 2e-2
+SPOKEN_EVERY = 100
+"""Steps between two lines of the log."""
 
 
 def style_tensor(path: Path, side: int = STYLE_SIDE) -> Tensor:
@@ -38,21 +41,23 @@ def style_tensor(path: Path, side: int = STYLE_SIDE) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
 
 
-def fit_identity(network: StyleTransformer, photographs: Photographs, *, steps: int, seed: int = 0) -> Tensor:
+def fit_identity(
+    network: StyleTransformer, photographs: Photographs, *, steps: int, seed: int = 0, device: str = "cpu"
+) -> Tensor:
     """The adapter under which a trained network comes closest to giving the photograph back (mean absolute error)."""
-    network.eval().requires_grad_(requires_grad=False)
-    adapter = torch.nn.Parameter(StyleTransformer.neutral_adapter())
+    network.to(device).eval().requires_grad_(requires_grad=False)
+    adapter = torch.nn.Parameter(StyleTransformer.neutral_adapter().to(device))
     optimiser = torch.optim.Adam([adapter], lr=IDENTITY_RATE)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = IDENTITY_RATE * (1 - step / steps)
         batch = photographs.batch(np.random.default_rng([seed, step]), 4, 192)
-        pictures = torch.from_numpy(batch.pictures.copy()).permute(0, 3, 1, 2).float() / 255
+        pictures = torch.from_numpy(batch.pictures.copy()).permute(0, 3, 1, 2).to(device).float() / 255
         optimiser.zero_grad()
         loss = functional.l1_loss(network(pictures, adapter.expand(len(pictures), -1)), pictures)
         loss.backward()
         optimiser.step()
-    return adapter.detach()
+    return adapter.detach().cpu()
 
 
 def write_shared(network: StyleTransformer, identity: Tensor, path: Path = SHARED) -> None:
@@ -60,7 +65,10 @@ def write_shared(network: StyleTransformer, identity: Tensor, path: Path = SHARE
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {PREFIX + name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        PREFIX + name: value.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
     save_file(tensors | {IDENTITY: identity.contiguous()}, path)
 
 
@@ -71,25 +79,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("photos", "vgg", "small", "checkpoint"):
         options.add_argument(f"--{name}", type=Path, required=True)
     options.add_argument("--steps", type=int, default=2000)
-    options.add_argument("--style-weight", type=float, default=STYLE_WEIGHT)
+    options.add_argument("--seconds", type=float, default=0.0, help="End after this time instead.")
+    options.add_argument("--batch", type=int, default=4)
+    options.add_argument("--size", type=int, default=192)
+    options.add_argument("--content-goal", type=float, default=CONTENT_GOAL)
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
     wish = options.parse_args(arguments)
 
-    vgg = Vgg19(read_weights(wish.vgg), str(wish.vgg))
-    small = Distilled(read_weights(wish.small), str(wish.small))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    perception = Perception(
+        Vgg19(read_weights(wish.vgg), str(wish.vgg)), Distilled(read_weights(wish.small), str(wish.small)), deep=True
+    )
     photographs = read_photographs(wish.photos)
     styles = {picture.stem: style_tensor(picture) for picture in wish.pictures}
-    weights = Weights(style=wish.style_weight)
-    settings = Settings(steps=wish.steps, weights=weights, patience=0, validate_every=0, device=wish.device)
-    session = Session(settings, styles, photographs, Perception(vgg, small), wish.checkpoint)
-    with Progress() as bar:
-        task = bar.add_task("training", total=settings.steps, completed=session.step)
-        for step in session.run():
-            said = f"style {step.style:.3f} content {step.content:.3f}"
-            bar.update(task, completed=step.number, description=said)
-    network = session.network.cpu()
-    write_shared(network, fit_identity(network, photographs, steps=IDENTITY_STEPS), wish.out)
+    settings = Settings(
+        steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size, weights=WEIGHTS,
+        content_goal=wish.content_goal, patience=0, validate_every=0, checkpoint_every=500, device=wish.device,
+    )  # fmt: skip
+    session = Session(settings, styles, photographs, perception, wish.checkpoint)
+    began = time.monotonic()
+    for step in session.run():
+        if step.number % SPOKEN_EVERY == 0 or step.over:
+            spent = time.monotonic() - began
+            print(f"{spent:6.0f} s  step {step.number}  style {step.style:.3f}  content {step.content:.3f}", flush=True)  # noqa: T201
+    write_shared(
+        session.network, fit_identity(session.network, photographs, steps=IDENTITY_STEPS, device=wish.device), wish.out
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Each term is relative to the size of what it compares, so that layers, styles and perceptual networks weigh alike.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from creatives.neural.features import Distilled, Vgg19
-from creatives.neural.moments import FeatureMoments, feature_moments, relative_gap
+from creatives.neural.moments import feature_moments, relative_gap
 
 STYLE_LAYERS = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1")
 SMALL_STYLE_LAYERS = ("small3_1", "small4_1")
-CONTENT_LAYERS = ("relu3_1",)
+CONTENT_LAYERS, DEEP_CONTENT_LAYERS = ("relu3_1",), ("relu3_4",)
+"""The deeper one leaves strokes more freedom and costs twice the time."""
 SMALL_CONTENT_LAYERS = ("small4_1",)
 
 
@@ -35,37 +37,47 @@ class Weights:
 class Perception(nn.Module):
     """The networks through which pictures are compared: VGG-19 and, where it is at hand, a distilled deeper one."""
 
-    def __init__(self, vgg: Vgg19, small: Distilled | None = None) -> None:
+    def __init__(self, vgg: Vgg19, small: Distilled | None = None, *, deep: bool = False) -> None:
         super().__init__()
         self.vgg, self.small = vgg, small
+        content = DEEP_CONTENT_LAYERS if deep else CONTENT_LAYERS
         self.style_layers = STYLE_LAYERS + (SMALL_STYLE_LAYERS if small else ())
-        self.content_layers = CONTENT_LAYERS + (SMALL_CONTENT_LAYERS if small else ())
+        self.content_layers = content + (SMALL_CONTENT_LAYERS if small else ())
+        self._deepest = content[-1]
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
-        found = self.vgg(pictures, deepest="relu3_1")
+        found = self.vgg(pictures, deepest=self._deepest)
         return found | self.small(pictures) if self.small else found
 
 
 @dataclass(frozen=True, slots=True)
-class StyleTarget:
-    """The moments of one style's picture, layer by layer."""
+class StyleTargets:
+    """The moments of the pictures of several styles, layer by layer; the first dimension counts styles."""
 
-    moments: dict[str, FeatureMoments]
-    colour: FeatureMoments
+    grams: dict[str, Tensor]
+    """``(styles, channels, channels)``."""
+    colour_mean: Tensor
+    colour_spread: Tensor
+    """``(styles, 3)``."""
 
     @classmethod
     @torch.no_grad()
-    def of(cls, picture: Tensor, perception: Perception) -> "StyleTarget":
-        """From ``(1, 3, height, width)`` in 0..1."""
-        features = perception(picture)
+    def of(cls, pictures: Iterable[Tensor], perception: Perception) -> "StyleTargets":
+        """From ``(1, 3, height, width)`` in 0..1 each."""
+        seen = [(perception(picture), feature_moments(picture)) for picture in pictures]
         return cls(
-            {name: feature_moments(features[name]) for name in perception.style_layers}, feature_moments(picture)
+            {
+                name: torch.cat([feature_moments(features[name]).gram for features, _ in seen])
+                for name in perception.style_layers
+            },
+            torch.cat([colour.mean for _, colour in seen]),
+            torch.cat([colour.spread for _, colour in seen]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The parts of the loss, each the mean over a batch."""
+    """The parts of the loss, each ``(n,)``: one number a picture."""
 
     style: Tensor
     content: Tensor
@@ -73,54 +85,50 @@ class Terms:
     white: Tensor
     colour: Tensor
 
-    def detached(self) -> "Terms":
-        """As numbers that no gradient hangs on."""
-        return Terms(*(getattr(self, name).detach() for name in self.__slots__))
+    def means(self) -> "Terms":
+        """Over the pictures, as numbers that no gradient hangs on."""
+        return Terms(*(getattr(self, name).detach().mean() for name in self.__slots__))
 
-    def total(self, weights: Weights) -> Tensor:
-        """Weighted and added."""
-        return (
-            weights.style * self.style + weights.content * self.content + weights.smooth * self.smooth
+    def total(self, weights: Weights, balance: Tensor | float = 1.0) -> Tensor:
+        """Weighted, added, and the mean over pictures; ``balance`` is a further factor of each picture's style."""
+        each = (
+            weights.style * balance * self.style + weights.content * self.content + weights.smooth * self.smooth
             + weights.white * self.white + weights.colour * self.colour
         )  # fmt: skip
+        return each.mean()
 
 
 def terms(
-    styled: Tensor, pictures: Tensor, product: Tensor, targets: list[StyleTarget], perception: Perception
+    styled: Tensor, pictures: Tensor, product: Tensor, chosen: Tensor, targets: StyleTargets, perception: Perception
 ) -> Terms:
-    """Compare styled pictures ``(n, 3, h, w)`` with their photographs and, one each, their styles.
+    """Compare styled pictures ``(n, 3, h, w)`` with their photographs and with ``chosen`` (n,) of the targets.
 
     ``product`` (n, 1, h, w) in 0..1 is 0 on the white ground of packshots: strokes are only asked for elsewhere.
     """
     with torch.no_grad():
         wanted = perception(pictures)
     found = perception(styled)
-    style = torch.zeros((), device=styled.device)
+    style = torch.zeros(len(styled), device=styled.device)
     for name in perception.style_layers:
         gram = feature_moments(found[name], product).gram
-        goal = torch.cat([target.moments[name].gram for target in targets])
-        style = style + relative_gap(gram, goal).mean() / len(perception.style_layers)
-    content = torch.zeros((), device=styled.device)
+        style = style + relative_gap(gram, targets.grams[name][chosen]) / len(perception.style_layers)
+    content = torch.zeros(len(styled), device=styled.device)
     for name in perception.content_layers:
-        gap = relative_gap(found[name].float(), wanted[name].float()).mean()
+        gap = relative_gap(found[name].float(), wanted[name].float())
         content = content + gap / len(perception.content_layers)
-    ground = 1 - product
-    white = ((styled - 1).abs().mean(dim=1, keepdim=True) * ground).sum() / styled.shape[0] / product[0].numel()
-    return Terms(style, content, _roughness(styled, pictures), white, _colour_gap(styled, product, targets))
+    white = ((styled - 1).abs().mean(dim=1, keepdim=True) * (1 - product)).mean(dim=(1, 2, 3))
+    moments = feature_moments(styled, product)
+    colour = (moments.mean - targets.colour_mean[chosen]).square() + (
+        moments.spread - targets.colour_spread[chosen]
+    ).square()
+    return Terms(style, content, _roughness(styled, pictures), white, colour.sum(dim=1))
 
 
 def _roughness(styled: Tensor, pictures: Tensor) -> Tensor:
-    """Differences of neighbours, counted where the photograph has none."""
-    rough = torch.zeros((), device=styled.device)
+    """Differences of neighbours, counted where the photograph has none, ``(n,)``."""
+    rough = torch.zeros(len(styled), device=styled.device)
     for dim in (2, 3):
         there = pictures.diff(dim=dim).abs().mean(dim=1)
         flat = torch.exp(-functional.relu(there - 0.004) * 200)
-        rough = rough + (styled.diff(dim=dim).abs().mean(dim=1) * flat).mean()
+        rough = rough + (styled.diff(dim=dim).abs().mean(dim=1) * flat).mean(dim=(1, 2))
     return rough
-
-
-def _colour_gap(styled: Tensor, product: Tensor, targets: list[StyleTarget]) -> Tensor:
-    found = feature_moments(styled, product)
-    mean = torch.cat([target.colour.mean for target in targets])
-    spread = torch.cat([target.colour.spread for target in targets])
-    return ((found.mean - mean).square() + (found.spread - spread).square()).sum(dim=1).mean()

@@ -82,8 +82,9 @@ def score(session: Session) -> float:
         styled = session.style(pictures, session.names[0]).to(session.device)
         pictures, count = pictures.to(session.device), len(part)
         with torch.no_grad():
-            found = terms(styled, pictures, torch.ones_like(pictures[:, :1]), session.targets[:1] * count, perception)
-        gaps += [float(len(perception.style_layers) * found.style + CONTENT * found.content)] * count
+            product, chosen = torch.ones_like(pictures[:, :1]), torch.zeros(count, dtype=torch.long)
+            found = terms(styled, pictures, product, chosen.to(session.device), session.targets, perception)
+        gaps += (len(perception.style_layers) * found.style + CONTENT * found.content).tolist()
     return sum(gaps) / len(gaps)
 
 

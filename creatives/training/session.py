@@ -5,7 +5,8 @@ a caller that stops asking stops the training, whose last checkpoint is then whe
 """
 
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +16,15 @@ import torch
 from torch import Tensor
 
 from creatives.neural.transformer import StyleTransformer
+from creatives.training.balance import Balance
 from creatives.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from creatives.training.objective import Perception, StyleTarget, Terms, Weights, terms
+from creatives.training.objective import Perception, StyleTargets, Terms, Weights, terms
 from creatives.training.photographs import Batch, Photographs
+from creatives.training.pool import Pool
 
 Device = Literal["cpu", "cuda"]
+WARM = 0.03
+"""Share of the training in which the rate rises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Settings:
     """What may be chosen. The same settings, pictures and device give the same network."""
 
     steps: int = 600
+    seconds: float = 0.0
+    """Where above 0, training ends after this time instead, and the rate falls with it: two runs then differ."""
     batch: int = 4
     size: int = 192
     """Pixels a side of the crops."""
@@ -39,6 +46,8 @@ class Settings:
     frozen: bool = False
     """True: only adapters learn."""
     weights: Weights = field(default_factory=Weights)
+    content_goal: float | None = None
+    """Content distance towards which each style's own weight is steered; None: one weight for all."""
     seed: int = 0
     device: Device = "cpu"
     mixed: bool = True
@@ -70,6 +79,7 @@ class Session:
     def __init__(
         self, settings: Settings, styles: Mapping[str, Tensor], photographs: Photographs, perception: Perception,
         checkpoint: Path, network: Mapping[str, Tensor] | None = None, adapters: Mapping[str, Tensor] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         torch.manual_seed(settings.seed)
         self.settings = settings
@@ -85,9 +95,13 @@ class Session:
         first = [(adapters or {}).get(name, neutral) for name in styles]
         self.names = tuple(styles)
         self.adapters = torch.nn.Parameter(torch.stack(first).to(self.device))
-        self.targets = [StyleTarget.of(picture.to(self.device), self.perception) for picture in styles.values()]
-        self.path = checkpoint
-        self.step, self.best, self.since_best = 0, math.inf, 0
+        self.targets = StyleTargets.of((picture.to(self.device) for picture in styles.values()), self.perception)
+        self.balance = Balance(len(styles), settings.content_goal, self.device)
+        self.path, self._clock = checkpoint, clock
+        self.step, self.spent, self.best, self.since_best = 0, 0.0, math.inf, 0
+        self._pool = None
+        if self.device.type == "cuda":
+            self._pool = Pool(photographs.training, photographs.augmentation, self.device)
         groups: list[dict[str, Any]] = [{"params": [self.adapters], "lr": settings.adapter_rate, "weight_decay": 0.0}]
         if not settings.frozen:
             groups.append({"params": list(self.network.parameters()), "lr": settings.rate})
@@ -96,21 +110,23 @@ class Session:
 
     def run(self) -> Iterator[Step]:
         """Train to the end, from the last checkpoint on."""
-        settings = self.settings
-        while self.step < settings.steps and not self._patience_is_over():
+        settings, before = self.settings, self._clock()
+        while self._share() < 1 and not self._patience_is_over():
             loss, parts = self._learn()
             self.step += 1
+            now = self._clock()
+            self.spent, before = self.spent + now - before, now
             validation = self.validate() if self._due(settings.validate_every) else None
             if validation is not None:
                 improved = validation < self.best * 0.999
                 self.since_best = 0 if improved else self.since_best + 1
                 self.best = min(self.best, validation)
-            over = self.step == settings.steps or self._patience_is_over()
+            over = self._share() >= 1 or self._patience_is_over()
             if over or self._due(settings.checkpoint_every):
                 self.save()
             yield Step(
-                self.step, settings.steps, loss, float(parts.style), float(parts.content), float(parts.white),
-                validation, self.best, over,
+                self.step, max(settings.steps, self.step), loss, float(parts.style), float(parts.content),
+                float(parts.white), validation, self.best, over,
             )  # fmt: skip
 
     def adapter(self, name: str) -> Tensor:
@@ -132,8 +148,9 @@ class Session:
         for index in range(len(self.names)):
             for start in range(0, len(held.pictures), self.settings.batch):
                 part = slice(start, start + self.settings.batch)
-                batch = Batch(held.pictures[part], held.product[part])
-                losses.append(float(self._terms(batch, [index] * len(batch.pictures)).total(self.settings.weights)))
+                pictures, product = self._on_device(Batch(held.pictures[part], held.product[part]))
+                chosen = torch.full((len(pictures),), index, device=self.device)
+                losses.append(float(self._terms(pictures, product, chosen).total(self.settings.weights)))
             if len(self.names) > 1 and index == 7:
                 break  # of many styles, some tell enough
         return float(np.mean(losses))
@@ -142,11 +159,12 @@ class Session:
         """Keep everything that going on needs."""
         state = self.optimiser.state_dict()
         tensors: dict[str, Tensor] = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        tensors["adapters"] = self.adapters.detach()
+        tensors["adapters"], tensors["balance"] = self.adapters.detach(), self.balance.logs
         for index, slots in state["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
         facts = {
-            "step": self.step, "best": self.best if math.isfinite(self.best) else None, "since_best": self.since_best,
+            "step": self.step, "spent": self.spent, "since_best": self.since_best,
+            "best": self.best if math.isfinite(self.best) else None,
             "styles": list(self.names), "settings": asdict(self.settings),
         }  # fmt: skip
         Checkpoint(tensors, facts).save(self.path)
@@ -173,6 +191,7 @@ class Session:
         self.network.load_state_dict(network)
         with torch.no_grad():
             self.adapters.copy_(found.tensors["adapters"])
+            self.balance.logs.copy_(found.tensors["balance"])
         state = self.optimiser.state_dict()
         state["state"] = {}
         for name, value in found.tensors.items():
@@ -181,6 +200,7 @@ class Session:
                 state["state"].setdefault(int(index), {})[slot] = value
         self.optimiser.load_state_dict(state)
         self.step, self.since_best = found.facts["step"], found.facts["since_best"]
+        self.spent = float(found.facts["spent"])
         self.best = math.inf if found.facts["best"] is None else found.facts["best"]
 
     def _learn(self) -> tuple[float, Terms]:
@@ -188,41 +208,55 @@ class Session:
         # The dice of a step depend on the step alone: a resumed training draws what an unbroken one would have.
         rng = np.random.default_rng([settings.seed, self.step])
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
-        batch = self.photographs.batch(rng, settings.batch, settings.size)
+        pictures, product = self._crops(rng)
         order = rng.permutation(len(self.names))
-        chosen = [int(order[number % len(order)]) for number in range(settings.batch)]
+        drawn = [int(order[number % len(order)]) for number in range(settings.batch)]
+        chosen = torch.tensor(drawn, device=self.device)
         factor = self._schedule()
         for group, rate in zip(self.optimiser.param_groups, (settings.adapter_rate, settings.rate), strict=False):
             group["lr"] = rate * factor
         self.optimiser.zero_grad(set_to_none=True)
-        parts = self._terms(batch, chosen, settings.dropout)
-        loss = parts.total(settings.weights)
+        parts = self._terms(pictures, product, chosen, settings.dropout)
+        loss = parts.total(settings.weights, self.balance.factors(chosen))
         loss.backward()
         torch.nn.utils.clip_grad_norm_([self.adapters, *self.network.parameters()], 5.0)
         self.optimiser.step()
-        return float(loss.detach()), parts.detached()
+        self.balance.learn(chosen, parts.content)
+        return float(loss.detach()), parts.means()
 
-    def _terms(self, batch: Batch, chosen: list[int], dropout: float = 0.0) -> Terms:
+    def _crops(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        if self._pool is None:
+            return self._on_device(self.photographs.batch(rng, self.settings.batch, self.settings.size))
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        return self._pool.batch(self.settings.batch, self.settings.size, generator)
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         pictures = torch.from_numpy(batch.pictures.copy()).permute(0, 3, 1, 2).to(self.device).float() / 255
         product = torch.from_numpy(batch.product)[:, None].to(self.device).float() / 255
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        return pictures.contiguous(memory_format=torch.channels_last), product
+
+    def _terms(self, pictures: Tensor, product: Tensor, chosen: Tensor, dropout: float = 0.0) -> Terms:
         adapters = self.adapters[chosen]
         if dropout:
             neutral = StyleTransformer.neutral_adapter().to(self.device)
             adapters = torch.where(torch.rand_like(adapters) < dropout, neutral, adapters)
         with self._precision():
             styled = self.network(pictures, adapters)
-            return terms(styled, pictures, product, [self.targets[index] for index in chosen], self.perception)
+            return terms(styled, pictures, product, chosen, self.targets, self.perception)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.mixed)
 
     def _schedule(self) -> float:
-        warm = max(1, round(self.settings.steps * 0.03))
-        if self.step < warm:
-            return (self.step + 1) / warm
-        along = (self.step - warm) / max(1, self.settings.steps - warm)
-        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * along))
+        done = self._share()
+        if done < WARM:
+            return min(1.0, (done + 1 / max(self.settings.steps, 100)) / WARM)
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (done - WARM) / (1 - WARM)))
+
+    def _share(self) -> float:
+        """Of the training that is done, 0..1 and, at its end, a little more."""
+        wish = self.settings
+        return self.spent / wish.seconds if wish.seconds > 0 else self.step / wish.steps
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0

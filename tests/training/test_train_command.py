@@ -198,8 +198,8 @@ def test_a_folder_that_cannot_be_written_is_named(workspace, train, capsys):
 
 
 def test_a_rate_that_is_too_high_is_named(workspace, train, capsys, monkeypatch):
-    monkeypatch.setattr(Session, "_learn", lambda self: (float("nan"), self._terms(self.photographs.batch(
-        np.random.default_rng(0), 1, 64), [0]).detached()))  # fmt: skip
+    learn = Session._learn
+    monkeypatch.setattr(Session, "_learn", lambda self: (float("nan"), learn(self)[1]))
     assert train() == 2
     assert "give a lower --rate" in refused(capsys)
 
