@@ -46,14 +46,15 @@ class FeatureMoments:
 def feature_moments(features: Tensor, counted: Tensor | None = None) -> FeatureMoments:
     """The moments of ``(n, channels, height, width)`` features; ``counted`` is a mask (n, 1, any size) in 0..1."""
     n, channels, height, width = features.shape
-    flat = features.float().reshape(n, channels, height * width)
+    flat = features.reshape(n, channels, height * width)
     if counted is None:
-        weights = torch.ones(n, 1, height * width, device=features.device)
+        pixels, weighted = torch.full((n,), float(height * width), device=features.device), flat
     else:
         weights = functional.adaptive_avg_pool2d(counted.float(), (height, width)).reshape(n, 1, -1)
-    weighted = flat * weights
-    products = torch.einsum("nip,njp->nij", weighted, flat)
-    return FeatureMoments(weights.sum(dim=(1, 2)).clamp(min=1e-3), weighted.sum(dim=2), products)
+        pixels, weighted = weights.sum(dim=(1, 2)).clamp(min=1e-3), flat * weights.to(flat.dtype)
+    # Products add up in 32 bits whatever they are of; the features themselves may stay in the 16 they were computed in.
+    products = torch.einsum("nip,njp->nij", weighted, flat).float()
+    return FeatureMoments(pixels, weighted.sum(dim=2, dtype=torch.float32), products)
 
 
 def relative_gap(found: Tensor, wanted: Tensor) -> Tensor:
