@@ -37,14 +37,14 @@ from creatives.training.cartoon_losses import (
     terms,
     texture_critic,
 )
-from creatives.training.cartoon_targets import load_targets, photographs_in, read_among
+from creatives.training.cartoon_store import load_targets, photographs_in, read_among
 from creatives.training.photographs import Augmentation, NoPhotographs
 from creatives.training.pool import Pool
 
 VGG = "vgg19_relu3_4_fp16.safetensors"
 WRITE_EVERY, LOG_EVERY = 30.0, 5.0
 """Seconds."""
-READ = Augmentation(zoom=(1.0, 2.3), packshots=0.2, colour=0.15)
+READ = Augmentation(zoom=(0.85, 2.3), packshots=0.2, colour=0.15)
 """Enlarged as targets are: photographs in use are larger than these, and calmer from pixel to pixel."""
 DRAWN = Augmentation(zoom=(0.9, 1.15), packshots=0.15, rotate=6.0, colour=0.05)
 CLIP = 1.0

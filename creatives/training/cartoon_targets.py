@@ -11,7 +11,6 @@ several crops of one view, as ours does of landscapes, both sides may have some 
 """
 
 import argparse
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,36 +25,20 @@ from skimage.segmentation import felzenszwalb
 
 from creatives.brushes import guided
 from creatives.colour import Floats, from_oklab, luma, smoothstep, to_bytes, to_float, to_oklab
-from creatives.errors import CreativeError
 from creatives.pictures import PictureError, load_picture
-from creatives.training.photographs import SUFFIXES, NoPhotographs
+from creatives.training.cartoon_store import photographs_in, save_targets, targets_among
+from creatives.training.photographs import NoPhotographs
 
 Bytes = NDArray[np.uint8]
 
 SIDE, MARGIN = 288, 24
 """Pixels a side of a target, and rendered around it so that its borders are like its middle."""
-QUALITY = 84
 INK = np.array([0.16, 0.005, -0.02], np.float32)
 """Oklab of a nearly black blue."""
 VIVID = 1.28
 """Chroma against the photograph's."""
 _WHITE = 0.955
 """Lightness from which an area is paper."""
-
-
-def targets_among(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The photographs that targets are rendered from."""
-    return tuple(paths[1::2])
-
-
-def read_among(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Those that the generator reads."""
-    return tuple(paths[::2])
-
-
-def photographs_in(folder: Path) -> tuple[Path, ...]:
-    """Files of pictures, by name."""
-    return tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES))
 
 
 def cartoon(picture: Floats, rng: np.random.Generator) -> Floats:
@@ -190,33 +173,6 @@ def render(paths: Sequence[Path], count: int, seed: int = 0) -> list[Bytes]:
     if not drawn:
         raise NoPhotographs("none of the photographs could be drawn; give a folder of ordinary ones")
     return drawn
-
-
-def save_targets(pictures: Sequence[Bytes], path: Path) -> None:
-    """One file: WebP after WebP, and where each begins."""
-    encoded = []
-    for picture in pictures:
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
-        encoded.append(buffer.getvalue())
-    ends = np.cumsum([len(each) for each in encoded])
-    np.savez(path, ends=ends, pictures=np.frombuffer(b"".join(encoded), np.uint8))
-
-
-def load_targets(path: Path) -> NDArray[np.uint8]:
-    """Targets ``(count, SIDE, SIDE, 3)``.
-
-    Raises:
-        CreativeError: for a file that is none of ours.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ends, data = file["ends"], file["pictures"].tobytes()
-        starts = [0, *ends[:-1]]
-        parts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
-        return np.stack([np.asarray(Image.open(io.BytesIO(part)).convert("RGB")) for part in parts])
-    except (OSError, ValueError, KeyError) as error:
-        raise CreativeError(f"{path} holds no targets ({error}); render them with {__spec__.name}") from None
 
 
 def sheet(pictures: Sequence[Bytes], columns: int = 6) -> Image.Image:

@@ -15,7 +15,8 @@ from creatives.errors import CreativeError
 from creatives.neural.cartoon import Cartoonist
 from creatives.neural.drawing import load_generator
 from creatives.neural.features import Vgg19, read_weights
-from creatives.training import cartoon, cartoon_losses, cartoon_targets
+from creatives.packs import read_pack
+from creatives.training import cartoon, cartoon_losses, cartoon_ship, cartoon_store, cartoon_targets
 from creatives.training.cartoon import CartoonTraining, Settings, TrainingFailed, train
 from creatives.training.photographs import NoPhotographs
 
@@ -76,7 +77,7 @@ def test_white_stays_paper():
 
 def test_generator_and_targets_share_no_photograph(tmp_path):
     paths = [tmp_path / f"{number}.jpg" for number in range(9)]
-    assert set(cartoon_targets.targets_among(paths)).isdisjoint(cartoon_targets.read_among(paths))
+    assert set(cartoon_store.targets_among(paths)).isdisjoint(cartoon_store.read_among(paths))
 
 
 def test_targets_are_kept_in_one_file(photos, tmp_path):
@@ -87,12 +88,12 @@ def test_targets_are_kept_in_one_file(photos, tmp_path):
     cartoon_targets.main(
         ["--photos", str(tmp_path / "photos"), "--out", str(out), "--count", "2", "--sheet", str(page)]
     )
-    found = cartoon_targets.load_targets(out)
+    found = cartoon_store.load_targets(out)
     assert found.shape == (2, cartoon_targets.SIDE, cartoon_targets.SIDE, 3)
     assert page.is_file()
     out.write_bytes(b"PK no archive")
     with pytest.raises(CreativeError, match="holds no targets"):
-        cartoon_targets.load_targets(out)
+        cartoon_store.load_targets(out)
     with pytest.raises(NoPhotographs):
         cartoon_targets.main(["--photos", str(tmp_path / "nowhere"), "--out", str(out)])
 
@@ -191,10 +192,22 @@ def test_the_command_line_trains(photos, vgg_file, drawn, tmp_path, capsys):
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / cartoon.VGG).write_bytes(vgg_file.read_bytes())
-    cartoon_targets.save_targets(drawn, tmp_path / "targets.npz")
+    cartoon_store.save_targets(drawn, tmp_path / "targets.npz")
     cartoon.main(
         ["--photos", str(photos), "--weights", str(weights), "--targets", str(tmp_path / "targets.npz"),
          "--steps", "1", "--batch", "2", "--size", "64", "--out", str(tmp_path / "toon.safetensors")]
     )  # fmt: skip
     assert "1 steps" in capsys.readouterr().out
     assert load_generator(tmp_path / "toon.safetensors")
+
+
+def test_a_generator_becomes_a_pack(photographs, drawn, vgg, tmp_path, monkeypatch):
+    monkeypatch.setenv("ADSTYLE_BACKEND", "torch")
+    session = training(photographs, drawn, vgg)
+    session.write(tmp_path / "toon.safetensors", 2.0)
+    pack = read_pack(cartoon_ship.ship(tmp_path / "toon.safetensors", tmp_path / "flat-test", "two photographs"))
+    assert "rendered by ourselves" in pack.made
+    assert (pack.folder / "preview.webp").is_file()
+    (tmp_path / "notes.safetensors").write_text("no weights")
+    with pytest.raises(CreativeError, match="is no generator"):
+        cartoon_ship.ship(tmp_path / "notes.safetensors", tmp_path / "other", "nothing")
