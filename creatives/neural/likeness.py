@@ -1,0 +1,113 @@
+"""Pictures of any size through the reference network: statistics of the whole, taken once, then tile by tile.
+
+As in `tiling`: what the exchanges amount to is measured on a reduced copy of a large picture and holds for its tiles.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from creatives.neural.exchange import Affine, Statistics, blend
+from creatives.neural.features import WeightsError, read_weights
+from creatives.neural.reference import STRIDE, ReferenceNetwork
+from creatives.neural.tiling import MEASURED_SIDE, WHOLE_PIXELS, windows
+
+Floats = NDArray[np.float32]
+_SMALLEST = 2 * STRIDE
+_NOTHING = 1e-6
+
+
+@lru_cache(maxsize=4)
+def network_in(path: Path) -> ReferenceNetwork:
+    """The network of a safetensors file, on the graphics card where there is one.
+
+    Raises:
+        WeightsError: for a file that is missing or another network's.
+    """
+    network = ReferenceNetwork()
+    try:
+        network.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        raise WeightsError(f"{path} is of another network ({str(error).splitlines()[0]})") from None
+    network.eval().requires_grad_(requires_grad=False)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def statistics_of(style: Floats, network: ReferenceNetwork) -> tuple[Statistics, ...]:
+    """What a style's picture ``(height, width, 3)`` in 0..1 is known by, layer by layer."""
+    return network.know(_batch(_padded(style), network))[1]
+
+
+@torch.inference_mode()
+def take_after(
+    picture: Floats, styles: Sequence[tuple[Sequence[Statistics], float]], network: ReferenceNetwork,
+    counted: Floats | None = None,
+) -> Floats:  # fmt: skip
+    """``(height, width, 3)`` in 0..1, of any size from 1 x 1 on, styled; not yet clipped.
+
+    ``styles`` are what `statistics_of` gives, with shares; what they leave of 1 is the picture's own. ``counted`` is
+    a mask ``(height, width)``: only where it is 1 does the picture tell what it is like.
+    """
+    height, width, _ = picture.shape
+    padded = _padded(picture)
+    mask = None if counted is None else _batch(_padded(counted[:, :, None]), network)
+    whole = padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS
+    measured = _batch(padded if whole else _padded(_reduced(picture)), network)
+    left = max(0.0, 1 - sum(share for _, share in styles))
+    seen = network.see(measured)
+    given_back, own = network.know(measured, mask, seen)
+    wanted = [
+        blend([*((known[index], share) for known, share in styles), (own[index], left)]) for index in range(len(own))
+    ]
+    styled, folded = network.measure(measured, wanted, mask, seen)
+    if whole:
+        out = _unbatch(styled) + left * (padded - _unbatch(given_back)) if left > _NOTHING else _unbatch(styled)
+    else:
+        out = _tiled(padded, folded, left, network)
+    return out[:height, :width]
+
+
+def _tiled(padded: Floats, folded: Sequence[Affine], left: float, network: ReferenceNetwork) -> Floats:
+    out = np.empty_like(padded)
+    for window in windows(padded.shape[0], padded.shape[1]):
+        part = padded[window.top : window.bottom, window.left : window.right]
+        seen = network.see(_batch(part, network))
+        tile = _unbatch(network.draw(seen, lambda index, features: folded[index](features)))
+        if left > _NOTHING:
+            tile = tile + left * (part - _unbatch(network.draw(seen, lambda _, features: features)))
+        out[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] = tile[
+            window.inner_top - window.top : window.inner_bottom - window.top,
+            window.inner_left - window.left : window.inner_right - window.left,
+        ]
+    return out
+
+
+def _padded(picture: Floats) -> Floats:
+    """Mirrored at the far edges to sides that are multiples of STRIDE and that every layer can mirror in turn."""
+    height, width = (max(_SMALLEST, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
+    grow = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+    return np.pad(picture, grow, mode="symmetric")
+
+
+def _reduced(picture: Floats) -> Floats:
+    scale = MEASURED_SIDE / max(picture.shape[:2])
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    image = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), np.float32) / np.float32(255)
+
+
+def _batch(picture: Floats, network: ReferenceNetwork) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)[None]))
+    return tensor.to(network.head.convolution.weight.device).contiguous(memory_format=torch.channels_last)
+
+
+def _unbatch(pictures: Tensor) -> Floats:
+    return pictures[0].permute(1, 2, 0).cpu().numpy()
