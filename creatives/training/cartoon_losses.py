@@ -42,7 +42,7 @@ class Weights:
     """Mean absolute distance from white of a packshot's ground."""
     range: float = 10.0
     """Mean excess beyond 0..1."""
-    adversarial: float = 0.8
+    adversarial: float = 0.6
     """Length of the critics' gradient against that of all other terms, in the picture."""
 
 
@@ -60,20 +60,6 @@ class Terms:
     def total(self, weights: Weights) -> Tensor:
         """All but the critics."""
         return torch.stack([getattr(weights, each.name) * getattr(self, each.name) for each in fields(self)]).sum()
-
-
-class Bounded(nn.Module):
-    """A convolution of spectral norm 1; the norm is taken in full precision whatever the convolution runs in."""
-
-    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
-        super().__init__()
-        self.convolution = spectral_norm(nn.Conv2d(inputs, outputs, size, stride, padding=1))
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            kernel = self.convolution.weight
-        return functional.conv2d(x, kernel, self.convolution.bias, self.stride, padding=1)
 
 
 class Critic(nn.Module):
