@@ -19,7 +19,7 @@ from benchmarks.table import Table
 from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.measures import Quality, measure
 from creatives.packs import StyleLibrary
-from creatives.training.ship import read_catalogue
+from creatives.training.catalogue import read_catalogue
 
 SIDE, PHOTOGRAPHS = 512, 6
 REPORTED = (

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from creatives.errors import CreativeError
+from creatives.neural.mirror import mirrored
 
 VGG_LAYERS = {0: "relu1_1", 2: "relu1_2", 5: "relu2_1", 7: "relu2_2", 10: "relu3_1", 12: "relu3_2", 14: "relu3_3",
               16: "relu3_4"}  # fmt: skip
@@ -109,7 +110,7 @@ class Distilled(nn.Module):
                 if name == "pool":
                     x = functional.max_pool2d(x, 2, ceil_mode=True)
                     continue
-                x = functional.relu(self.layers[name](functional.pad(x, (1, 1, 1, 1), mode="reflect")))
+                x = functional.relu(self.layers[name](mirrored(x, 1)))
             found[f"small{stage[-1][0]}_1"] = x
         return found
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+STRIPS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class FeatureMoments:
@@ -53,7 +55,10 @@ def feature_moments(features: Tensor, counted: Tensor | None = None) -> FeatureM
         weights = functional.adaptive_avg_pool2d(counted.float(), (height, width)).reshape(n, 1, -1)
         pixels, weighted = weights.sum(dim=(1, 2)).clamp(min=1e-3), flat * weights.to(flat.dtype)
     # Products add up in 32 bits whatever they are of; the features themselves may stay in the 16 they were computed in.
-    products = torch.einsum("nip,njp->nij", weighted, flat).float()
+    # Sums over pixels add: in strips they keep the whole of a graphics card busy.
+    strips = STRIPS if features.is_cuda and height * width % STRIPS == 0 else 1
+    left, right = (each.unflatten(2, (strips, -1)) for each in (weighted, flat))
+    products = torch.einsum("nisp,njsp->nsij", left, right).float().sum(dim=1)
     return FeatureMoments(pixels, weighted.sum(dim=2, dtype=torch.float32), products)
 
 

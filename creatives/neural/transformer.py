@@ -12,11 +12,13 @@ one, with the statistics of a picture, is a scale and a shift per channel, so th
 can be applied to its tiles.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from creatives.neural.mirror import mirrored
 
 HALF, QUARTER, BLOCKS = 32, 96, 5
 """Channels at half and quarter size, and residual blocks at the quarter."""
@@ -24,7 +26,8 @@ REACH = 4 * 4 * BLOCKS + 24
 """Pixels beyond which nothing around a pixel changes it, once statistics are given."""
 STRIDE = 4
 """Pictures have sides that are multiples of it."""
-_EPSILON = 1e-5
+EPSILON = 1e-5
+"""Added to variances."""
 _COLOUR = 12
 """A 3 x 3 matrix and an offset."""
 
@@ -41,19 +44,24 @@ class Padded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.margin:
-            x = functional.pad(x, (self.margin,) * 4, mode="reflect")
+            x = mirrored(x, self.margin)
         return self.convolution(x)
 
 
 class Block(nn.Module):
     """A dense convolution, then a separable one, around which the picture also passes untouched."""
 
-    def __init__(self, channels: int, first: int) -> None:
+    kept: Tensor
+
+    def __init__(self, channels: int, first: int, inner: int) -> None:
         super().__init__()
         self.first = first
-        self.dense = Padded(channels, channels, 3)
-        self.depthwise = Padded(channels, channels, 3, groups=channels)
-        self.pointwise = Padded(channels, channels, 1)
+        self.pruned = inner < channels
+        self.dense = Padded(channels, inner, 3)
+        self.depthwise = Padded(inner, inner, 3, groups=inner)
+        self.pointwise = Padded(inner, channels, 1)
+        if self.pruned:
+            self.register_buffer("kept", torch.arange(inner))
 
     def forward(self, x: Tensor, normalise: Normalise) -> Tensor:
         inner = functional.relu(normalise(self.first, self.dense(x)))
@@ -63,16 +71,33 @@ class Block(nn.Module):
 class StyleTransformer(nn.Module):
     """``(n, 3, height, width)`` pictures in 0..1, and one adapter a picture, ``(n, adapter_size)``, to styled ones.
 
-    Sides are multiples of STRIDE. The result may leave 0..1 a little: clamp it.
+    Sides are multiples of STRIDE. The result may leave 0..1 a little: clamp it. ``inner`` counts the channels within
+    each block: a pruned network has fewer than QUARTER, and takes what it has kept from adapters of the usual size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inner: Sequence[int] = (QUARTER,) * BLOCKS) -> None:
         super().__init__()
         self.stem = Padded(12, HALF, 3)
         self.down = Padded(HALF, QUARTER, 3, stride=2)
-        self.blocks = nn.ModuleList(Block(QUARTER, 2 + 2 * number) for number in range(BLOCKS))
+        self.blocks = nn.ModuleList(Block(QUARTER, 2 + 2 * number, count) for number, count in enumerate(inner))
         self.up = Padded(QUARTER, HALF, 3)
         self.head = Padded(HALF, 3, 5, bias=True)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "StyleTransformer":
+        """The network that these tensors are the `state_dict` of, pruned or not.
+
+        Raises:
+            ValueError: in one line, for tensors of another network.
+        """
+        sizes = [f"blocks.{number}.pointwise.convolution.weight" for number in range(BLOCKS)]
+        inner = [tensors[name].shape[1] if name in tensors and tensors[name].dim() == 4 else QUARTER for name in sizes]
+        module = cls(inner)
+        try:
+            module.load_state_dict(dict(tensors))
+        except RuntimeError as error:
+            raise ValueError(str(error).splitlines()[0]) from None
+        return module.eval().requires_grad_(requires_grad=False)
 
     @staticmethod
     def channels() -> tuple[int, ...]:
@@ -98,29 +123,38 @@ class StyleTransformer(nn.Module):
 
     def measure(self, pictures: Tensor, adapters: Tensor) -> tuple[Tensor, Tensor]:
         """The styled pictures, and what the normalisations amounted to on them, ``(n, adapter_size)``, for `tiles`."""
-        given = self._split(adapters)
+        given = self.split(adapters)
         folded: list[Tensor] = []
 
         def normalise(index: int, x: Tensor) -> Tensor:
             scale, shift = given[2 * index], given[2 * index + 1]
             variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)
-            scale = scale * torch.rsqrt(variance + _EPSILON)
+            scale = scale * torch.rsqrt(variance + EPSILON)
             shift = shift - mean * scale
             folded.extend((scale, shift))
             return x * scale[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
 
         styled = self._run(pictures, given[-1], normalise)
-        return styled, torch.cat([*folded, given[-1]], dim=1)
+        return styled, self.join([*folded, given[-1]])
 
     def tiles(self, pictures: Tensor, folded: Tensor) -> Tensor:
         """Styled pictures under normalisations measured elsewhere: parts of a picture come out as in the whole."""
-        given = self._split(folded)
+        given = self.split(folded)
 
         def normalise(index: int, x: Tensor) -> Tensor:
             scale, shift = given[2 * index], given[2 * index + 1]
             return x * scale[:, :, None, None].to(x.dtype) + shift[:, :, None, None].to(x.dtype)
 
         return self._run(pictures, given[-1], normalise)
+
+    @staticmethod
+    def coloured(x: Tensor, colour: Tensor) -> Tensor:
+        """The last layer's result under the style's map of colour, ``(n, 12)``."""
+        x = x.float()
+        matrix, offset = colour[:, :9].reshape(-1, 3, 3), colour[:, 9:]
+        x = torch.einsum("nij,njhw->nihw", matrix, x) + offset[:, :, None, None]
+        # Pure black and white must be reached without driving the last layer to infinity.
+        return 0.5 + 0.55 * torch.tanh(x)
 
     def _run(self, pictures: Tensor, colour: Tensor, normalise: Normalise) -> Tensor:
         relu, grow = functional.relu, functional.interpolate
@@ -129,12 +163,24 @@ class StyleTransformer(nn.Module):
         for block in self.blocks:
             x = block(x, normalise)
         x = relu(normalise(2 + 2 * BLOCKS, self.up(grow(x, scale_factor=2.0, mode="nearest"))))
-        x = self.head(grow(x, scale_factor=2.0, mode="nearest")).float()
-        matrix, offset = colour[:, :9].reshape(-1, 3, 3), colour[:, 9:]
-        x = torch.einsum("nij,njhw->nihw", matrix, x) + offset[:, :, None, None]
-        # Pure black and white must be reached without driving the last layer to infinity.
-        return 0.5 + 0.55 * torch.tanh(x)
+        return self.coloured(self.head(grow(x, scale_factor=2.0, mode="nearest")), colour)
 
-    def _split(self, adapters: Tensor) -> tuple[Tensor, ...]:
+    def split(self, adapters: Tensor) -> list[Tensor]:
+        """Each normalisation's scale and shift in turn, ``(n, channels)``, and at last the map of colour."""
         sizes = [size for count in self.channels() for size in (count, count)]
-        return torch.split(adapters, [*sizes, _COLOUR], dim=1)
+        given = list(torch.split(adapters, [*sizes, _COLOUR], dim=1))
+        for block in self.blocks:
+            if block.pruned:
+                for place in (2 * block.first, 2 * block.first + 1):
+                    given[place] = given[place][:, block.kept]
+        return given
+
+    def join(self, given: Sequence[Tensor]) -> Tensor:
+        """What `split` would split so; where a block has been pruned, zeros stand for what it has lost."""
+        whole = list(given)
+        for block in self.blocks:
+            if block.pruned:
+                for place in (2 * block.first, 2 * block.first + 1):
+                    zeros = whole[place].new_zeros(len(whole[place]), QUARTER)
+                    whole[place] = zeros.index_copy(1, block.kept, whole[place])
+        return torch.cat(whole, dim=1)

@@ -6,6 +6,7 @@ J. C. Platt, A. H. Barr, "Constrained Differential Optimization", NIPS 1987).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,10 +17,10 @@ LARGEST = 16.0
 
 
 class Balance:
-    """A factor for each of ``styles``, 1 at first; all stay 1 without a ``goal`` for the content distance."""
+    """A factor for each of ``styles``, 1 at first; all stay 1 without ``goals``, a content distance for each."""
 
-    def __init__(self, styles: int, goal: float | None, device: torch.device) -> None:
-        self.goal = goal
+    def __init__(self, styles: int, goals: Sequence[float], device: torch.device) -> None:
+        self.goals = torch.tensor(goals, device=device) if goals else None
         self.logs = torch.zeros(styles, device=device)
 
     def factors(self, chosen: Tensor) -> Tensor:
@@ -29,9 +30,9 @@ class Balance:
     @torch.no_grad()
     def learn(self, chosen: Tensor, content: Tensor) -> None:
         """From one step: the content distance (n,) at which the styles ``chosen`` (n,) stood."""
-        if self.goal is None:
+        if self.goals is None:
             return
         # One picture may be far off, and must not outweigh a hundred that are near.
-        apart = (1 - content.detach() / self.goal).clamp(-1, 1)
+        apart = (1 - content.detach() / self.goals[chosen]).clamp(-1, 1)
         self.logs.index_add_(0, chosen, RATE * apart)
         self.logs.clamp_(-math.log(LARGEST), math.log(LARGEST))

@@ -7,7 +7,7 @@ Run it again after an interruption and it goes on from the checkpoint.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.shared import IDENTITY, PREFIX, SHARED
 from creatives.neural.transformer import StyleTransformer
 from creatives.pictures import load_picture
+from creatives.training.catalogue import read_catalogue
+from creatives.training.checkpoint import load_checkpoint
 from creatives.training.objective import Perception, Weights
 from creatives.training.photographs import Photographs, read_photographs
 from creatives.training.session import Session, Settings
@@ -27,8 +29,8 @@ from creatives.training.session import Session, Settings
 STYLE_SIDE = 512
 """Longer side of a style's picture: the size at which its strokes are judged."""
 WEIGHTS = Weights(style=8.0)
-CONTENT_GOAL = 0.45
-"""Content distance, in training, at which every style is held."""
+CONTENT_GOAL = 0.38
+"""Content distance, in training, at which a style is held where the catalogue asks for no other."""
 IDENTITY_STEPS, IDENTITY_RATE = 400, 2e-2
 SPOKEN_EVERY = 100
 """Steps between two lines of the log."""
@@ -60,6 +62,21 @@ def fit_identity(
     return adapter.detach().cpu()
 
 
+def content_goals(styles: Iterable[str]) -> Iterator[float]:
+    """Of each picture: what the catalogue says of its style."""
+    asked = {entry["picture"]: entry.get("content", CONTENT_GOAL) for entry in read_catalogue().values()}
+    return (float(asked.get(name, CONTENT_GOAL)) for name in styles)
+
+
+def begin_with(path: Path | None) -> tuple[dict[str, Tensor] | None, dict[str, Tensor] | None]:
+    """Network and adapters of an earlier training's checkpoint, or nothing."""
+    found = load_checkpoint(path) if path else None
+    if found is None:
+        return None, None
+    network = {name.removeprefix(PREFIX): v for name, v in found.tensors.items() if name.startswith(PREFIX)}
+    return network, dict(zip(found.facts["styles"], found.tensors["adapters"], strict=True))
+
+
 def write_shared(network: StyleTransformer, identity: Tensor, path: Path = SHARED) -> None:
     """The network and its identity in one file, float32."""
     from safetensors.torch import save_file
@@ -82,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--seconds", type=float, default=0.0, help="End after this time instead.")
     options.add_argument("--batch", type=int, default=4)
     options.add_argument("--size", type=int, default=192)
-    options.add_argument("--content-goal", type=float, default=CONTENT_GOAL)
+    options.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
     wish = options.parse_args(arguments)
@@ -96,9 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     styles = {picture.stem: style_tensor(picture) for picture in wish.pictures}
     settings = Settings(
         steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size, weights=WEIGHTS,
-        content_goal=wish.content_goal, patience=0, validate_every=0, checkpoint_every=500, device=wish.device,
+        content_goals=tuple(content_goals(styles)), patience=0, validate_every=0, checkpoint_every=500,
+        device=wish.device,
     )  # fmt: skip
-    session = Session(settings, styles, photographs, perception, wish.checkpoint)
+    session = Session(settings, styles, photographs, perception, wish.checkpoint, *begin_with(wish.start))
     began = time.monotonic()
     for step in session.run():
         if step.number % SPOKEN_EVERY == 0 or step.over:

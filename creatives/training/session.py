@@ -17,6 +17,7 @@ from torch import Tensor
 
 from creatives.neural.transformer import StyleTransformer
 from creatives.training.balance import Balance
+from creatives.training.captured import Captured
 from creatives.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from creatives.training.objective import Perception, StyleTargets, Terms, Weights, terms
 from creatives.training.photographs import Batch, Photographs
@@ -46,8 +47,8 @@ class Settings:
     frozen: bool = False
     """True: only adapters learn."""
     weights: Weights = field(default_factory=Weights)
-    content_goal: float | None = None
-    """Content distance towards which each style's own weight is steered; None: one weight for all."""
+    content_goals: tuple[float, ...] = ()
+    """Content distance of each style towards which its own weight is steered; none: one weight for all."""
     seed: int = 0
     device: Device = "cpu"
     mixed: bool = True
@@ -96,7 +97,7 @@ class Session:
         self.names = tuple(styles)
         self.adapters = torch.nn.Parameter(torch.stack(first).to(self.device))
         self.targets = StyleTargets.of((picture.to(self.device) for picture in styles.values()), self.perception)
-        self.balance = Balance(len(styles), settings.content_goal, self.device)
+        self.balance = Balance(len(styles), settings.content_goals, self.device)
         self.path, self._clock = checkpoint, clock
         self.step, self.spent, self.best, self.since_best = 0, 0.0, math.inf, 0
         self._pool = None
@@ -105,7 +106,13 @@ class Session:
         groups: list[dict[str, Any]] = [{"params": [self.adapters], "lr": settings.adapter_rate, "weight_decay": 0.0}]
         if not settings.frozen:
             groups.append({"params": list(self.network.parameters()), "lr": settings.rate})
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, betas=(0.9, 0.99))
+        cuda = self.device.type == "cuda"
+        for group in groups:  # a captured step reads its rate where it was when it was captured
+            group["lr"] = torch.tensor(group["lr"], device=self.device) if cuda else group["lr"]
+        self.optimiser = torch.optim.AdamW(
+            groups, weight_decay=settings.weight_decay, betas=(0.9, 0.99), capturable=cuda
+        )
+        self._captured: Captured[tuple[Tensor, Terms]] | None = None
         self._resume()
 
     def run(self) -> Iterator[Step]:
@@ -214,15 +221,28 @@ class Session:
         chosen = torch.tensor(drawn, device=self.device)
         factor = self._schedule()
         for group, rate in zip(self.optimiser.param_groups, (settings.adapter_rate, settings.rate), strict=False):
-            group["lr"] = rate * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * factor)
+            else:
+                group["lr"] = rate * factor
+        if self._pool is None:
+            loss, parts = self._update(pictures, product, chosen)
+        else:
+            if self._captured is None:
+                self._captured = Captured(self._update, pictures, product, chosen)
+            loss, parts = self._captured(pictures, product, chosen)
+        return float(loss), parts
+
+    def _update(self, pictures: Tensor, product: Tensor, chosen: Tensor) -> tuple[Tensor, Terms]:
+        """Everything of a step that depends on pictures alone."""
         self.optimiser.zero_grad(set_to_none=True)
-        parts = self._terms(pictures, product, chosen, settings.dropout)
-        loss = parts.total(settings.weights, self.balance.factors(chosen))
+        parts = self._terms(pictures, product, chosen, self.settings.dropout)
+        loss = parts.total(self.settings.weights, self.balance.factors(chosen))
         loss.backward()
         torch.nn.utils.clip_grad_norm_([self.adapters, *self.network.parameters()], 5.0)
         self.optimiser.step()
         self.balance.learn(chosen, parts.content)
-        return float(loss.detach()), parts.means()
+        return loss.detach(), parts.means()
 
     def _crops(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         if self._pool is None:
@@ -245,7 +265,7 @@ class Session:
             return terms(styled, pictures, product, chosen, self.targets, self.perception)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.mixed)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.mixed, cache_enabled=False)
 
     def _schedule(self) -> float:
         done = self._share()

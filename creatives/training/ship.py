@@ -5,7 +5,6 @@ python -m creatives.training.ship --checkpoint FILE [--out DIR] [STYLE...]
 
 import argparse
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,10 @@ from creatives.neural.runner import runner_of
 from creatives.neural.tiling import style_picture
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
+from creatives.training.catalogue import CATALOGUE, read_catalogue
 from creatives.training.checkpoint import load_checkpoint
 
-CATALOGUE = Path(__file__).with_name("catalogue.toml")
 PREVIEW_SIDE = 480
-
-
-def read_catalogue() -> Mapping[str, Mapping[str, str]]:
-    """Pack -> picture, work and look."""
-    return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
 
 
 def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
