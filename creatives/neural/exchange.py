@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-FLOOR = 0.02
+FLOOR = 0.005
 """Added to every variance, as a share of the mean variance of the two pictures."""
 _ROUNDING, _LEAST = 1e-5, 1e-6
 """Added too, of the mean squared mean and as it is: a variance of less is nothing but rounded away."""
-_ITERATIONS = 16
+_ITERATIONS = 18
 
 
 @dataclass(frozen=True, slots=True)

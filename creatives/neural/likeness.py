@@ -15,7 +15,7 @@ from torch import Tensor
 
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
-from creatives.neural.reference import STRIDE, ReferenceNetwork
+from creatives.neural.reference import LEVELS, STRIDE, ReferenceNetwork
 from creatives.neural.tiling import MEASURED_SIDE, WHOLE_PIXELS, windows
 
 Floats = NDArray[np.float32]
@@ -63,13 +63,16 @@ def take_after(
     measured = _batch(padded if whole else _padded(_reduced(picture)), network)
     left = max(0.0, 1 - sum(share for _, share in styles))
     seen = network.see(measured)
-    given_back, own = network.know(measured, mask, seen)
-    wanted = [
-        blend([*((known[index], share) for known, share in styles), (own[index], left)]) for index in range(len(own))
-    ]
+    parts, given_back = list(styles), None
+    if left > _NOTHING:
+        given_back, own = network.know(measured, mask, seen)
+        parts.append((own, left))
+    wanted = [blend([(known[index], share) for known, share in parts]) for index in range(len(LEVELS))]
     styled, folded = network.measure(measured, wanted, mask, seen)
     if whole:
-        out = _unbatch(styled) + left * (padded - _unbatch(given_back)) if left > _NOTHING else _unbatch(styled)
+        out = _unbatch(styled)
+        if given_back is not None:
+            out = out + left * (padded - _unbatch(given_back))
     else:
         out = _tiled(padded, folded, left, network)
     return out[:height, :width]

@@ -92,9 +92,8 @@ class ReferenceNetwork(nn.Module):
         x = swap(4, self.quarter_out(x))
         x = self.half_up(_grown(relu(x))) + self.half_skip(relu(half))
         x = swap(5, self.half_out(x))
-        x = self.head(_grown(x)).float()
-        # Pure black and white must be reached without driving the last layer to infinity.
-        return 0.5 + 0.55 * torch.tanh(x)
+        # Nothing bends the last layer's values into 0..1: what is bent takes no colours exactly, and saturates.
+        return 0.5 + self.head(_grown(x)).float()
 
     def forward(self, pictures: Tensor, wanted: Sequence[Statistics], counted: Tensor | None = None) -> Tensor:
         """Styled pictures; ``wanted`` as `know` gives it."""

@@ -36,7 +36,7 @@ VGG, SMALL = "vgg19_relu3_4_fp16.safetensors", "vgg19_small16x_relu5_1_fp16.safe
 JUDGED = (*STYLE_LAYERS, DEEP_LAYER)
 _TAUGHT = (("relu2_1", 128), ("relu3_1", 256), (DEEP_LAYER, 512))
 """What features at half, quarter and eighth size are taught to hold, and its channels."""
-_WARM, _SMALL_UNTIL = 0.03, 0.4
+_WARM, _SMALL_UNTIL = 0.05, 0.4
 """Shares of the time: rates rise, and crops are of three quarters of the size."""
 _AGAIN = 0.45
 """Where a training that was over goes on."""
@@ -46,7 +46,7 @@ _STYLE_WEIGHTS = (1.0, 20.0)
 _TRIED = 4
 """Ways of convolving that are timed for each shape: trying all of them would cost more than the best saves."""
 _LOG_EVERY, _WRITE_EVERY = 5.0, 30.0
-NAMES = ("gram", "moments", "content", "deep", "kept", "taught", "rough", "style_weight")
+NAMES = ("gram", "moments", "content", "deep", "kept", "taught", "rough", "beyond", "style_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,13 @@ class Settings:
     batch: int = 8
     size: int = 256
     """Pixels a side of the crops."""
-    rate: float = 1.5e-3
+    rate: float = 8e-4
     content: float = 0.65
     """Relative squared distance at relu3_4 that styling may cost: the style's weight is steered to it."""
     kept: float = 2.0
     """Weight of the mean absolute difference between a picture and itself given back."""
+    beyond: float = 4.0
+    """Weight of the mean distance from 0..1 of what leaves it."""
     rough: float = 0.5
     """Weight of differences between neighbours where the photograph has none."""
     seed: int = 0
@@ -128,17 +130,18 @@ class Training:
             group["lr"] = settings.rate * schedule(share)
         self.optimiser.zero_grad(set_to_none=True)
         values = self._terms(photographs, product, styles)
-        gram, moments, content, deep, kept, taught, rough = values
+        gram, moments, content, deep, kept, taught, rough, beyond = values
         loss = (
             self.style_weight * (gram + 0.5 * moments) + content + deep + settings.kept * kept
-            + (0.5 - 0.4 * share) * taught + settings.rough * rough
+            + (0.5 - 0.4 * share) * taught + settings.rough * rough + settings.beyond * beyond
         )  # fmt: skip
         loss.backward()
         self._move()
         with torch.no_grad():
-            found = torch.where(content.isfinite(), content, settings.content)
+            aim = settings.content / (1 + settings.content / 4)
+            found = torch.where(content.isfinite(), content, aim)
             self.content.lerp_(found.detach(), 0.05)
-            self.style_weight.mul_(torch.exp(0.02 * (1 - self.content / settings.content))).clamp_(*_STYLE_WEIGHTS)
+            self.style_weight.mul_(torch.exp(0.02 * (1 - self.content / aim))).clamp_(*_STYLE_WEIGHTS)
         self.step += 1
         return torch.stack([*values, self.style_weight]).detach()
 
@@ -159,11 +162,12 @@ class Training:
             found = self.perceived(styled)
         gram, spread = style_gaps(found, {name: goals[name][count:] for name in JUDGED}, product)
         content, deep = (
-            relative_gap(found[name].float(), goals[name][:count].float()).mean()
+            _calm(relative_gap(found[name].float(), goals[name][:count].float())).mean()
             for name in (CONTENT_LAYER, DEEP_LAYER)
         )
         kept = (given_back - shown).abs().mean()
-        return gram, spread, content, deep, kept, taught, roughness(styled, photographs)
+        beyond = (styled - styled.clamp(0, 1)).abs().mean()
+        return gram, spread, content, deep, kept, taught, roughness(styled, photographs), beyond
 
     def _move(self) -> None:
         """Clipped; a step whose gradients are no numbers moves nothing new, and nothing waits for the device."""
@@ -219,12 +223,17 @@ def style_gaps(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], produc
     grams, spreads = [], []
     for name in JUDGED:
         one, other = feature_moments(found[name], product), feature_moments(wanted[name])
-        grams.append(_root(relative_gap(one.gram, other.gram)))
+        grams.append(_calm(_root(relative_gap(one.gram, other.gram))))
         variance = torch.diagonal(one.gram, dim1=1, dim2=2) - one.mean**2
         # The root of nothing has no slope.
         spread = (variance.clamp(min=0) + 1e-4 * other.spread.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
         spreads.append((_root(relative_gap(one.mean, other.mean)) + _root(relative_gap(spread, other.spread))) / 2)
     return torch.stack(grams).mean(), torch.stack(spreads).mean()
+
+
+def _calm(gap: Tensor) -> Tensor:
+    """A distance that grows slower the larger it is: next to a flat picture everything is far away."""
+    return gap / (1 + gap / 4)
 
 
 def _root(gap: Tensor) -> Tensor:
