@@ -70,7 +70,7 @@ class Settings:
     size: int = 256
     """Pixels a side of the crops."""
     rate: float = 1e-3
-    critic_rate: float = 1e-3
+    critic_rate: float = 4e-4
     critics_alone: float = 0.1
     """Share of the training before critics count for the generator; they are let in over as much again."""
     average: float = 0.998

@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import spectral_norm
 
 from creatives.neural.features import Vgg19
 
@@ -70,14 +69,17 @@ class Critic(nn.Module):
         layers: list[nn.Module] = []
         before = channels
         for width in widths:
-            layers += [Bounded(before, width, 4, 2), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(before, width, 4, 2, 1), nn.LeakyReLU(0.2)]
             before = width
-        layers += [Bounded(before, before, 3), nn.LeakyReLU(0.2), Bounded(before, 1, 3)]
+        layers += [nn.Conv2d(before, before, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(before, 1, 3, 1, 1)]
         self.layers = nn.Sequential(*layers)
-        self.scale = nn.Parameter(torch.tensor(4.0))  # spectral norms alone keep judgements too near to each other
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x * 2 - 1).float() * self.scale
+        return self.layers(x * 2 - 1).float()
 
 
 def texture_critic() -> Critic:
