@@ -3,8 +3,10 @@
 Y. Chen, Y.-K. Lai, Y.-J. Liu, "CartoonGAN", CVPR 2018 (edge-promoting adversarial loss, content as L1 of VGG
 features); X. Wang, J. Yu, "White-box Cartoonization", CVPR 2020 (critics of texture, on grey of random weights, and of
 surface, on what a guided filter leaves; structure against a segmented picture); J. Chen, G. Liu, X. Chen, "AnimeGAN",
-ISICA 2019 (colour reconstruction); X. Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017; T. Miyato
-et al., "Spectral Normalization", ICLR 2018.
+ISICA 2019 (colour reconstruction); X. Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017.
+
+Our critics have no spectral norms, as those of the papers have: in minutes instead of days they must learn fast, and
+what they may do to the generator is bounded elsewhere, by the length of their gradient in the picture.
 
 Pictures are ``(n, 3, height, width)`` in 0..1.
 """
