@@ -60,6 +60,9 @@ class Settings:
     rate: float = 8e-4
     content: float = 0.65
     """Relative squared distance at relu3_4 that styling may cost: the style's weight is steered to it."""
+    deep: float = 0.26
+    """And at relu4_1."""
+    deep_weight: float = 2.5
     kept: float = 2.0
     """Weight of the mean absolute difference between a picture and itself given back."""
     beyond: float = 4.0
@@ -116,8 +119,8 @@ class Training:
         )
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         self.style_weight = torch.tensor(2.0, device=device)
-        self.content = torch.tensor(settings.content, device=device)
-        """Lately, the mean of steps."""
+        self.spent = torch.tensor(1.0, device=device)
+        """Of what styling may cost, lately."""
         self.step = 0
 
     def learn(self, share: float) -> Tensor:
@@ -132,16 +135,11 @@ class Training:
         values = self._terms(photographs, product, styles)
         gram, moments, content, deep, kept, taught, rough, beyond = values
         loss = (
-            self.style_weight * (gram + 0.5 * moments) + content + deep + settings.kept * kept
+            self.style_weight * (gram + 0.5 * moments) + content + settings.deep_weight * deep + settings.kept * kept
             + (0.5 - 0.4 * share) * taught + settings.rough * rough + settings.beyond * beyond
         )  # fmt: skip
         loss.backward()
         self._move()
-        with torch.no_grad():
-            aim = settings.content / (1 + settings.content / 4)
-            found = torch.where(content.isfinite(), content, aim)
-            self.content.lerp_(found.detach(), 0.05)
-            self.style_weight.mul_(torch.exp(0.02 * (1 - self.content / aim))).clamp_(*_STYLE_WEIGHTS)
         self.step += 1
         return torch.stack([*values, self.style_weight]).detach()
 
@@ -162,12 +160,21 @@ class Training:
             found = self.perceived(styled)
         gram, spread = style_gaps(found, {name: goals[name][count:] for name in JUDGED}, product)
         content, deep = (
-            _calm(relative_gap(found[name].float(), goals[name][:count].float())).mean()
-            for name in (CONTENT_LAYER, DEEP_LAYER)
+            relative_gap(found[name].float(), goals[name][:count].float()) for name in (CONTENT_LAYER, DEEP_LAYER)
         )
         kept = (given_back - shown).abs().mean()
+        self._steer(content.detach(), deep.detach())
+        content, deep = _calm(content).mean(), _calm(deep).mean()
         beyond = (styled - styled.clamp(0, 1)).abs().mean()
         return gram, spread, content, deep, kept, taught, roughness(styled, photographs), beyond
+
+    @torch.no_grad()
+    def _steer(self, content: Tensor, deep: Tensor) -> None:
+        """More weight to the style while photographs are better kept than they need be; medians, for a flat one tells
+        nothing of the others."""
+        spent = torch.maximum(content.median() / self.settings.content, deep.median() / self.settings.deep)
+        self.spent.lerp_(torch.where(spent.isfinite(), spent, 1.0).clamp(max=3), 0.05)
+        self.style_weight.mul_(torch.exp(0.02 * (1 - self.spent))).clamp_(*_STYLE_WEIGHTS)
 
     def _move(self) -> None:
         """Clipped; a step whose gradients are no numbers moves nothing new, and nothing waits for the device."""
@@ -192,7 +199,7 @@ class Training:
         """Everything that going on needs."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"heads.{name}": value for name, value in self.heads.state_dict().items()}
-        tensors |= {"style_weight": self.style_weight, "content": self.content}
+        tensors |= {"style_weight": self.style_weight, "spent": self.spent}
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
         Checkpoint(tensors, {"step": self.step, "share": share}).save(path)
@@ -212,7 +219,7 @@ class Training:
         self.heads.load_state_dict(parts["heads"])
         self.optimiser.load_state_dict(state)
         self.style_weight.copy_(found.tensors["style_weight"])
-        self.content.copy_(found.tensors["content"])
+        self.spent.copy_(found.tensors["spent"])
         self.step = found.facts["step"]
         self.generator.manual_seed(self.settings.seed + self.step)
         return float(found.facts["share"])
