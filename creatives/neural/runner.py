@@ -2,6 +2,9 @@
 
 The compiled form of a network is kept on disk by the hash of its weights, so that torch is loaded once in its life and
 not once in every process. Pictures are ``(1, 3, height, width)`` float32 in 0..1, both sides multiples of 4.
+
+Precision is the processor's own unless it is chosen: bfloat16 where it computes in it, or else float32. ``int8`` is
+faster where there are instructions for it (VNNI), and costs a little likeness: see `quantised`.
 """
 
 import os
@@ -21,19 +24,27 @@ from creatives.neural.shared import PREFIX, file_sha256
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from creatives.neural.inference import Form, Inference
+    from creatives.neural.transformer import StyleTransformer
+
 Floats = NDArray[np.float32]
 Backend = Literal["openvino", "torch"]
+Precision = Literal["own", "float32", "int8"]
 _SIZES = 4
-FORM = 1
+FORM = 2
 """Raised when the compiled form of the same weights changes."""
-CACHE_VARIABLE, BACKEND_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_BACKEND"
+CACHE_VARIABLE, BACKEND_VARIABLE, PRECISION_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_BACKEND", "ADSTYLE_PRECISION"
 
 
 class Runner(Protocol):
     """One network, ready to run."""
 
+    def whole(self, picture: Floats, adapter: Floats) -> Floats:
+        """The styled picture."""
+        ...
+
     def measure(self, picture: Floats, adapter: Floats) -> tuple[Floats, Floats]:
-        """The styled picture and the folded normalisations ``(adapter_size,)`` it was made with."""
+        """The styled picture and the folded normalisations it was made with, a vector for `tiles`."""
         ...
 
     def tiles(self, picture: Floats, folded: Floats) -> Floats:
@@ -62,6 +73,20 @@ def chosen_backend() -> Backend:
     return "openvino" if find_spec("openvino") else "torch"
 
 
+def chosen_precision() -> Precision:
+    """$ADSTYLE_PRECISION or, where it is not set, the processor's own."""
+    wish = os.environ.get(PRECISION_VARIABLE, "")
+    if wish in ("", "own"):
+        return "own"
+    if wish not in ("float32", "int8"):
+        raise CreativeError(f"{PRECISION_VARIABLE} is {wish!r}: it may be float32 or int8, or not set")
+    if wish == "float32":
+        return "float32"
+    if chosen_backend() != "openvino":
+        raise CreativeError(f"{PRECISION_VARIABLE} is int8, which needs {BACKEND_VARIABLE}=openvino")
+    return "int8"
+
+
 def runner_of(path: Path) -> Runner:
     """The runner of the network in a safetensors file, made on first use in this process, by whichever thread."""
     with _making:
@@ -73,14 +98,18 @@ _making = threading.Lock()
 
 @lru_cache(maxsize=8)
 def _runner_of(path: Path) -> Runner:
+    precision = chosen_precision()
     if chosen_backend() == "torch":
-        return TorchRunner(_network_in(path))
-    return OpenVinoRunner(lambda: _network_in(path), cache_folder() / f"{file_sha256(path)[:16]}-{FORM}")
+        return TorchRunner(_network_in(path), precision)
+    name = f"{file_sha256(path)[:16]}-{FORM}" + ("" if precision == "own" else f"-{precision}")
+    return OpenVinoRunner(lambda: _network_in(path), cache_folder() / name, precision)
 
 
-def open_runner(network: "dict[str, Tensor]", backend: Backend) -> Runner:
+def open_runner(network: "dict[str, Tensor]", backend: Backend, precision: Precision = "own") -> Runner:
     """A runner of these tensors; nothing is kept on disk."""
-    return TorchRunner(network) if backend == "torch" else OpenVinoRunner(lambda: network, None)
+    if backend == "torch":
+        return TorchRunner(network, precision)
+    return OpenVinoRunner(lambda: network, None, precision)
 
 
 def _network_in(path: Path) -> "dict[str, Tensor]":
@@ -91,14 +120,19 @@ def _network_in(path: Path) -> "dict[str, Tensor]":
 
 
 class TorchRunner:
-    """Eager torch: bfloat16 and channels last on CUDA, float32 elsewhere."""
+    """Eager torch: bfloat16 and channels last on CUDA, unless float32 is chosen; float32 elsewhere."""
 
-    def __init__(self, network: "dict[str, Tensor]") -> None:
+    def __init__(self, network: "dict[str, Tensor]", precision: Precision = "own") -> None:
         import torch
 
         self._torch = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._cast = self._device.type == "cuda" and precision != "float32"
         self._network = _module(network).to(self._device).to(memory_format=torch.channels_last)
+
+    def whole(self, picture: Floats, adapter: Floats) -> Floats:
+        """As `Runner.whole`."""
+        return self.measure(picture, adapter)[0]
 
     def measure(self, picture: Floats, adapter: Floats) -> tuple[Floats, Floats]:
         """As `Runner.measure`."""
@@ -112,19 +146,23 @@ class TorchRunner:
 
     def _run(self, function: Callable[..., tuple[Any, ...]], picture: Floats, vector: Floats) -> list[Floats]:
         torch = self._torch
-        cuda = self._device.type == "cuda"
         given = torch.tensor(picture, device=self._device).contiguous(memory_format=torch.channels_last)
         numbers = torch.tensor(vector, device=self._device)[None]
-        with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16, enabled=cuda):
+        with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16, enabled=self._cast):
             return [each.float().cpu().numpy() for each in function(given, numbers)]
 
 
 class OpenVinoRunner:
-    """OpenVINO in its default precision, which is bfloat16 where the processor computes in it."""
+    """OpenVINO, whose own precision is bfloat16 where the processor computes in it."""
 
-    def __init__(self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None) -> None:
+    def __init__(
+        self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision = "own"
+    ) -> None:
         import openvino
 
+        self._hints = {"PERFORMANCE_HINT": "LATENCY"}
+        if precision == "float32":
+            self._hints["INFERENCE_PRECISION_HINT"] = "f32"
         self._core = openvino.Core()
         if folder is not None:
             try:
@@ -132,9 +170,13 @@ class OpenVinoRunner:
                 self._core.set_property({"CACHE_DIR": str(folder / "compiled")})
             except OSError:
                 folder = None  # a cache that cannot be written spares nothing, and breaks nothing
-        self._forms = {name: _form(name, network, folder) for name in ("measure", "tiles")}
+        self._forms = _Forms(network, folder, precision)
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._compiling = threading.Lock()
+
+    def whole(self, picture: Floats, adapter: Floats) -> Floats:
+        """As `Runner.whole`."""
+        return self._run("whole", picture, adapter)[0].copy()
 
     def measure(self, picture: Floats, adapter: Floats) -> tuple[Floats, Floats]:
         """As `Runner.measure`."""
@@ -145,63 +187,85 @@ class OpenVinoRunner:
         """As `Runner.tiles`."""
         return self._run("tiles", picture, folded)[0].copy()
 
-    def _run(self, form: str, picture: Floats, vector: Floats) -> list[Floats]:
+    def _run(self, form: "Form", picture: Floats, vector: Floats) -> list[Floats]:
         # A request of its own for each call: a compiled model may be used from several threads.
         request = self._of_size(form, picture.shape, len(vector)).create_infer_request()
         found = request.infer({0: np.ascontiguousarray(picture), 1: vector[None]})
         return [np.asarray(found[index]) for index in range(len(found))]
 
-    def _of_size(self, form: str, shape: tuple[int, ...], numbers: int) -> Any:
+    def _of_size(self, form: "Form", shape: tuple[int, ...], numbers: int) -> Any:
         """A fixed size compiles to faster code than a free one; the last few sizes are kept."""
         with self._compiling:
             key = form, shape
             if key not in self._compiled:
-                model = self._forms[form].clone()
+                model = self._forms.model(form)
                 model.reshape({0: list(shape), 1: [1, numbers]})
                 while len(self._compiled) >= _SIZES:
                     self._compiled.pop(next(iter(self._compiled)))
-                self._compiled[key] = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+                self._compiled[key] = self._core.compile_model(model, "CPU", self._hints)
             return self._compiled[key]
 
 
-def _module(network: "dict[str, Tensor]") -> Any:
+def _module(network: "dict[str, Tensor]") -> "StyleTransformer":
     from creatives.neural.features import WeightsError
     from creatives.neural.transformer import StyleTransformer
 
-    module = StyleTransformer()
     try:
-        module.load_state_dict(network)
-    except RuntimeError as error:
-        raise WeightsError(f"these weights are of another network ({str(error).splitlines()[0]})") from None
-    return module.eval().requires_grad_(requires_grad=False)
+        return StyleTransformer.of(network)
+    except ValueError as error:
+        raise WeightsError(f"these weights are of another network ({error})") from None
 
 
-def _form(name: str, network: "Callable[[], dict[str, Tensor]]", folder: Path | None) -> Any:
-    """One way of running the network as an OpenVINO model of free size, from the disk or made from torch's."""
-    import openvino
+class _Forms:
+    """The ways of running a network as OpenVINO models of free size, from the disk or made from torch's."""
 
-    kept = folder / f"{name}.xml" if folder else None
-    if kept is not None and kept.is_file() and kept.with_suffix(".bin").is_file():
+    def __init__(self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision) -> None:
+        self._network, self._folder, self._precision = network, folder, precision
+        self._made: dict[str, Any] = {}
+        self._module: StyleTransformer | None = None
+        self._reaches: list[float] | None = None
+
+    def model(self, form: "Form") -> Any:
+        """A copy, to be given a size."""
+        if form not in self._made:
+            self._made[form] = self._kept(form) or self._make(form)
+        return self._made[form].clone()
+
+    def _kept(self, form: str) -> Any:
+        import openvino
+
+        kept = self._folder / f"{form}.xml" if self._folder else None
+        if kept is None or not kept.is_file() or not kept.with_suffix(".bin").is_file():
+            return None
         return openvino.Core().read_model(kept)
-    import torch
 
-    module = _module(network())
+    def _make(self, form: "Form") -> Any:
+        import openvino
+        import torch
 
-    class Form(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing is deprecated, but it is the form OpenVINO reads with free sizes
+            module = self._to_convert(form)
+            example = torch.rand(1, 3, 64, 64), torch.ones(1, module.vector_size())
+            model = openvino.convert_model(module, example_input=example, input=[[1, 3, -1, -1], [1, -1]])
+        if self._folder is not None:
+            kept = self._folder / f"{form}.xml"
+            aside = kept.with_name(f"{kept.stem}.{os.getpid()}.part.xml")
+            openvino.save_model(model, aside, compress_to_fp16=False)
+            os.replace(aside.with_suffix(".bin"), kept.with_suffix(".bin"))
+            os.replace(aside, kept)  # last: a form that has its .xml is whole
+        return model
 
-        def forward(self, pictures: "Tensor", vectors: "Tensor") -> Any:
-            return getattr(self.module, name)(pictures, vectors)
+    def _to_convert(self, form: "Form") -> "Inference":
+        from creatives.neural.inference import Inference
 
-    example = torch.rand(1, 3, 64, 64), torch.ones(1, module.adapter_size())
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing is deprecated, but it is the form OpenVINO reads with free sizes
-        model = openvino.convert_model(Form(), example_input=example, input=[[1, 3, -1, -1], [1, -1]])
-    if kept is not None:
-        aside = kept.with_name(f"{kept.stem}.{os.getpid()}.part.xml")
-        openvino.save_model(model, aside, compress_to_fp16=False)
-        os.replace(aside.with_suffix(".bin"), kept.with_suffix(".bin"))
-        os.replace(aside, kept)  # last: a form that has its .xml is whole
-    return model
+        if self._module is None:
+            self._module = _module(self._network())
+        if self._precision != "int8":
+            return Inference(self._module, form).eval()
+        from creatives.neural.calibration import reaches_of
+        from creatives.neural.quantised import Quantised
+
+        if self._reaches is None:
+            self._reaches = reaches_of(self._module)
+        return Quantised(self._module, form, self._reaches).eval()

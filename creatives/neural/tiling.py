@@ -41,8 +41,7 @@ def style_picture(picture: Floats, adapter: Floats, runner: Runner) -> Floats:
     height, width, _ = picture.shape
     padded = _padded(picture)
     if padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS:
-        styled, _ = runner.measure(_batch(padded), adapter)
-        return _unbatch(styled)[:height, :width]
+        return _unbatch(runner.whole(_batch(padded), adapter))[:height, :width]
     _, folded = runner.measure(_batch(_padded(_reduced(picture))), adapter)
     out = np.empty_like(padded)
     for window in windows(padded.shape[0], padded.shape[1]):
