@@ -35,17 +35,31 @@ class Network:
     """Strokes learned from a picture."""
 
     name = "network"
-    version = "1"
+
+    @property
+    def version(self) -> str:
+        """Pictures drawn in eight bits are others, and so must be the styles' identities."""
+        from creatives.neural.runner import chosen_precision
+
+        return "1-int8" if chosen_precision() == "int8" else "1"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """As `creatives.engines.Engine.check`; an adapter of another network than the one at hand is refused."""
-        from creatives.neural.shared import SHARED, file_sha256
+        """As `creatives.engines.Engine.check`; an adapter of another network than the one at hand is refused.
 
-        checked = validate_document(parameters, Adapter, where)
-        if checked.network != OWN and not file_sha256(SHARED).startswith(checked.network):
-            here = file_sha256(SHARED)[:12]
-            raise EngineError(f"{where}: made for network {checked.network}, here is {here}: train the style again")
-        return checked.model_dump(mode="json")
+        An adapter of the network that the one at hand was pruned from is taken, and named after the pruned one: its
+        pictures are others, and so must be the style's identity.
+        """
+        from creatives.neural.shared import adapters_fit, shared_file
+
+        checked = validate_document(parameters, Adapter, where).model_dump(mode="json")
+        if checked["network"] != OWN:
+            fitting = adapters_fit(shared_file())
+            here = fitting[0][:12]
+            if not any(each.startswith(checked["network"]) for each in fitting):
+                made = f"made for network {checked['network']}, here is {here}"
+                raise EngineError(f"{where}: {made}: train the style again")
+            checked["network"] = here
+        return checked
 
     def paper(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for every style
         """White grounds are kept."""
@@ -100,11 +114,12 @@ class Network:
 
 def _network_of(settings: Adapter, part: Part) -> "tuple[Path, NDArray[np.float32] | None]":
     """The file of the network, and its identity adapter; a network trained for one style alone has none."""
-    from creatives.neural.shared import IDENTITY, SHARED, read_vector
+    from creatives.neural.shared import IDENTITY, read_vector, shared_file
 
     if settings.network == OWN:
         return _weights(part), None
-    return SHARED, read_vector(SHARED, IDENTITY, adapter_size())
+    path = shared_file()
+    return path, read_vector(path, IDENTITY, adapter_size())
 
 
 def _vector(part: Part, name: str) -> "NDArray[np.float32]":

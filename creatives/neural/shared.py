@@ -1,6 +1,7 @@
 """The network that every adapter belongs to, as it is shipped: its tensors, its identity adapter, its hash."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,9 @@ SHARED = Path(__file__).parents[1] / "networks" / "shared.safetensors"
 PREFIX = "network."
 IDENTITY = "identity"
 """The adapter under which the network gives back the photograph, as nearly as it can."""
+PRUNED_FROM = "pruned_from"
+"""In the header of a pruned network's file: the SHA-256 of the file it was made from, whose adapters it takes."""
+NETWORK_VARIABLE = "ADSTYLE_NETWORK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,35 @@ def load_shared(path: Path = SHARED) -> Shared:
     if not network or IDENTITY not in tensors:
         raise WeightsError(f"{path} is no shared network: it lacks {IDENTITY if network else PREFIX + '*'}")
     return Shared(network, tensors[IDENTITY], file_sha256(path))
+
+
+def shared_file() -> Path:
+    """The network at hand: $ADSTYLE_NETWORK, such as a pruned one, or the one that comes along.
+
+    Raises:
+        CreativeError: where the variable names no file.
+    """
+    chosen = os.environ.get(NETWORK_VARIABLE)
+    if chosen and not Path(chosen).is_file():
+        raise CreativeError(f"{NETWORK_VARIABLE} is {chosen!r}, where there is no file")
+    return Path(chosen) if chosen else SHARED
+
+
+@lru_cache(maxsize=8)
+def adapters_fit(path: Path) -> tuple[str, ...]:
+    """SHA-256 of every network whose adapters the network in a file takes: its own, and that it was pruned from.
+
+    Raises:
+        CreativeError: for whatever is no file of tensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            origin = (file.metadata() or {}).get(PRUNED_FROM)
+    except (SafetensorError, OSError) as error:
+        raise CreativeError(f"{path} cannot be read ({error}); get the file again") from None
+    return (file_sha256(path), origin) if origin else (file_sha256(path),)
 
 
 @lru_cache(maxsize=64)
