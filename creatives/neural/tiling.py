@@ -18,8 +18,10 @@ Floats = NDArray[np.float32]
 MEASURED_SIDE = 1080
 """Longer side at which a large picture's statistics are taken; smaller ones are styled whole."""
 WHOLE_PIXELS = 1440 * 1440
-TILE, MARGIN, STRIDE = 768, 128, 4
-"""Pixels of a tile's inside, and around it: more than anything the network sees."""
+TILE, MARGIN, STRIDE = 1024, 128, 4
+"""Most pixels of a tile's inside along a side, and those around it: more than anything the network sees."""
+EVEN = 32
+"""Tiles begin at multiples of it, whatever the strides within a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,25 @@ def style_picture(picture: Floats, adapter: Floats, runner: Runner) -> Floats:
 
 
 def windows(height: int, width: int) -> Iterator[Window]:
-    """Tiles that cover a picture whose sides are multiples of STRIDE; all but the outermost are of one size."""
-    for top, bottom in _spans(height):
-        for left, right in _spans(width):
-            yield Window(
-                max(0, top - MARGIN), min(height, bottom + MARGIN), max(0, left - MARGIN), min(width, right + MARGIN),
-                top, bottom, left, right,
-            )  # fmt: skip
+    """Tiles that cover a picture whose sides are multiples of STRIDE.
+
+    All are read at one size, for which the network is compiled once; at the edges that is more than they need.
+    """
+    for top, bottom, inner_top, inner_bottom in _spans(height):
+        for left, right, inner_left, inner_right in _spans(width):
+            yield Window(top, bottom, left, right, inner_top, inner_bottom, inner_left, inner_right)
 
 
-def _spans(length: int) -> list[tuple[int, int]]:
-    return [(start, min(start + TILE, length)) for start in range(0, length, TILE)]
+def _spans(length: int) -> list[tuple[int, int, int, int]]:
+    """Along one side: where each tile is read, and its inside."""
+    step = -(-length // -(-length // TILE))
+    step = -(-step // EVEN) * EVEN
+    read = min(length, step + 2 * MARGIN)
+    starts = [min(max(0, start - MARGIN), length - read) for start in range(0, length, step)]
+    return [
+        (start, start + read, inner, min(inner + step, length))
+        for start, inner in zip(starts, range(0, length, step), strict=True)
+    ]
 
 
 def _padded(picture: Floats) -> Floats:
