@@ -27,3 +27,8 @@ def file_name(
     """``{advertiser}_{campaign}_{concept}_{style}_{WxH}_{language}_v{revision}_{first 8 of key}.{extension}``."""
     parts = [slugged(part) for part in (advertiser, campaign, concept, style, size, language)]
     return "_".join([*parts, f"v{revision}", key[:8]]) + f".{extension}"
+
+
+def plain(name: str) -> str:
+    """A file's name as text: file systems allow bytes that are none."""
+    return name.encode("utf-8", "replace").decode()

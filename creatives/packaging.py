@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,11 @@ def check_new_name(name: str, packs: Path) -> None:
 def write_pack(
     folder: Path, *, name: str, look: str, engine: str, parameters: Mapping[str, Any],
     weights: Mapping[str, NDArray[Any]] | None, licence: str, author: str, made: str,
-    preview: Image.Image | None = None,
+    preview: Image.Image | None = None, files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:  # fmt: skip
     """Make a style pack in ``folder``, which must not exist yet; what `read_pack` would refuse is not written.
+
+    ``files`` are its engine's own, such as a style's picture, by name.
 
     Raises:
         CreativeError: where the folder exists, or for a pack that breaks a rule.
@@ -59,6 +62,8 @@ def write_pack(
             data = save({key: np.array(value, order="C") for key, value in weights.items()})
             (made_here / WEIGHTS).write_bytes(data)
             facts["weights_sha256"] = hashlib.sha256(data).hexdigest()
+        for file, content in files.items():
+            (made_here / file).write_bytes(content)
         if preview is not None:
             preview.save(made_here / PREVIEW, quality=80, method=6)
         (made_here / MANIFEST).write_text(_toml(facts) + "\n[parameters]\n" + _toml(parameters), encoding="utf-8")

@@ -90,7 +90,7 @@ def write_shared(network: StyleTransformer, identity: Tensor, path: Path = SHARE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, fit the identity, write the network."""
+    """Train and, where the network learned too, fit the identity and write both."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     for name in ("photos", "vgg", "small", "checkpoint"):
@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--seconds", type=float, default=0.0, help="End after this time instead.")
     options.add_argument("--batch", type=int, default=4)
     options.add_argument("--size", type=int, default=192)
+    options.add_argument("--adapter-rate", type=float, default=8e-3)
+    options.add_argument("--frozen", action="store_true", help="Only the adapters learn; no network is written.")
     options.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
@@ -113,8 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     styles = {picture.stem: style_tensor(picture) for picture in wish.pictures}
     settings = Settings(
         steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size, weights=WEIGHTS,
-        content_goals=tuple(content_goals(styles)), patience=0, validate_every=0, checkpoint_every=500,
-        device=wish.device,
+        content_goals=tuple(content_goals(styles)), adapter_rate=wish.adapter_rate, frozen=wish.frozen,
+        patience=0, validate_every=0, checkpoint_every=100, device=wish.device,
     )  # fmt: skip
     session = Session(settings, styles, photographs, perception, wish.checkpoint, *begin_with(wish.start))
     began = time.monotonic()
@@ -122,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if step.number % SPOKEN_EVERY == 0 or step.over:
             spent = time.monotonic() - began
             print(f"{spent:6.0f} s  step {step.number}  style {step.style:.3f}  content {step.content:.3f}", flush=True)  # noqa: T201
-    write_shared(
-        session.network, fit_identity(session.network, photographs, steps=IDENTITY_STEPS, device=wish.device), wish.out
-    )
+    if not wish.frozen:
+        identity = fit_identity(session.network, photographs, steps=IDENTITY_STEPS, device=wish.device)
+        write_shared(session.network, identity, wish.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
 
 NAME = "flat-cartoon"
-LOOK = "Flat cartoon: calm areas of lively colour inside crisp inky contours, lettering left readable."
+LOOK = "Flat cartoon: calm areas of lively colour, edges drawn clean, lettering left readable."
 PREVIEW_SIDE = 480
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from creatives.engines.network import OWN, Network, adapter_size
 from creatives.errors import CreativeError
+from creatives.names import plain
 from creatives.neural import shared
 from creatives.neural.features import Vgg19, read_weights
 from creatives.neural.shared import PREFIX, Shared
@@ -124,7 +125,7 @@ def how_made(session: Session, picture: Path) -> str:
     kind = "Adapter of the shared network" if wish.frozen else "A whole network"
     learners = len(session.photographs.training)
     return (
-        f"{kind}, learned from {_plain(picture.name)} in {session.step} steps of {wish.batch} crops of {wish.size} px "
+        f"{kind}, learned from {plain(picture.name)} in {session.step} steps of {wish.batch} crops of {wish.size} px "
         f"from {learners} {'photograph' if learners == 1 else 'photographs'}: style weight {wish.weights.style:g}, "
         f"content weight {wish.weights.content:g}, rate {wish.adapter_rate:g}, seed {wish.seed}, {wish.device}."
     )
@@ -132,7 +133,7 @@ def how_made(session: Session, picture: Path) -> str:
 
 def look_of(picture: Path) -> str:
     """What a style is said to look like before somebody says it better."""
-    return f"The strokes and colours of {_plain(picture.stem)[:100]}."
+    return f"The strokes and colours of {plain(picture.stem)[:100]}."
 
 
 def preview_of(session: Session, lesson: Lesson) -> Image.Image:
@@ -143,8 +144,3 @@ def preview_of(session: Session, lesson: Lesson) -> Image.Image:
     rgb = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
     styled = session.style(torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255, lesson.key)
     return Image.fromarray((styled[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8))
-
-
-def _plain(name: str) -> str:
-    """A file's name as text: file systems allow bytes that are none."""
-    return name.encode("utf-8", "replace").decode()

@@ -68,14 +68,36 @@ class Desk:
 
 def add(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A style pack from elsewhere.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FOLDER|PICTURE", help="A style pack from elsewhere, or a picture to take after.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a picture: what the style will be called.")
+    ] = None,
+    look: Annotated[
+        str | None, typer.Option(metavar="SENTENCE", help="Of a picture: what it looks like, for reports.")
+    ] = None,
 ) -> None:
-    """Check a style pack and take it into the workspace's packs/."""
+    """Take a style pack into the workspace's packs/, or make one of a picture's colours and light at once.
+
+    For a picture's strokes, too, learn it: adstyle styles train.
+    """
+    from creatives.likenesses import look_of, style_of_picture
     from creatives.packaging import add_pack
 
     shell: Shell = context.obj
+    workspace = shell.workspace()
+    packs = workspace.folder("packs")
     with _one_line():
-        pack = add_pack(folder, shell.workspace().folder("packs"))
+        if source.is_file() or (name and not source.is_dir()):
+            if name is None:
+                raise ExperimentError(f"{source} is a picture: say what its style will be called, with --name NAME")
+            sentence = _sentence(look) if look else look_of(source)
+            pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name)
+        elif name or look:
+            raise ExperimentError(f"{source} is no picture: --name and --look are for pictures; a pack has its own")
+        else:
+            pack = add_pack(source, packs)
     console().print(f"{pack.identity} is at hand. Look at it: adstyle styles preview {pack.name}")
 
 

@@ -301,3 +301,33 @@ def test_a_pack_from_elsewhere_is_taken_in_whole_or_not(workspace, train, capsys
     assert run(["styles", "add", str(tmp_path / "nowhere")]) == 2
     assert "is no folder" in refused(capsys)
     assert {path.name for path in (workspace / "packs").iterdir()} == {"stripes", ".training"}
+
+
+def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
+    assert run(["styles", "add", str(painting), "--name", "board"]) == 0
+    pack = read_pack(workspace / "packs" / "board")
+    assert (pack.engine, pack.look) == ("reference", "The colours and the light of stripes.")
+    assert "board#" in capsys.readouterr().out
+    photograph = np.full((40, 60, 3), (200, 30, 30), np.uint8)
+    photograph[:, :30] = (30, 30, 120)
+    styled = StyleLibrary([workspace / "packs"]).resolve("board").apply(photograph, seed=0)
+    assert styled.shape == photograph.shape
+    assert not np.array_equal(styled, photograph)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["{picture}"], "say what its style will be called"),
+        (["{picture}", "--name", "No Name"], "is no name for a style"),
+        (["{picture}", "--name", "ink-wash"], "is the name of a style that comes along"),
+        (["{picture}", "--name", "board", "--look", "short"], "sentence"),
+        (["nowhere.png", "--name", "board"], "there is no picture"),
+        (["{photos}", "--name", "board"], "--name and --look are for pictures"),
+        (["{photos}/broken.png", "--name", "board"], "broken.png"),
+    ],
+)
+def test_what_cannot_be_a_style_at_once_is_refused(workspace, painting, photos, capsys, given, says):
+    assert run(["styles", "add", *(each.format(picture=painting, photos=photos) for each in given)]) == 2
+    assert says in refused(capsys)
+    assert not (workspace / "packs" / "board").exists()
