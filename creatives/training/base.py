@@ -8,6 +8,7 @@ Run it again after an interruption and it goes on from the checkpoint.
 import argparse
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--batch", type=int, default=4)
     options.add_argument("--size", type=int, default=192)
     options.add_argument("--adapter-rate", type=float, default=8e-3)
+    options.add_argument("--smooth", type=float, default=WEIGHTS.smooth, help="How much calm areas count.")
     options.add_argument("--frozen", action="store_true", help="Only the adapters learn; no network is written.")
     options.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -114,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photographs = read_photographs(wish.photos)
     styles = {picture.stem: style_tensor(picture) for picture in wish.pictures}
     settings = Settings(
-        steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size, weights=WEIGHTS,
-        content_goals=tuple(content_goals(styles)), adapter_rate=wish.adapter_rate, frozen=wish.frozen,
+        steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size,
+        weights=replace(WEIGHTS, smooth=wish.smooth), content_goals=tuple(content_goals(styles)),
+        adapter_rate=wish.adapter_rate, frozen=wish.frozen,
         patience=0, validate_every=0, checkpoint_every=100, device=wish.device,
     )  # fmt: skip
     session = Session(settings, styles, photographs, perception, wish.checkpoint, *begin_with(wish.start))
