@@ -1,77 +1,63 @@
-"""Seconds and memory that one picture of 1080 x 1080 takes: the network most examples are built on, and ours.
+"""Seconds and memory that pictures take: the network most examples are built on, and ours as it may be run.
 
-Each way of running is measured in a process of its own, so that peaks of memory do not mix.
+    python -m benchmarks.network_speed
+
+One picture of 1080 x 1080, one of 4096 x 4096, and one brief in 16 styles and 3 slots. Each figure is of a process of
+its own, so that peaks of memory do not mix; networks are compiled beforehand, as they are from their second use on.
+Ours are run in the styles of nobody: adapters at random, which take as long as any others.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from benchmarks.table import Table
-from creatives.neural.runner import Backend, open_runner
-from creatives.neural.transformer import StyleTransformer
 
-SIDE, RUNS = 1080, 5
+SIDE, RUNS = 1080, 7
+LARGE, LARGE_RUNS = 4096, 2
+STYLES, SLOTS = 16, ("1080x1080", "300x250", "1200x628")
+PRUNED = 72
+"""Inner channels of each block that pruning to three quarters leaves."""
 
-
-class Johnson(nn.Module):
-    """The network of J. Johnson, A. Alahi, L. Fei-Fei, ECCV 2016, in the form pytorch/examples made common.
-
-    Instance normalisation (D. Ulyanov et al., 2016) in place of batch normalisation, and resizing by nearest
-    neighbours before convolutions in place of transposed ones. ``(n, 3, height, width)`` to the same.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        residuals = [_Residual() for _ in range(5)]
-        self.layers = nn.Sequential(
-            *_normalised(3, 32, 9), nn.ReLU(),
-            *_normalised(32, 64, 3, stride=2), nn.ReLU(),
-            *_normalised(64, 128, 3, stride=2), nn.ReLU(),
-            *residuals,
-            nn.Upsample(scale_factor=2, mode="nearest"), *_normalised(128, 64, 3), nn.ReLU(),
-            nn.Upsample(scale_factor=2, mode="nearest"), *_normalised(64, 32, 3), nn.ReLU(),
-            nn.ReflectionPad2d(4), nn.Conv2d(32, 3, 9),
-        )  # fmt: skip
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.layers(pictures)
+Ready = Callable[[], object]
 
 
-class _Residual(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(*_normalised(128, 128, 3), nn.ReLU(), *_normalised(128, 128, 3))
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of running a network: its parameters are those of ``network``."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
-
-
-def _normalised(inputs: int, outputs: int, size: int, stride: int = 1) -> tuple[nn.Module, ...]:
-    return (
-        nn.ReflectionPad2d(size // 2),
-        nn.Conv2d(inputs, outputs, size, stride),
-        nn.InstanceNorm2d(outputs, affine=True),
-    )
+    network: str
+    ready: Callable[[Path], Ready]
+    """Given the folder of prepared files, what is to be called."""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def _johnson_eager() -> Callable[[], object]:
+def _johnson_eager(_: Path) -> Ready:
+    import torch
+
+    from benchmarks.johnson import Johnson
+
     network, picture = Johnson().eval(), torch.from_numpy(_picture())
-    return lambda: network(picture)
+    return _without_gradients(lambda: network(picture))
 
 
-def _johnson_openvino() -> Callable[[], object]:
+def _johnson_openvino(_: Path) -> Ready:
     import openvino
+    import torch
+
+    from benchmarks.johnson import Johnson
 
     picture = _picture()
     with warnings.catch_warnings():
@@ -81,78 +67,196 @@ def _johnson_openvino() -> Callable[[], object]:
     return lambda: compiled({0: picture})
 
 
-def _ours_eager() -> Callable[[], object]:
+def _ours_eager(_: Path) -> Ready:
+    import torch
+
+    from creatives.neural.transformer import StyleTransformer
+
     network, picture = StyleTransformer().eval(), torch.from_numpy(_picture())
     picture = picture.contiguous(memory_format=torch.channels_last)
     network.to(memory_format=torch.channels_last)
     adapter = StyleTransformer.neutral_adapter()[None]
-    return lambda: network(picture, adapter)
+    return _without_gradients(lambda: network(picture, adapter))
 
 
-def _ours_bfloat16() -> Callable[[], object]:
-    run = _ours_eager()
+def _ours(folder: Path, name: str = "whole") -> Ready:
+    from creatives.neural.runner import runner_of
+    from creatives.neural.shared import read_vector
 
-    def cast() -> object:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return run()
-
-    return cast
-
-
-def _ours_by(backend: Backend) -> Callable[[], object]:
-    runner, picture = open_runner(StyleTransformer().state_dict(), backend), _picture()
-    adapter = StyleTransformer.neutral_adapter().numpy()
-    return lambda: runner.measure(picture, adapter)
+    path = folder / f"{name}.safetensors"
+    runner, picture, adapter = runner_of(path), _picture(), read_vector(path, "identity", 2252)
+    return lambda: runner.whole(picture, adapter)
 
 
-WAYS: dict[str, tuple[type[nn.Module], Callable[[], Callable[[], object]]]] = {
-    "pytorch/examples' network, eager, float32": (Johnson, _johnson_eager),
-    "pytorch/examples' network, OpenVINO": (Johnson, _johnson_openvino),
-    "ours, eager, float32": (StyleTransformer, _ours_eager),
-    "ours, eager, bfloat16": (StyleTransformer, _ours_bfloat16),
-    "ours, as shipped (OpenVINO)": (StyleTransformer, lambda: _ours_by("openvino")),
+def _ours_pruned(folder: Path) -> Ready:
+    return _ours(folder, "pruned")
+
+
+def _large(folder: Path) -> Ready:
+    look = _looks(folder)[0]
+    picture = np.random.default_rng(0).integers(0, 255, (LARGE, LARGE, 3), np.uint8)
+    return lambda: look.apply(picture, seed=1)
+
+
+def _brief(folder: Path) -> Ready:
+    from creatives.briefs import load_brief
+    from creatives.render import plan_render, render
+    from creatives.slots import find_slot
+
+    slots = [find_slot(name) for name in SLOTS]
+
+    def draw() -> None:
+        brief, looks = load_brief(folder / "brief.yaml"), {look.name: look for look in _looks(folder)}
+        with tempfile.TemporaryDirectory() as out:
+            made = render(plan_render(brief, looks, slots), out=Path(out))
+        assert len(made) == STYLES * len(SLOTS)  # noqa: S101 - a figure of less work would lie
+
+    return draw
+
+
+def _looks(folder: Path) -> list[Any]:
+    from creatives.packs import StyleLibrary
+
+    library = StyleLibrary([folder / "packs"])
+    return [library.resolve(f"style-{number:02}") for number in range(STYLES)]
+
+
+INT8 = {"ADSTYLE_PRECISION": "int8"}
+WAYS = {
+    "pytorch/examples' network, eager, float32": Way("Johnson", _johnson_eager),
+    "pytorch/examples' network, OpenVINO": Way("Johnson", _johnson_openvino),
+    "ours, eager, float32": Way("ours", _ours_eager),
+    "ours, OpenVINO, float32": Way("ours", _ours, {"ADSTYLE_PRECISION": "float32"}),
+    "ours, OpenVINO, as shipped": Way("ours", _ours),
+    "ours, OpenVINO, int8": Way("ours", _ours, INT8),
+    "ours, pruned to three quarters, OpenVINO": Way("pruned", _ours_pruned),
+    "ours, pruned to three quarters, OpenVINO, int8": Way("pruned", _ours_pruned, INT8),
 }
-"""What is measured -> its network, and what makes it ready to be called."""
+LARGE_WAYS = {
+    "ours, as shipped": Way("ours", _large),
+    "ours, int8": Way("ours", _large, INT8),
+}
+BRIEF_WAYS = {
+    "ours, as shipped": Way("ours", _brief),
+    "ours, int8": Way("ours", _brief, INT8),
+}
+TABLES = {"one": WAYS, "large": LARGE_WAYS, "brief": BRIEF_WAYS}
 
 
-def measure() -> Table:
-    """Untrained numbers in every network: they take as long as any others."""
-    rows = []
-    for name, (network, _) in WAYS.items():
-        told = subprocess.run([sys.executable, "-m", __spec__.name, name], check=True, capture_output=True, text=True)
-        seconds, peak = json.loads(told.stdout.splitlines()[-1])
-        rows.append((name, f"{_millions(network):.2f} M", f"{seconds:.2f}", f"{peak:,.0f} MiB"))
-    return Table(
-        f"One picture of {SIDE} x {SIDE}, median of {RUNS} after a warm-up; memory of the whole process",
-        ("network", "parameters", "seconds", "peak memory"),
-        rows,
-    )
+def measure() -> tuple[Table, ...]:
+    """The three tables."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sizes = _in_a_process("prepare", "", folder, {})
+        one = [(way, f"{sizes[how.network]:.2f} M", *_figures("one", way, folder)) for way, how in WAYS.items()]
+        large = [(way, *_figures("large", way, folder)) for way in LARGE_WAYS]
+        brief = [(way, *_figures("brief", way, folder)) for way in BRIEF_WAYS]
+    load = f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+    return (
+        Table(
+            f"One picture of {SIDE} x {SIDE}, best and median of {RUNS} after a warm-up; whole process ({load})",
+            ("network", "parameters", "best", "median", "of all cores", "peak memory"), one,
+        ),
+        Table(
+            f"One picture of {LARGE} x {LARGE}, tiled, from pixels to pixels",
+            ("network", "best", "median", "of all cores", "peak memory"), large,
+        ),
+        Table(
+            f"One brief in {STYLES} styles and {len(SLOTS)} slots ({', '.join(SLOTS)}), from the brief to the files",
+            ("network", "best", "median", "of all cores", "peak memory"), brief,
+        ),
+    )  # fmt: skip
 
 
-def run_one(name: str) -> tuple[float, float]:
-    """Median seconds, and the most MiB this process has held."""
-    torch.manual_seed(0)
-    ready: Callable[[], Any] = WAYS[name][1]()
-    with torch.inference_mode():
+def _figures(table: str, way: str, folder: Path) -> tuple[str, ...]:
+    environment = {
+        "ADSTYLE_CACHE": str(folder / "cache"),
+        "ADSTYLE_NETWORK": str(folder / "whole.safetensors"),
+        "ADSTYLE_BACKEND": "openvino",
+        **TABLES[table][way].environment,
+    }
+    _in_a_process(table, way, folder, environment | {"ADSTYLE_BENCHMARK_RUNS": "0"})
+    *seconds, peak = _in_a_process(table, way, folder, environment)
+    return *(f"{each:.2f} s" for each in seconds), f"{peak:,.0f} MiB"
+
+
+def _in_a_process(table: str, way: str, folder: Path, environment: Mapping[str, str]) -> Any:
+    command = [sys.executable, "-m", __spec__.name, table, way, str(folder)]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def run_one(table: str, way: str, folder: Path) -> tuple[float, float, float, float]:
+    """Best and median seconds, those of all cores together, and the most MiB this process has held."""
+    runs = int(os.environ.get("ADSTYLE_BENCHMARK_RUNS", RUNS if table == "one" else LARGE_RUNS))
+    ready = TABLES[table][way].ready(folder)
+    ready()
+    times, before = [], time.process_time()
+    for _ in range(runs):
+        began = time.perf_counter()
         ready()
-        times = []
-        for _ in range(RUNS):
-            began = time.perf_counter()
-            ready()
-            times.append(time.perf_counter() - began)
-    return median(times), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        times.append(time.perf_counter() - began)
+    if not times:
+        return 0.0, 0.0, 0.0, 0.0
+    work = (time.process_time() - before) / runs
+    return min(times), median(times), work, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def prepare(folder: Path) -> dict[str, float]:
+    """The shipped network, a pruned one, styles and a brief in ``folder``; millions of parameters by network."""
+    import shutil
+
+    import torch
+    import yaml
+    from PIL import Image
+    from skimage.data import coffee
+
+    from benchmarks.johnson import Johnson
+    from creatives.neural.shared import SHARED, file_sha256
+    from creatives.neural.transformer import BLOCKS, StyleTransformer
+    from creatives.packaging import write_pack
+    from creatives.training.prune import write_pruned
+
+    shutil.copyfile(SHARED, folder / "whole.safetensors")
+    whole = file_sha256(folder / "whole.safetensors")
+    neutral, pruned = StyleTransformer.neutral_adapter(), StyleTransformer([PRUNED] * BLOCKS)
+    write_pruned(pruned, neutral, whole, folder / "pruned.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    for number in range(STYLES):
+        adapter = neutral + torch.randn(neutral.shape, generator=generator) / 10
+        name, look = f"style-{number:02}", "Strokes of nobody in particular."
+        write_pack(
+            folder / "packs" / name, name=name, look=look, engine="network", parameters={"network": whole[:12]},
+            weights={"adapter": adapter.numpy()}, licence="CC0-1.0", author="nobody", made="at random",
+        )  # fmt: skip
+    Image.fromarray(coffee()).save(folder / "picture.png")
+    brief = {
+        "brief": "coffee", "advertiser": "Kornblum", "campaign": "spring", "concept": "cup", "picture": "picture.png",
+        "headline": "Coffee that waits for you", "call_to_action": "Order a bag",
+        "landing_url": "https://example.com/coffee",
+    }  # fmt: skip
+    (folder / "brief.yaml").write_text(yaml.safe_dump(brief), encoding="utf-8")
+    counted = {"Johnson": Johnson(), "ours": StyleTransformer(), "pruned": pruned}
+    return {name: sum(each.numel() for each in network.parameters()) / 1e6 for name, network in counted.items()}
+
+
+def _without_gradients(call: Ready) -> Ready:
+    import torch
+
+    return torch.inference_mode()(call)
 
 
 def _picture() -> np.ndarray:
     return np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
 
 
-def _millions(network: type[nn.Module]) -> float:
-    return sum(parameter.numel() for parameter in network().parameters()) / 1e6
-
-
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(run_one(sys.argv[1])))
+        print(
+            json.dumps(
+                prepare(Path(sys.argv[3])) if sys.argv[1] == "prepare" else run_one(*sys.argv[1:3], Path(sys.argv[3]))
+            )
+        )
     else:
-        print(measure().markdown())
+        for table in measure():
+            print(table.markdown(), flush=True)

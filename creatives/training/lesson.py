@@ -108,10 +108,11 @@ def learned(session: Session, lesson: Lesson) -> Learned:
     Raises:
         CreativeError: where it led to what are no numbers.
     """
-    tensors = {"adapter": session.adapter(lesson.key)}
+    outcome = session.outcome()
+    tensors = {"adapter": outcome["adapters"][session.names.index(lesson.key)]}
     parameters = {"network": lesson.shared.sha256[:12]}
     if not session.settings.frozen:
-        tensors |= {PREFIX + name: value.detach().cpu() for name, value in session.network.state_dict().items()}
+        tensors |= {name: value for name, value in outcome.items() if name.startswith(PREFIX)}
         parameters = {"network": OWN}
     weights = {name: value.numpy().astype(np.float16) for name, value in tensors.items()}
     if not all(np.isfinite(value).all() for value in weights.values()):

@@ -112,6 +112,7 @@ class Session:
         self.optimiser = torch.optim.AdamW(
             groups, weight_decay=settings.weight_decay, betas=(0.9, 0.99), capturable=cuda
         )
+        self._kept: dict[str, Tensor] = {}
         self._captured: Captured[tuple[Tensor, Terms]] | None = None
         self._resume()
 
@@ -127,7 +128,8 @@ class Session:
             if validation is not None:
                 improved = validation < self.best * 0.999
                 self.since_best = 0 if improved else self.since_best + 1
-                self.best = min(self.best, validation)
+                if validation < self.best:
+                    self.best, self._kept = validation, {name: value.clone() for name, value in self._weights().items()}
             over = self._share() >= 1 or self._patience_is_over()
             if over or self._due(settings.checkpoint_every):
                 self.save()
@@ -136,9 +138,15 @@ class Session:
                 float(parts.white), validation, self.best, over,
             )  # fmt: skip
 
+    def outcome(self) -> dict[str, Tensor]:
+        """``adapters`` (styles, adapter_size) and the tensors ``network.*``, on the processor: as they were
+        at the best validation, or as they are where nothing was validated.
+        """
+        return {name: value.detach().cpu() for name, value in (self._kept or self._weights()).items()}
+
     def adapter(self, name: str) -> Tensor:
-        """One style's numbers, ``(adapter_size,)``."""
-        return self.adapters[self.names.index(name)].detach().cpu()
+        """One style's numbers in `outcome`, ``(adapter_size,)``."""
+        return self.outcome()["adapters"][self.names.index(name)]
 
     @torch.no_grad()
     def style(self, pictures: Tensor, name: str) -> Tensor:
@@ -165,8 +173,8 @@ class Session:
     def save(self) -> None:
         """Keep everything that going on needs."""
         state = self.optimiser.state_dict()
-        tensors: dict[str, Tensor] = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        tensors["adapters"], tensors["balance"] = self.adapters.detach(), self.balance.logs
+        tensors = self._weights() | {f"best.{name}": value for name, value in self._kept.items()}
+        tensors["balance"] = self.balance.logs
         for index, slots in state["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
         facts = {
@@ -199,6 +207,8 @@ class Session:
         with torch.no_grad():
             self.adapters.copy_(found.tensors["adapters"])
             self.balance.logs.copy_(found.tensors["balance"])
+        best = {name.removeprefix("best."): value for name, value in found.tensors.items() if name.startswith("best.")}
+        self._kept = {name: value.to(self.device) for name, value in best.items()}
         state = self.optimiser.state_dict()
         state["state"] = {}
         for name, value in found.tensors.items():
@@ -209,6 +219,10 @@ class Session:
         self.step, self.since_best = found.facts["step"], found.facts["since_best"]
         self.spent = float(found.facts["spent"])
         self.best = math.inf if found.facts["best"] is None else found.facts["best"]
+
+    def _weights(self) -> dict[str, Tensor]:
+        network = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        return network | {"adapters": self.adapters.detach()}
 
     def _learn(self) -> tuple[float, Terms]:
         settings = self.settings

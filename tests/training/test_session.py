@@ -232,3 +232,14 @@ def test_weights_of_another_network_are_no_vgg(tmp_path, vgg_file):
     weights.pop("features.10.weight")
     with pytest.raises(WeightsError, match=r"lacks features\.10 \(relu3_1\)"):
         Vgg19(weights, "that file")
+
+
+def test_the_best_is_kept_not_the_last(session, monkeypatch):
+    judged = iter([3.0, 1.0, 2.0, 4.0])
+    monkeypatch.setattr(Session, "validate", lambda self: next(judged))
+    learner = session(replace(TINY, validate_every=1))
+    seen = [learner.adapters.detach().clone() for _ in learner.run()]
+    assert torch.equal(learner.adapter("stripes"), seen[1][0])
+    assert not torch.equal(learner.adapter("stripes"), learner.adapters.detach()[0])
+    resumed = session(replace(TINY, validate_every=1))
+    assert torch.equal(resumed.adapter("stripes"), seen[1][0]), "and lies in the checkpoint"
