@@ -29,8 +29,9 @@ PREVIEW_SIDE = 480
 def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
     """One sentence of provenance: picture, script, data, steps, seed, device."""
     settings = facts["settings"]
+    how = "with the network" if not settings["frozen"] else "first with the network (networks/README.md), then alone"
     return (
-        f"Adapter of the shared network, learned from {work} by creatives.training.base on {data}: "
+        f"Adapter of the shared network, learned from: {work}; {how}, by creatives.training.base on {data}: "
         f"{facts['step']} steps of {settings['batch']} crops of {settings['size']} px, "
         f"styles at once: {len(facts['styles'])}, seed {settings['seed']}, {settings['device']}."
     )
