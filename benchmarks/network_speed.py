@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.table import Table
 
-SIDE, RUNS = 1080, 7
-LARGE, LARGE_RUNS = 4096, 2
+SIDE, RUNS = 1080, 5
+LARGE, LARGE_RUNS = 4096, 1
 STYLES, SLOTS = 16, ("1080x1080", "300x250", "1200x628")
 PRUNED = 72
 """Inner channels of each block that pruning to three quarters leaves."""

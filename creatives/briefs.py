@@ -116,8 +116,10 @@ class Brief(_Strict):
     legal: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=200)] | None = None
     landing_url: Annotated[str, AfterValidator(_web_address), Field(max_length=2000)]
     slots: Annotated[tuple[Annotated[str, AfterValidator(_known_slot)], ...], Field(min_length=1)] = DEFAULT_SLOTS
+    mask: Path | None = None
+    """How far each part of the picture is styled: a picture of the same shape, white where fully, black where not."""
     protect: tuple[Region, ...] = ()
-    """Parts of the picture that no style may touch."""
+    """Parts of the picture that no style may touch, whatever the mask says."""
     focus: Point | None = None
     """What a crop must keep; the protected parts, or else what strikes the eye, where it is not given."""
     colours: Colours = Colours()
@@ -129,11 +131,13 @@ def load_brief(path: Path) -> Brief:
     """The brief in the YAML file at ``path``, its paths made absolute.
 
     Raises:
-        DocumentError: one line for each problem: wrong key or value, picture, logo or font that is not there.
+        DocumentError: one line for each problem: wrong key or value, picture, mask, logo or font that is not there.
     """
     brief = read_document(path, Brief)
     folder = path.resolve().parent
     found: dict[str, Path] = {"picture": folder / brief.picture}
+    if brief.mask is not None:
+        found["mask"] = folder / brief.mask
     if brief.logo is not None:
         found["logo"] = folder / brief.logo
     if brief.font not in ("sans", "serif"):

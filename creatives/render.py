@@ -25,6 +25,7 @@ from creatives.briefs import Brief
 from creatives.compose import Direction, compose, direct, restore_protected
 from creatives.encode import encode, thumbnail
 from creatives.manifest import Entry, load_manifest
+from creatives.masks import Cover, load_mask, masked
 from creatives.names import file_name
 from creatives.pictures import Picture, load_picture
 from creatives.quality import (
@@ -100,6 +101,8 @@ class _Source:
     direction: Direction
     inputs: Mapping[str, Any]
     """Hashes of the files."""
+    cover: Cover | None = None
+    """How far each pixel is styled; all of them fully where no mask is given."""
 
 
 def plan_render(
@@ -165,6 +168,8 @@ def _make(job: _Job, source: _Source) -> _Made:
     styled, findings = sound_layer(
         first.look.apply(source.picture.copy(), seed=first.seed), source.picture.shape, first.look.identity
     )
+    if source.cover is not None:
+        styled = masked(styled, source.picture, source.cover)
     styled = restore_protected(styled, source.picture, first.brief.protect)
     alike = likeness(source.picture, styled)
     findings += judge_layer(alike)
@@ -230,12 +235,14 @@ def _source(brief: Brief) -> _Source:
     picture = load_picture(brief.picture)
     original = _at_working_size(_flattened(picture, brief.colours.rgb("paper")))
     logo = ready_logo(load_picture(brief.logo)) if brief.logo else None
+    cover = load_mask(brief.mask, picture.rgb.shape[:2], original.shape[:2]) if brief.mask else None
     inputs = {
         "picture_sha256": _sha256(brief.picture),
+        **({"mask_sha256": _sha256(brief.mask)} if brief.mask else {}),
         "logo_sha256": _sha256(brief.logo) if brief.logo else None,
         "font_sha256": _sha256(Path(brief.font)) if Path(brief.font).is_file() else None,
     }
-    return _Source(original, direct(brief, original, logo), inputs)
+    return _Source(original, direct(brief, original, logo), inputs, cover)
 
 
 def _flattened(picture: Picture, ground: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -255,7 +262,7 @@ def _at_working_size(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _key(task: RenderTask, source: _Source) -> str:
     """The hash of everything that the bytes, the name and the provenance of a variant depend on."""
-    brief = task.brief.model_dump(mode="json", exclude={"picture", "logo", "slots", "landing_url"})
+    brief = task.brief.model_dump(mode="json", exclude={"picture", "mask", "logo", "slots", "landing_url"})
     if source.inputs["font_sha256"]:
         brief["font"] = source.inputs["font_sha256"]  # its contents, not where it lies
     inputs = {

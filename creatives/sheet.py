@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
 
 from creatives.checks import SEED
 from creatives.fonts import load_face
@@ -11,30 +12,42 @@ from creatives.packs import Look
 from creatives.pictures import Picture
 
 PAPER, INK, GAP = "#ffffff", "#1a1a1e", 14
+SMALLEST = 8
+"""Pixels of type below which nobody reads it."""
 
 
 def contact_sheet(looks: Sequence[Look], pictures: Sequence[Picture], *, tile: int, columns: int = 4) -> Image.Image:
-    """A row of tiles a look when there are several pictures; rows of ``columns`` looks for one picture.
+    """A row of tiles a look, under its name, for several pictures; rows of ``columns`` looks for one picture.
 
     ``tile`` is the longest side of a tile in pixels.
     """
     small = [_fitted(picture, tile) for picture in pictures]
-    cells = [(look, photo) for look in looks for photo in small]
-    across = len(small) if len(small) > 1 else min(columns, len(cells))
-    width = max(photo.shape[1] for photo in small)
-    height = max(photo.shape[0] for photo in small)
+    several = len(small) > 1
+    across = len(small) if several else min(columns, len(looks))
+    width, height = (max(photo.shape[axis] for photo in small) for axis in (1, 0))
     label = max(tile // 11, 14)
-    row = height + label * 2
-    rows = -(-len(cells) // across)
+    row = label * 2 + height
+    rows = len(looks) if several else -(-len(looks) // across)
     sheet = Image.new("RGB", (across * (width + GAP) + GAP, rows * (row + GAP) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    face = load_face("sans", "SemiBold", label)
-    for index, (look, photo) in enumerate(cells):
-        x = GAP + index % across * (width + GAP)
-        y = GAP + index // across * (row + GAP)
-        sheet.paste(Image.fromarray(look.apply(photo, seed=SEED)), (x, y))
-        pen.text((x, y + photo.shape[0] + label // 3), look.reference, font=face, fill=INK)
+    for index, look in enumerate(looks):
+        down, first = (index, 0) if several else divmod(index, across)
+        left, top = GAP + first * (width + GAP), GAP + down * (row + GAP)
+        room = sheet.width - GAP - left if several else width
+        pen.text((left, top + label // 3), look.reference, font=_fitting(look.reference, label, room), fill=INK)
+        for place, photo in enumerate(small):
+            styled = Image.fromarray(look.apply(photo, seed=SEED))
+            sheet.paste(styled, (left + place * (width + GAP), top + label * 2))
     return sheet
+
+
+def _fitting(text: str, size: int, room: int) -> FreeTypeFont:
+    """The face in which the text goes into the room, no larger than ``size``."""
+    face = load_face("sans", "SemiBold", size)
+    while face.getlength(text) > room and size > SMALLEST:
+        size -= 1
+        face = load_face("sans", "SemiBold", size)
+    return face
 
 
 def _fitted(picture: Picture, tile: int) -> np.ndarray:

@@ -91,7 +91,9 @@ def check(context: typer.Context, names: Styles = None) -> None:
 def preview(
     context: typer.Context,
     names: Styles = None,
-    picture: Annotated[list[Path] | None, typer.Option(help="A photograph; may be given several times.")] = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option(help="A photograph; may be given several times. Four come along.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("styles.png"),
     tile: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of a tile in pixels.")] = 320,
 ) -> None:
@@ -100,12 +102,13 @@ def preview(
 
     from creatives.pictures import load_picture
     from creatives.sheet import contact_sheet
-    from experiments.demo.photographs import photograph
+    from experiments.demo.photographs import PREVIEWED, photograph
 
     library = _library(context.obj)
     references = names or [pack.name for pack in library.packs()]
-    pictures = [load_picture(path) for path in picture] if picture else [load_picture(photograph("coffee"))]
-    sheet = contact_sheet([library.resolve(reference) for reference in references], pictures, tile=tile)
+    looks = [library.resolve(reference) for reference in references]
+    pictures = [load_picture(path) for path in picture or map(photograph, PREVIEWED)]
+    sheet = contact_sheet(looks, pictures, tile=tile)
     aside = out.with_name(out.name + ".part")
     sheet.save(aside, format="PNG")
     os.replace(aside, out)

@@ -12,8 +12,8 @@ from benchmarks.table import Table
 
 HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 HELPERS = {"__init__", "__main__", "table", "clock", "readme", "johnson"}
-BY_HAND = {"style_quality", "network_speed", "network_likeness", "calibration"}
-"""The first needs material that does not travel with the repository; the README states no figure of the next two; the
+BY_HAND = {"style_quality", "network_gpu", "network_speed", "network_likeness", "calibration"}
+"""The first needs material that does not travel with the repository; the README states no figure of the next three; the
 last has a word of its own, `make calibrate`."""
 
 
