@@ -12,33 +12,44 @@ from creatives.packs import Look
 from creatives.pictures import Picture
 
 PAPER, INK, GAP = "#ffffff", "#1a1a1e", 14
+JUDGED = 640
+"""Longest side at which photographs are styled: strokes belong to the size of an advertisement, not of a tile."""
 SMALLEST = 8
 """Pixels of type below which nobody reads it."""
 
 
 def contact_sheet(looks: Sequence[Look], pictures: Sequence[Picture], *, tile: int, columns: int = 4) -> Image.Image:
-    """A row of tiles a look, under its name, for several pictures; rows of ``columns`` looks for one picture.
+    """A row a look, under its name, for several pictures, all of one height; rows of ``columns`` looks for one picture.
 
     ``tile`` is the longest side of a tile in pixels.
     """
-    small = [_fitted(picture, tile) for picture in pictures]
+    small = _alike([_on_paper(picture) for picture in pictures], tile)
     several = len(small) > 1
-    across = len(small) if several else min(columns, len(looks))
-    width, height = (max(photo.shape[axis] for photo in small) for axis in (1, 0))
-    label = max(tile // 11, 14)
-    row = label * 2 + height
-    rows = len(looks) if several else -(-len(looks) // across)
+    across = 1 if several else min(columns, len(looks))
+    lefts = [sum(photo.width + GAP for photo in small[:place]) for place in range(len(small) + 1)]
+    width, label = lefts[-1] - GAP, max(tile // 11, 14)
+    row = label * 2 + small[0].height
+    rows = -(-len(looks) // across)
     sheet = Image.new("RGB", (across * (width + GAP) + GAP, rows * (row + GAP) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     for index, look in enumerate(looks):
-        down, first = (index, 0) if several else divmod(index, across)
-        left, top = GAP + first * (width + GAP), GAP + down * (row + GAP)
-        room = sheet.width - GAP - left if several else width
-        pen.text((left, top + label // 3), look.reference, font=_fitting(look.reference, label, room), fill=INK)
-        for place, photo in enumerate(small):
-            styled = Image.fromarray(look.apply(photo, seed=SEED))
-            sheet.paste(styled, (left + place * (width + GAP), top + label * 2))
+        down, right = divmod(index, across)
+        left, top = GAP + right * (width + GAP), GAP + down * (row + GAP)
+        face = _fitting(look.reference, label, width)
+        pen.text((left, top + label // 3), look.reference, font=face, fill=INK)
+        for photo, place in zip(small, lefts, strict=False):
+            styled = Image.fromarray(look.apply(np.array(photo), seed=SEED))
+            sheet.paste(styled, (left + place, top + label * 2))
     return sheet
+
+
+def _alike(pictures: Sequence[Image.Image], tile: int) -> list[Image.Image]:
+    """At the one height at which none has a side longer than ``tile``."""
+    height = min(tile, *(max(1, round(tile * picture.height / picture.width)) for picture in pictures))
+    return [
+        picture.resize((max(1, round(height * picture.width / picture.height)), height), Image.Resampling.LANCZOS)
+        for picture in pictures
+    ]
 
 
 def _fitting(text: str, size: int, room: int) -> FreeTypeFont:
@@ -50,11 +61,11 @@ def _fitting(text: str, size: int, room: int) -> FreeTypeFont:
     return face
 
 
-def _fitted(picture: Picture, tile: int) -> np.ndarray:
+def _on_paper(picture: Picture) -> Image.Image:
+    """A cut-out stands on paper."""
     image = Image.fromarray(picture.rgb)
-    if picture.alpha is not None:
-        ground = Image.new("RGB", image.size, PAPER)
-        ground.paste(image, mask=Image.fromarray(picture.alpha))
-        image = ground
-    image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+    if picture.alpha is None:
+        return image
+    ground = Image.new("RGB", image.size, PAPER)
+    ground.paste(image, mask=Image.fromarray(picture.alpha))
+    return ground

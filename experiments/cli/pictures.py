@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json, progress_bar
+from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
 from experiments.cli.training import register
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ def preview(
     tile: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of a tile in pixels.")] = 320,
 ) -> None:
     """Write a contact sheet (PNG): every style on every photograph."""
-    import os
+    import io
 
+    from creatives.manifest import write_whole
     from creatives.pictures import load_picture
     from creatives.sheet import contact_sheet
     from experiments.demo.photographs import PREVIEWED, photograph
@@ -109,9 +110,10 @@ def preview(
     looks = [library.resolve(reference) for reference in references]
     pictures = [load_picture(path) for path in picture or map(photograph, PREVIEWED)]
     sheet = contact_sheet(looks, pictures, tile=tile)
-    aside = out.with_name(out.name + ".part")
-    sheet.save(aside, format="PNG")
-    os.replace(aside, out)
+    packed = io.BytesIO()
+    sheet.save(packed, format="PNG")
+    with one_line():
+        write_whole(out, packed.getvalue())
     console().print(str(out))
 
 

@@ -1,5 +1,6 @@
 """What commands share: where the workspace is, what time it is, and how to speak to people and programs."""
 
+import errno
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -105,3 +106,14 @@ def progress_bar() -> Iterator["Progress"]:
             bar.update(tasks[what], completed=done, total=of)
 
         yield report
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """A file or folder that cannot be used is named on one line; of a full disk the application speaks."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ExperimentError(f"{error.filename} cannot be used: {(error.strerror or '').lower()}") from None

@@ -1,6 +1,5 @@
 """Looks of one's own: ``styles add`` and ``styles train``."""
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, progress_bar
+from experiments.cli.shell import Shell, console, one_line, progress_bar
 from experiments.core.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def add(
     shell: Shell = context.obj
     workspace = shell.workspace()
     packs = workspace.folder("packs")
-    with _one_line():
+    with one_line():
         if source.is_file() or (name and not source.is_dir()):
             if name is None:
                 raise ExperimentError(f"{source} is a picture: say what its style will be called, with --name NAME")
@@ -155,7 +154,7 @@ def train(
     )  # fmt: skip
     desk = Desk(packs / ".training", name)
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
-    with _one_line(), _interruption() as asked:
+    with one_line(), _interruption() as asked:
         if not resume:
             desk.clear()
         if minutes:
@@ -322,14 +321,3 @@ def _interruption() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """A file or folder that cannot be used is named on one line; of a full disk the application speaks."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise ExperimentError(f"{error.filename} cannot be used: {(error.strerror or '').lower()}") from None

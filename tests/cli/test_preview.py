@@ -1,0 +1,25 @@
+"""``styles preview``: one sheet, on four photographs that come along, written whole or refused in one line."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from experiments.cli.app import run
+
+
+def test_two_looks_on_the_photographs_that_come_along(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "looks.png"
+    assert run(["styles", "preview", "noir", "noir@0.5", "--tile", "64", "--out", str(out)]) == 0
+    with Image.open(out) as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.width > 4 * 64
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert run(["styles", "preview", "noir", "--tile", "64", "--out", str(tmp_path / "file" / "looks.png")]) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "cannot be used" in said
