@@ -1,12 +1,18 @@
-"""Makes the README's two pictures from a finished demo: python docs/pictures.py adstyle-demo"""
+"""Makes the README's three pictures, two of them from a finished demo: python docs/pictures.py adstyle-demo"""
 
 import os
 import sys
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
+from skimage import data
+
+from creatives.packs import StyleLibrary
+from creatives.pictures import Picture
+from creatives.sheet import contact_sheet
 
 HERE = Path(__file__).parent
 VIEW = {"width": 1280, "height": 1500}
@@ -36,10 +42,29 @@ def photograph_report(page: Path) -> Image.Image:
     return whole
 
 
-def save(picture: Image.Image, name: str) -> None:
-    """At the README's width."""
+def show_styles() -> Image.Image:
+    """Every style that comes along on four of scikit-image's photographs, cut to one shape."""
+    photographs = [data.coffee()[:, 60:540], data.astronaut()[:400, :480], data.chelsea()[:, 60:420], _packshot()]
+    looks = [StyleLibrary().resolve(pack.name) for pack in StyleLibrary().packs()]
+    return contact_sheet(looks, [Picture(_cut(photograph)) for photograph in photographs], tile=150)
+
+
+def _cut(photograph: np.ndarray) -> np.ndarray:
+    return np.asarray(ImageOps.fit(Image.fromarray(photograph), (640, 512), Image.Resampling.LANCZOS))
+
+
+def _packshot() -> np.ndarray:
+    """The cup, cut out: a product on white."""
+    y, x = np.mgrid[0:400, 0:600]
+    cup = ((x - 300) / 215) ** 2 + ((y - 185) / 170) ** 2
+    cover = np.clip((1.05 - cup) * 20, 0, 1)[..., None]
+    return np.rint(data.coffee() * cover + 255 * (1 - cover)).astype(np.uint8)
+
+
+def save(picture: Image.Image, name: str, width: int = WIDTH) -> None:
+    """At most at a width."""
     picture = picture.convert("RGB")
-    picture.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
+    picture.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
     picture.save(HERE / name, quality=82, method=6)
 
 
@@ -47,3 +72,4 @@ if __name__ == "__main__":
     demo = Path(sys.argv[1])
     save(photograph_report(demo / "reports" / "2026-W46.html"), "report.webp")
     save(Image.open(demo / "variants" / "coffee" / "overview.webp"), "variants.webp")
+    save(show_styles(), "styles.webp", 1600)
