@@ -60,34 +60,34 @@ def evidence_expression(
     shown = _between(everything.filter(everything.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
     bots = shown.filter(shown.invalid.notnull())
-    people = people_of(valid)
+    people = people_of(valid).alias("people")
 
     units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
-    happened = _once(_between(outcomes.mutate(unit=units, date=day_of(outcomes.ts)), plan.start, as_of))
+    happened = _once(_between(outcomes.mutate(unit=units, date=day_of(outcomes.ts)), plan.start, as_of)).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
-    moved = people.filter(people.tied | people.crossed)
-    asked = _asked(shown, happened, moved)
+    moved = people.filter(people.tied | people.crossed).alias("moved")
+    asked = _asked(shown, happened, moved).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
-    decisions = decided(moved.filter(moved.tied), asked_valid)
-    sayings = sayings_of(valid, people, decisions, plan.segments)
-    kept = _at_home(asked_valid, settled(moved, decisions), sayings)
+    decisions = decided(moved.filter(moved.tied), asked_valid).alias("decisions")
+    sayings = sayings_of(valid, people, decisions, plan.segments).alias("sayings")
+    kept = _at_home(asked_valid, settled(moved, decisions), sayings).alias("kept")
 
-    attributed = _click_impressions(clicks, kept, plan.attribution.click_days)
+    attributed = _click_impressions(clicks, kept, plan.attribution.click_days).alias("attributed")
     in_order = ibis.window(group_by=attributed.impression, order_by=[attributed.ts, attributed.event_id])
-    ranked = attributed.mutate(place=ibis.row_number().over(in_order))
+    ranked = attributed.mutate(place=ibis.row_number().over(in_order)).alias("ranked")
     first_clicks = ranked.filter(ranked.place == 0)
     bots_clicked = _click_impressions(bot_clicks, asked, plan.attribution.click_days)
-    converted = _conversions(conversions, kept, plan.attribution.conversion_days)
+    converted = _conversions(conversions, kept, plan.attribution.conversion_days).alias("converted")
 
-    brought = _brought(first_clicks, converted)
+    brought = _brought(first_clicks, converted).alias("brought")
     capped = brought if plan.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, plan.cap))
     mature_at = as_of - timedelta(days=plan.attribution.conversion_days)
     units = _counted(settled(people, decisions).join(sayings, "said"), capped)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
-    tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max())
+    tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max()).alias("tally")
 
     return ibis.union(
         *moments(units, plan.segments, batched=bool(batches)),
@@ -232,11 +232,11 @@ def _unmatched(
 
     Where all clicks are attributed, as is most common, nothing is read for it.
     """
-    loose = clicks.anti_join(attributed, "event_id")
+    loose = clicks.anti_join(attributed, "event_id").alias("loose")
     named = loose.filter(loose.impression_id.notnull())
     unnamed = loose.filter(loose.impression_id.isnull())
     by_name = everything.semi_join(named, everything.event_id == named.impression_id).select("event_id")
-    by_unit = everything.semi_join(unnamed, "unit").select("event_id", "unit")
+    by_unit = everything.semi_join(unnamed, "unit").select("event_id", "unit").alias("elsewhere")
     named_elsewhere = by_name.anti_join(kept, "event_id")
     known_elsewhere = by_unit.anti_join(valid.semi_join(by_unit, "event_id"), "event_id")
     return ibis.union(

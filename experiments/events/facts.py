@@ -20,7 +20,7 @@ def moments(units: ir.Table, segments: Sequence[str], *, batched: bool) -> list[
     sums = {name: units[name].sum().cast(EXACT) for name in OUTCOMES}
     products = {f"{left}*{right}": (units[left] * units[right]).sum().cast(EXACT) for left, right in PRODUCTS}
     facts = {"units": units.count().cast(EXACT), **sums, **products}
-    cells = units.group_by("arm", "mature", *(("batch",) if batched else ()), *segments).aggregate(facts)
+    cells = units.group_by("arm", "mature", *(("batch",) if batched else ()), *segments).aggregate(facts).alias("cells")
     mature = cells.filter(cells.mature)
     names = tuple(facts)
     scopes = [_scope("all", cells, names), _scope("mature", mature, names)]

@@ -41,7 +41,8 @@ def _date(days: int) -> int:  # type: ignore[empty-body]
 
 def day_of(instant: ir.TimestampValue) -> ir.DateValue:
     """In UTC."""
-    return _date((epoch_us(instant) // _DAY).cast("int32"))
+    instant_us = epoch_us(instant)
+    return _date(((instant_us - instant_us % _DAY) // _DAY).cast("int32"))  # Ibis divides as floats do: only whole days
 
 
 def said_of(events: ir.Table, segments: Sequence[str]) -> ir.IntegerValue:
@@ -97,7 +98,7 @@ def sayings_of(valid: ir.Table, people: ir.Table, decisions: ir.Table, segments:
 
 def _folded(sayings: ir.Table, column: str) -> ir.Table:
     """The column's largest segments by name, the others as one: a placement may have thousands of names."""
-    named = sayings.mutate(sayings[column].fill_null(UNKNOWN).name(column))
+    named = sayings.mutate(sayings[column].fill_null(UNKNOWN).name(column)).alias(f"by_{column}")
     sizes = named.group_by(column).aggregate(size=_.units.sum())
     by_size = ibis.window(order_by=[sizes["size"].desc(), sizes[column]])
     largest = sizes.mutate(place=ibis.row_number().over(by_size)).filter(_.place < MOST_SEGMENTS).select(large=column)
