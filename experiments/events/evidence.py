@@ -19,7 +19,7 @@ from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitM
 from experiments.events.engine import MEMORY, bounded_engine
 from experiments.events.expression import evidence_expression
 from experiments.events.lake import EventLake, storage_failures
-from experiments.events.reading import read_once
+from experiments.events.reading import answer
 from experiments.events.schema import TABLES
 from experiments.events.stored import StoredTable
 
@@ -96,7 +96,7 @@ def evidence_of(
     with bounded_engine(memory) as engine:
         for name, source in zip(_READ, (impressions, outcomes), strict=True):
             _register(engine, name, source)
-        facts = engine.sql(read_once(expression)).to_arrow_table().to_pylist()
+        facts = answer(engine, expression).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
 
 

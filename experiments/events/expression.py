@@ -101,7 +101,7 @@ def evidence_expression(
         by_arm("invalid_clicks", bots_clicked),
         total("crossover_units", _crossover(kept.filter(kept.crossed), changes)),
         total("repeated_clicks", ranked.filter(ranked.place > 0)),
-        total("unmatched_clicks", _unmatched(clicks, attributed, everything, valid, kept)),
+        total("unmatched_clicks", _unmatched(clicks, attributed, _beyond(everything, plan, as_of), valid, kept)),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
         fact("last_event", tally.aggregate(value=_.value.sum().fill_null(0), moment=_.moment.max()), moment=_.moment),
         *(
@@ -122,12 +122,13 @@ def _once(outcomes: ir.Table) -> ir.Table:
 
 
 def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table) -> ir.Table:
-    """The impressions that must be looked at one by one."""
+    """The impressions that must be looked at one by one, and a few whose ids only have the key of one that must."""
     of_clicks = happened.kind == "click"
     named = happened.filter(of_clicks & happened.impression_id.notnull())
     by_unit = happened.filter(~(of_clicks & happened.impression_id.notnull()) & happened.unit.notnull())
-    units = ibis.union(by_unit.select("unit"), moved.select("unit"))
-    return shown.filter(shown.event_id.isin(named.impression_id) | shown.unit.isin(units.unit)).select(
+    names = named.select(name=key(named.impression_id)).distinct()
+    units = ibis.union(by_unit.select("unit"), moved.select("unit"), distinct=True)
+    return shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit)).select(
         "event_id", "unit", "ts", "date", "arm", "invalid", "said"
     )
 
@@ -226,7 +227,7 @@ def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
 
 
 def _unmatched(
-    clicks: ir.Table, attributed: ir.Table, everything: ir.Table, valid: ir.Table, kept: ir.Table
+    clicks: ir.Table, attributed: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table
 ) -> ir.Table:
     """Clicks that nothing explains: not attributed here, nor naming an impression (or unit) left out or elsewhere.
 
@@ -235,14 +236,26 @@ def _unmatched(
     loose = clicks.anti_join(attributed, "event_id").alias("loose")
     named = loose.filter(loose.impression_id.notnull())
     unnamed = loose.filter(loose.impression_id.isnull())
-    by_name = everything.semi_join(named, everything.event_id == named.impression_id).select("event_id")
-    by_unit = everything.semi_join(unnamed, "unit").select("event_id", "unit").alias("elsewhere")
+    by_name = beyond.semi_join(named, beyond.event_id == named.impression_id).select("event_id")
+    by_unit = beyond.semi_join(unnamed, "unit").alias("elsewhere")
     named_elsewhere = by_name.anti_join(kept, "event_id")
     known_elsewhere = by_unit.anti_join(valid.semi_join(by_unit, "event_id"), "event_id")
     return ibis.union(
         named.anti_join(named_elsewhere, named.impression_id == named_elsewhere.event_id).select("event_id"),
         unnamed.anti_join(known_elsewhere, "unit").select("event_id"),
     )
+
+
+def _beyond(everything: ir.Table, plan: Plan, as_of: datetime) -> ir.Table:
+    """All impressions that are not kept, in parts that the engine can leave unread by what files say of themselves."""
+    own = everything.filter(everything.experiment == plan.experiment)
+    parts = (
+        everything.filter(everything.experiment != plan.experiment),
+        own.filter(own.ts < plan.start),
+        own.filter(own.ts >= as_of),
+        own.filter(own.invalid.notnull() & own.ts.between(plan.start, as_of)),
+    )
+    return ibis.union(*(part.select("event_id", "unit") for part in parts))
 
 
 def _daily(name: str, counts: ir.Table) -> ir.Table:
