@@ -23,7 +23,8 @@ _PERSON = "(hash(i) % {units})"
 _IMPRESSIONS = f"""
     SELECT md5('i' || i) AS event_id, {_AT} AS ts,
         'arm' || CASE WHEN hash(i + 2) % 1000 < 5 THEN hash(i + 3) ELSE hash({_PERSON}) END % {ARMS} AS arm,
-        md5('u' || {_PERSON}) AS unit, 'v' || i % 2 AS variant, '300x250' AS slot, 'site' || hash(i + 4) % 40 AS placement,
+        md5('u' || {_PERSON}) AS unit, 'v' || i % 2 AS variant, '300x250' AS slot,
+        'site' || hash(i + 4) % 40 AS placement,
         CASE hash({_PERSON} + 1) % 3 WHEN 0 THEN 'phone' WHEN 1 THEN 'desktop' END AS device,
         'C' || hash({_PERSON} + 2) % 30 AS country, 1.0 / {ARMS} AS propensity,
         CASE WHEN hash(i + 5) % 100 < 2 THEN 'declared_bot' END AS invalid,

@@ -1,5 +1,6 @@
 """DuckDB within bounds: so much memory, beyond it a folder of its own that is gone afterwards."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ import duckdb
 from experiments.core.errors import ExperimentError
 
 MEMORY = "2GiB"
-"""What work on the lake may take, unless a workspace says otherwise."""
+"""What gathering evidence may take, unless a workspace says otherwise."""
+_BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
+_A_THREAD = 125_000_000
+"""Bytes; with less a thread, DuckDB's guide says, work that goes to disk may fail."""
 
 
 @contextmanager
@@ -27,10 +31,17 @@ def bounded_engine(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
             engine.execute("SET TimeZone = 'UTC'")
             engine.execute("SET enable_progress_bar = false")
             engine.execute("SET preserve_insertion_order = false")
+            ((cores,),) = engine.execute("SELECT current_setting('threads')").fetchall()
+            engine.execute(f"SET threads = {max(1, min(cores, _bytes(memory) // _A_THREAD))}")
             yield engine
     except duckdb.OutOfMemoryException as error:
         raise ExperimentError(
-            f"{memory} of memory are too little for this; give more as `memory` under [stores] in adstyle.toml"
+            f"{memory} of memory is too little for this; give more as `memory` under [stores] in adstyle.toml"
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bytes(memory: str) -> int:
+    number, unit = re.fullmatch(r"(\d+) ?(\w+)", memory).groups()  # type: ignore[union-attr]
+    return int(number) * _BYTES[unit]

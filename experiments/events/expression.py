@@ -14,8 +14,8 @@ Where the arms' shares changed in the course, units are told apart, too, by the 
 in, because only units that were dealt alike can be compared. A change moves some units to another arm; such a unit has
 not crossed over: that is one which saw several arms while the shares were the same.
 
-Impressions are read as seldom as can be, and only those *asked* for one by one are held: clicks name them, or their
-units did something, or saw several arms. Of all others it takes sums.
+Impressions are read a few columns at a time, and only those *asked* for one by one are held: clicks name them, or their
+units did something, or saw several arms. Of all others it takes sums. What has a name (``alias``) is computed once.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,8 @@ def evidence_expression(
     people = people_of(valid).alias("people")
 
     units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
-    happened = _once(_between(outcomes.mutate(unit=units, date=day_of(outcomes.ts)), plan.start, as_of)).alias("happened")
+    outcomes = outcomes.mutate(unit=units, date=day_of(outcomes.ts))
+    happened = _once(_between(outcomes, plan.start, as_of)).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
@@ -99,7 +100,7 @@ def evidence_expression(
         by_arm("invalid_units", bots.select("unit", "arm").distinct()),
         *((_bots_by_batch(bots, batches),) if batches else ()),
         by_arm("invalid_clicks", bots_clicked),
-        total("crossover_units", _crossover(kept.filter(kept.crossed), changes)),
+        total("crossover_units", _crossover(kept.semi_join(moved, "unit"), changes)),
         total("repeated_clicks", ranked.filter(ranked.place > 0)),
         total("unmatched_clicks", _unmatched(clicks, attributed, _beyond(everything, plan, as_of), valid, kept)),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
@@ -134,12 +135,10 @@ def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table) -> ir.Table:
 
 
 def _at_home(asked: ir.Table, moved: ir.Table, sayings: ir.Table) -> ir.Table:
-    """Impressions with the arm that their unit belongs to, the ``shown_arm``, and whether their unit has ``crossed``."""
-    homes = moved.join(sayings, "said").select("crossed", "arm", moved_unit="unit")
+    """Impressions with the arm that their unit belongs to, and the ``shown_arm``."""
+    homes = moved.join(sayings, "said").select("arm", moved_unit="unit")
     joined = asked.rename(shown_arm="arm").left_join(homes, asked.unit == homes.moved_unit)
-    return joined.mutate(
-        arm=ibis.coalesce(joined.arm, joined.shown_arm), crossed=joined.crossed.fill_null(False)
-    ).drop("moved_unit")  # fmt: skip
+    return joined.mutate(arm=ibis.coalesce(joined.arm, joined.shown_arm)).drop("moved_unit")
 
 
 def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir.Table:
@@ -226,23 +225,21 @@ def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
     return fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
 
 
-def _unmatched(
-    clicks: ir.Table, attributed: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table
-) -> ir.Table:
+def _unmatched(clicks: ir.Table, attributed: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table) -> ir.Table:
     """Clicks that nothing explains: not attributed here, nor naming an impression (or unit) left out or elsewhere.
 
-    Where all clicks are attributed, as is most common, nothing is read for it.
+    An id may have come twice, for a kept impression and another: what is kept is not elsewhere.
     """
     loose = clicks.anti_join(attributed, "event_id").alias("loose")
     named = loose.filter(loose.impression_id.notnull())
-    unnamed = loose.filter(loose.impression_id.isnull())
-    by_name = beyond.semi_join(named, beyond.event_id == named.impression_id).select("event_id")
-    by_unit = beyond.semi_join(unnamed, "unit").alias("elsewhere")
-    named_elsewhere = by_name.anti_join(kept, "event_id")
-    known_elsewhere = by_unit.anti_join(valid.semi_join(by_unit, "event_id"), "event_id")
+    unnamed = loose.filter(loose.impression_id.isnull() & loose.unit.notnull())
+    found = beyond.filter(beyond.event_id.isin(named.impression_id) | beyond.unit.isin(unnamed.unit)).alias("elsewhere")
+    of_units = found.semi_join(unnamed, "unit")
+    by_name = found.anti_join(kept, "event_id")
+    by_unit = of_units.anti_join(valid.semi_join(of_units, "event_id"), "event_id")
     return ibis.union(
-        named.anti_join(named_elsewhere, named.impression_id == named_elsewhere.event_id).select("event_id"),
-        unnamed.anti_join(known_elsewhere, "unit").select("event_id"),
+        named.anti_join(by_name, named.impression_id == by_name.event_id).select("event_id"),
+        loose.filter(loose.impression_id.isnull()).anti_join(by_unit, "unit").select("event_id"),
     )
 
 

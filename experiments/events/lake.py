@@ -22,7 +22,7 @@ from deltalake.transaction import RemoveAction
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.engine import MEMORY
 from experiments.events.native import native_silence
-from experiments.events.parts import Keys, Parts
+from experiments.events.parts import Parts
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
@@ -45,12 +45,12 @@ class TableHealth:
 class EventLake:
     """The tables under one root, a local folder or an object store URL; a missing table is created empty.
 
-    Work on them that could take much memory takes ``memory``, in DuckDB's words.
+    Gathering evidence from them takes no more than ``memory``, in DuckDB's words, and a folder for what is beyond it.
     """
 
-    def __init__(self, root: str | Path, memory: str = MEMORY) -> None:
+    def __init__(self, root: str | Path, memory: str | None = None) -> None:
         self.root = str(root).rstrip("/")
-        self.memory = memory
+        self.memory = memory or MEMORY
 
     def versions(self) -> dict[str, int]:
         """The latest version of each table."""

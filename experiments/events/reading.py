@@ -10,7 +10,6 @@ import duckdb
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.sql.compilers import DuckDBCompiler
-from sqlglot import exp
 
 _UNNAMED = re.compile(r"t\d+")
 """What Ibis calls parts that it finds itself."""

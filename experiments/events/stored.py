@@ -1,4 +1,4 @@
-"""A table's files as DuckDB reads them itself: only the columns and row groups that a query needs, in its own memory."""
+"""A table's files as DuckDB reads them: only the columns and row groups that a query needs, in its own memory."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
