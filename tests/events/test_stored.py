@@ -210,5 +210,5 @@ def test_a_workspace_says_how_much_memory_there_is(tmp_path):
     with open_context(open_workspace(workspace.root)) as context:
         assert context.lake.memory == "512 MiB"
     settings.write_text(settings.read_text().replace("512 MiB", "plenty"))
-    with pytest.raises(DocumentError, match="stores.memory"):
+    with pytest.raises(DocumentError, match=r"stores\.memory"):
         open_workspace(workspace.root)
