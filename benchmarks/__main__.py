@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.readme import write_between
 
-CLAIMS = ("commands", "volume", "wrong_winners", "compare", "scorecard", "units", "ingest", "looks")
+CLAIMS = ("commands", "volume", "evidence", "wrong_winners", "compare", "scorecard", "units", "ingest", "looks")
 BEGIN, END = "<!-- measured: made by `make bench WRITE=1` -->", "<!-- end of measured -->"
 
 

@@ -29,6 +29,7 @@ name = "{name}"
 [stores]
 database = "sqlite:///adstyle.db"   # in production: postgresql+psycopg://user@host/adstyle
 lake = "lake"                       # Delta tables; for more than one host: s3://bucket/lake
+# memory = "2GiB"                   # what gathering evidence may take; beyond that it takes disk
 
 [secrets]
 unit_key = "secrets/unit.key"       # units are stored only as hashes under this key: back it up, never share it
@@ -56,6 +57,8 @@ class StoreSettings(_Strict):
 
     database: str = "sqlite:///adstyle.db"
     lake: str = "lake"
+    memory: str | None = Field(None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
+    """What evidence may take of it; beyond that it takes disk."""
 
 
 class SecretSettings(_Strict):

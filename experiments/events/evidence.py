@@ -16,24 +16,32 @@ from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, Segm
 from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
+from experiments.events.engine import MEMORY, bounded_engine
 from experiments.events.expression import evidence_expression
 from experiments.events.lake import EventLake, storage_failures
+from experiments.events.reading import answer
 from experiments.events.schema import TABLES
+from experiments.events.stored import StoredTable
+
+Source = StoredTable | pa.Table | ds.Dataset
 
 _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 """Facts by scope, segment and arm."""
 
-READ = ("impressions", "outcomes")
-"""The tables evidence is computed from."""
+_READ = {
+    "impressions": ("event_id", "ts", "experiment", "arm", "unit", "device", "placement", "country", "invalid"),
+    "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", "value_micros", "invalid"),
+}
+"""The tables evidence is computed from, and their columns."""
 
 
 def _unbound(name: str) -> ir.Table:
     """A table of the lake to the expression; nullable throughout, because a union wants the same type on all sides."""
     types = ibis.Schema.from_pyarrow(TABLES[name].schema)
-    return ibis.table({column: kind.copy(nullable=True) for column, kind in types.items()}, name=name)
+    return ibis.table({column: types[column].copy(nullable=True) for column in _READ[name]}, name=name)
 
 
-_IMPRESSIONS, _OUTCOMES = map(_unbound, READ)
+_IMPRESSIONS, _OUTCOMES = map(_unbound, _READ)
 
 __all__ = ["evidence_expression", "evidence_of", "gather"]
 
@@ -63,34 +71,42 @@ def gather(
     if versions and (unknown := sorted(set(versions) - set(latest))):
         raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
     chosen = latest | dict(versions or {})
-    impressions, outcomes = (lake.dataset(name, chosen[name]) for name in READ)
+    impressions, outcomes = (lake.source(name, chosen[name]) for name in _READ)
     with storage_failures(lake.root):
-        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt)
+        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, memory=lake.memory)
 
 
 def evidence_of(
-    impressions: pa.Table | ds.Dataset,
-    outcomes: pa.Table | ds.Dataset,
+    impressions: Source,
+    outcomes: Source,
     plan: Plan,
     as_of: datetime,
     lake_versions: Mapping[str, int],
     *,
     dealt: Sequence[Dealing] = (),
+    memory: str = MEMORY,
 ) -> Evidence:
-    """The evidence in Arrow tables or data sets that have the lake's schemas, computed by DuckDB in this process."""
+    """The evidence in tables that have the lake's schemas, computed by DuckDB in this process, in so much memory."""
     batches = _batches(plan, dealt, as_of)
     expression = evidence_expression(
         _IMPRESSIONS, _OUTCOMES, plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
     )  # fmt: skip
-    query = ibis.to_sql(expression, dialect="duckdb")
-    with duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.register("impressions", impressions)
-        engine.register("outcomes", outcomes)
-        facts = engine.sql(query).to_arrow_table().to_pylist()
+    with bounded_engine(memory) as engine:
+        for name, source in zip(_READ, (impressions, outcomes), strict=True):
+            _register(engine, name, source)
+        facts = answer(engine, expression).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
+
+
+def _register(engine: duckdb.DuckDBPyConnection, name: str, source: Source) -> None:
+    if isinstance(source, StoredTable):
+        query = source.query(_READ[name])
+    else:
+        engine.register(f"{name}_of_lake", source)
+        query = f"SELECT {', '.join(_READ[name])} FROM {name}_of_lake"
+    engine.execute(f"CREATE VIEW {name} AS {query}")
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

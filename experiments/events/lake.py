@@ -20,25 +20,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import RemoveAction
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
+from experiments.events.engine import MEMORY
 from experiments.events.native import native_silence
-from experiments.events.parts import Keys, Parts
+from experiments.events.parts import Parts
 from experiments.events.schema import TABLES, TableLayout
+from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One file of a table."""
-
-    path: str
-    """From the table's folder on, as it lies on the disk; the log has it encoded once more."""
-    keys: Keys
-    size: int
-    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +43,14 @@ class TableHealth:
 
 
 class EventLake:
-    """The tables under one root, a local folder or an object store URL; a missing table is created empty."""
+    """The tables under one root, a local folder or an object store URL; a missing table is created empty.
 
-    def __init__(self, root: str | Path) -> None:
+    Gathering evidence from them takes no more than ``memory``, in DuckDB's words, and a folder for what is beyond it.
+    """
+
+    def __init__(self, root: str | Path, memory: str | None = None) -> None:
         self.root = str(root).rstrip("/")
+        self.memory = memory or MEMORY
 
     def versions(self) -> dict[str, int]:
         """The latest version of each table."""
@@ -73,6 +68,18 @@ class EventLake:
         """
         with storage_failures(self.root):
             return self._open(name, version).to_pyarrow_dataset()
+
+    def source(self, name: str, version: int | None = None) -> StoredTable | ds.Dataset:
+        """The same, where the engine can read the files itself: on this machine, and if nothing but files must be read.
+
+        Raises:
+            ExperimentError: when the table has no such version.
+        """
+        with storage_failures(self.root):
+            table = self._open(name, version)
+            if "://" in self.root or table.protocol().reader_features:
+                return table.to_pyarrow_dataset()
+            return StoredTable(name, Path(self.root, name), tuple(Append(table, name, self.root).files()))
 
     def begin(self, name: str) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
@@ -149,15 +156,14 @@ class Append:
         files = [file for file in self.files() if file.keys[place] in days]
         if not files:
             return
-        of_kind = f" AND kind IN ({_listed(kinds)})" if kinds else ""
+        of_kind = f" AND kind IN ({literals(kinds)})" if kinds else ""
         with storage_failures(self._root):
             if "://" in self._root:
                 chosen = pc.field("date").isin(sorted(date.fromisoformat(day) for day in days))
                 engine.register("stored", self._table.to_pyarrow_dataset().scanner(filter=chosen))
                 source = "stored"
             else:
-                paths = _listed([str(Path(self._root, self._name, file.path)) for file in files])
-                source = f"read_parquet([{paths}], hive_partitioning = false)"
+                source = parquet([Path(self._root, self._name, file.path) for file in files])
             engine.execute(
                 f"INSERT INTO known SELECT md5_number(event_id) FROM {source} WHERE delivery <> '{delivery}'{of_kind}"
             )
@@ -252,11 +258,6 @@ class Append:
             return
         if not known:
             parts.discard()
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """As literals of SQL."""
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def _create(uri: str, layout: TableLayout) -> None:

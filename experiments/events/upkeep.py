@@ -16,9 +16,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from experiments.core.errors import ExperimentError, TryLater
-from experiments.events.lake import Append, EventLake, StoredFile, storage_failures
+from experiments.events.lake import Append, EventLake, storage_failures
 from experiments.events.parts import Keys, Parts
 from experiments.events.schema import TABLES
+from experiments.events.stored import StoredFile, parquet
 
 MANY_FILES = 8
 """In one folder: so many are worth making one."""
@@ -189,8 +190,7 @@ def _day_and_experiment(name: str, keys: Keys) -> tuple[date, str | None]:
 
 
 def _read(parts: Parts, files: Sequence[StoredFile]) -> str:
-    paths = ", ".join("'" + str(parts.folder / file.path).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+    return parquet([parts.folder / file.path for file in files])
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, parts: Parts, keys: Keys, query: str) -> None:

@@ -434,6 +434,19 @@ def test_clicks_on_other_experiments_are_not_unmatched(measure, impression, outc
     assert measure(shown, clicks, at(days=1)).health.unmatched_clicks == 1
 
 
+def test_an_impression_that_came_twice_is_kept_and_not_elsewhere(measure, impression, outcome, at):
+    shown = [impression("i1"), impression("i1", "u2", experiment="autumn"), impression("i2", "u3", experiment="autumn")]
+    clicks = [outcome("c1", unit="u2"), outcome("c2", impression_id="i1", hours=90), outcome("c3", unit="u3")]
+    assert measure(shown, clicks, at(days=9)).health.unmatched_clicks == 2
+
+
+def test_of_two_segments_at_the_same_instant_the_lower_event_id_decides(measure, plan, impression, at):
+    shown = [impression("i2", device="phone"), impression("i1", device="desktop"), impression("i0", "u2", device="tv")]
+    evidence = measure(shown, [], at(days=1), replace(plan, segments=("device",)))
+    units = {each.segment: each.moments.units for each in evidence.segments if each.arm == "original"}
+    assert units == {"desktop": 1, "tv": 1}
+
+
 def test_the_conversion_window_includes_its_end(measure, impression, outcome, at):
     shown = [impression("i1", hours=1), impression("i2", "u2", hours=1)]
     bought = [outcome("v1", "conversion", unit="u1", ts=at(days=7, hours=1), value_micros=5)]

@@ -1,0 +1,114 @@
+"""From the lake to moments, as the lake grows: what an event costs and what memory it takes.
+
+The lakes are made at once, as ingest would have left them, because it is not ingest that is measured here. Each figure
+is that of a process of its own, start and imports included.
+"""
+
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.clock import Run, timed
+from benchmarks.table import Table
+
+SIZES = (10_000_000, 100_000_000)
+"""Impressions; one unit has 20 in three on average."""
+ARMS, DAYS = 12, 7
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+_DELIVERED = "repeat('d', 64) AS delivery, TIMESTAMPTZ '2026-11-09 00:00:00+00' AS delivered_at"
+_AT = "to_timestamp(epoch(TIMESTAMPTZ '{day} 00:00:00+00') + (i - {first}) * 86400.0 / {count})"
+_PERSON = "(hash(i) % {units})"
+_IMPRESSIONS = f"""
+    SELECT md5('i' || i) AS event_id, {_AT} AS ts,
+        'arm' || CASE WHEN hash(i + 2) % 1000 < 5 THEN hash(i + 3) ELSE hash({_PERSON}) END % {ARMS} AS arm,
+        md5('u' || {_PERSON}) AS unit, 'v' || i % 2 AS variant, '300x250' AS slot,
+        'site' || hash(i + 4) % 40 AS placement,
+        CASE hash({_PERSON} + 1) % 3 WHEN 0 THEN 'phone' WHEN 1 THEN 'desktop' END AS device,
+        'C' || hash({_PERSON} + 2) % 30 AS country, 1.0 / {ARMS} AS propensity,
+        CASE WHEN hash(i + 5) % 100 < 2 THEN 'declared_bot' END AS invalid,
+        '203.' || i % 250 || '.' || i // 1000 % 50 || '.0/24' AS network, i - {{first}} + 2 AS line, {_DELIVERED}
+    FROM range({{first}}, {{first}} + {{count}}) t(i)"""
+_CLICKS = f"""
+    SELECT md5('c' || i) AS event_id, {_AT} + INTERVAL 5 SECOND AS ts, 'click' AS kind,
+        CASE WHEN hash(i + 6) % 10 > 0 THEN md5('i' || i) END AS impression_id, NULL::VARCHAR AS click_id,
+        md5('u' || {_PERSON}) AS unit, NULL::VARCHAR AS action, NULL::BIGINT AS value_micros, NULL::VARCHAR AS currency,
+        CASE WHEN hash(i + 7) % 100 < 2 THEN 'declared_bot' END AS invalid, NULL::VARCHAR AS network,
+        i - {{first}} + 2 AS line, {_DELIVERED}
+    FROM range({{first}}, {{first}} + {{count}} - {{count}} // 1000) t(i) WHERE hash(i + 8) % 1000 < 28"""
+_CONVERSIONS = f"""
+    SELECT md5('v' || i), {_AT} + INTERVAL 1 HOUR, 'conversion', NULL, NULL, md5('u' || {_PERSON}), 'purchase',
+        (hash(i + 9) % 100000000)::BIGINT, 'EUR', NULL, NULL, i - {{first}} + 2, {_DELIVERED}
+    FROM range({{first}}, {{first}} + {{count}} - {{count}} // 20) t(i) WHERE hash(i + 10) % 1000 < 3"""
+
+
+def make(impressions: int) -> None:
+    """A lake in the folder this runs in."""
+    from experiments.events.lake import EventLake
+
+    lake = EventLake("lake")
+    _fill(lake, "impressions", _IMPRESSIONS, impressions)
+    _fill(lake, "outcomes", f"{_CLICKS} UNION ALL {_CONVERSIONS}", impressions)
+
+
+def evidence(impressions: int) -> None:
+    """Every unit's moments, with attribution, filters, crossover and maturity, in two segment columns."""
+    from experiments.core.plan import Arm, Plan
+    from experiments.events.evidence import gather
+    from experiments.events.lake import EventLake
+
+    arms = tuple(Arm(f"arm{n}", f"arm{n}") for n in range(ARMS))
+    plan = Plan("spring", "salt", "arm0", arms, start=START, segments=("device", "country"))
+    found = gather(EventLake("lake"), plan, START + timedelta(days=DAYS, hours=6))
+    counted = sum(arm.total("impressions") for arm in found.arms.values())
+    left_out = sum(found.health.invalid_impressions.values())
+    if counted + left_out != impressions:
+        raise AssertionError(f"{counted} and {left_out} of {impressions} impressions")
+
+
+def measure() -> Table:
+    """What evidence takes from small and large lakes."""
+    rows = []
+    for impressions in SIZES:
+        with TemporaryDirectory() as folder:
+            _process(f"make({impressions})", Path(folder))
+            run = _process(f"evidence({impressions})", Path(folder))
+        speed = f"{impressions / run.seconds / 1e6:.1f} M"
+        rows.append(
+            (f"{impressions:,}", f"{_units(impressions):,}", f"{run.seconds:.0f}", speed, f"{run.peak_mib:,.0f} MiB")
+        )
+    return Table(
+        f"From lake to moments: {ARMS} arms, {DAYS} days, 3 clicks and orders per 100 impressions, two segment columns",
+        ("impressions", "units", "seconds", "a second", "peak memory"),
+        rows,
+    )
+
+
+def _units(impressions: int) -> int:
+    return impressions * 3 // 20
+
+
+def _fill(lake, name: str, query: str, impressions: int) -> None:  # type: ignore[no-untyped-def]
+    import duckdb
+
+    handle, each = lake.begin(name), impressions // DAYS
+    parts = handle.parts()
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute("SET enable_progress_bar = false")
+        for number in range(DAYS):
+            day: date = START.date() + timedelta(days=number)
+            count = each if number < DAYS - 1 else impressions - each * (DAYS - 1)
+            told = {"day": day, "first": number * each, "count": count, "units": _units(impressions)}
+            target = parts.beginning(("spring", str(day)) if name == "impressions" else (str(day),))
+            engine.execute(
+                f"COPY ({query.format(**told)}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+            )
+    handle.commit(parts, "made")
+
+
+def _process(call: str, folder: Path) -> Run:
+    root = str(Path(__file__).resolve().parents[1])
+    code = f"import sys; sys.path.insert(0, {root!r}); from benchmarks import evidence; evidence.{call}"
+    return timed(code, cwd=folder, program=(sys.executable, "-c"))
