@@ -155,15 +155,15 @@ def measure() -> tuple[Table, ...]:
     return (
         Table(
             f"One picture of {SIDE} x {SIDE}, best and median of {RUNS} after a warm-up; whole process ({load})",
-            ("network", "parameters", "best", "median", "of all cores", "peak memory"), one,
+            ("network", "parameters", "best", "median", "processor time", "peak memory"), one,
         ),
         Table(
             f"One picture of {LARGE} x {LARGE}, tiled, from pixels to pixels",
-            ("network", "best", "median", "of all cores", "peak memory"), large,
+            ("network", "best", "median", "processor time", "peak memory"), large,
         ),
         Table(
             f"One brief in {STYLES} styles and {len(SLOTS)} slots ({', '.join(SLOTS)}), from the brief to the files",
-            ("network", "best", "median", "of all cores", "peak memory"), brief,
+            ("network", "best", "median", "processor time", "peak memory"), brief,
         ),
     )  # fmt: skip
 
@@ -187,7 +187,7 @@ def _in_a_process(table: str, way: str, folder: Path, environment: Mapping[str, 
 
 
 def run_one(table: str, way: str, folder: Path) -> tuple[float, float, float, float]:
-    """Best and median seconds, those of all cores together, and the most MiB this process has held."""
+    """Best and median seconds, those that all cores worked together, and the most MiB this process has held."""
     runs = int(os.environ.get("ADSTYLE_BENCHMARK_RUNS", RUNS if table == "one" else LARGE_RUNS))
     ready = TABLES[table][way].ready(folder)
     ready()
