@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.clock import Run, timed
 from benchmarks.table import Table
 
-SIZES = (10_000_000, 100_000_000)
+SIZES = (1_000_000, 10_000_000, 100_000_000)
 """Impressions; one unit has 20 in three on average."""
 ARMS, DAYS = 12, 7
 START = datetime(2026, 11, 2, tzinfo=UTC)

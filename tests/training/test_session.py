@@ -236,7 +236,7 @@ def test_weights_of_another_network_are_no_vgg(tmp_path, vgg_file):
 
 def test_the_best_is_kept_not_the_last(session, monkeypatch):
     judged = iter([3.0, 1.0, 2.0, 4.0])
-    monkeypatch.setattr(Session, "validate", lambda self: next(judged))
+    monkeypatch.setattr(Session, "validate", lambda _self: next(judged))
     learner = session(replace(TINY, validate_every=1))
     seen = [learner.adapters.detach().clone() for _ in learner.run()]
     assert torch.equal(learner.adapter("stripes"), seen[1][0])
