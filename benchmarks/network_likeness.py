@@ -8,6 +8,7 @@ form come to their styles.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from creatives.training.catalogue import read_catalogue
 from creatives.training.photographs import photographs_that_come_along
 
 SIDE, TIMED_SIDE, RUNS = 384, 1080, 5
+JUDGED = 1
+"""Photographs on which nearness to the style is measured: forms of one network differ little, and it takes long."""
 
 Pictures = dict[tuple[str, int], np.ndarray]
 
@@ -51,6 +54,7 @@ def measure(network: Path, packs: Path, pruned: Sequence[Path], material: Path |
         worst = np.max([np.mean([d for d, (s, _) in zip(apart, drawn, strict=True) if s == style]) for style in styles])
         figures = (f"{np.mean(apart):.2f}", f"{worst:.2f}", f"{np.mean(alike):.3f}")
         quality = judge.figures(drawn, photographs) if judge else ()
+        print(f"{name}: {figures} {quality}", file=sys.stderr, flush=True)
         rows.append((name, f"{parameters / 1e6:.2f} M", f"{_seconds(runner):.2f}", *figures, *quality))
     drawn_on = f"{len(styles)} styles on {len(photographs)} photographs of {SIDE} px"
     return Table(
@@ -132,6 +136,8 @@ class _Judge:
         catalogue: Mapping[str, Mapping[str, object]] = read_catalogue()
         found = []
         for (style, number), picture in drawn.items():
+            if number >= JUDGED:
+                continue
             painting = self._paintings / f"{catalogue.get(style, {}).get('picture', style.replace('-', '_'))}.jpg"
             if not painting.is_file():
                 continue
