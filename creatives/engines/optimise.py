@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from creatives.documents import validate_document
 from creatives.engines import EngineError, Part
-from creatives.engines.parameters import Parameters
+from creatives.engines.parameters import PackFile, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ Weight = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 class Optimisation(Parameters):
     """A style as a picture in its pack, and how far a photograph goes towards it."""
 
-    picture: str
+    picture: PackFile
     """File name of the style's picture inside the pack's folder, such as ``style.webp``."""
     picture_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of that file: so the pack's identity covers the picture, and another picture is refused."""
@@ -40,13 +40,6 @@ class Optimisation(Parameters):
     style_weight: Weight = 40.0
     content_weight: Weight = 1.0
     smooth: Weight = 0.2
-
-    @field_validator("picture")
-    @classmethod
-    def _stays_inside(cls, name: str) -> str:
-        if not name or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
-            raise ValueError("is the name of a file inside the pack, such as style.webp, and no path")
-        return name
 
 
 class Optimise:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
 from creatives.engines import EngineError
@@ -27,3 +27,13 @@ def read_look(
         raise EngineError(f"{where}: look {name!r} is none of {', '.join(looks)}")
     rest = {key: value for key, value in parameters.items() if key != "look"}
     return str(name), validate_document(rest, looks[str(name)], where)
+
+
+def _stays_inside(name: str) -> str:
+    if not name or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
+        raise ValueError("is the name of a file inside the pack, such as style.webp, and no path")
+    return name
+
+
+PackFile = Annotated[str, AfterValidator(_stays_inside)]
+"""The name of a file in a pack's folder."""

@@ -6,11 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from creatives.documents import validate_document
 from creatives.engines import EngineError, Part
-from creatives.engines.parameters import Parameters
+from creatives.engines.parameters import PackFile, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ NETWORK = Path(__file__).parents[1] / "networks" / "reference.safetensors"
 class Likeness(Parameters):
     """A style as a picture in its pack, and how photographs take after it."""
 
-    picture: str
+    picture: PackFile
     """File name of the style's picture inside the pack's folder, such as ``style.webp``."""
     picture_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of that file: so the pack's identity covers the picture, and another picture is refused."""
@@ -36,13 +36,6 @@ class Likeness(Parameters):
     """The style's own; the photograph's under the style's lightness; or the style's strokes in its palette."""
     white_ground: bool = True
     """A packshot's white ground stays as it is."""
-
-    @field_validator("picture")
-    @classmethod
-    def _stays_inside(cls, name: str) -> str:
-        if not name or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
-            raise ValueError("is the name of a file inside the pack, such as style.webp, and no path")
-        return name
 
 
 class Reference:

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
 from creatives.neural.reference import LEVELS, STRIDE, ReferenceNetwork
-from creatives.neural.tiling import MEASURED_SIDE, WHOLE_PIXELS, windows
+from creatives.neural.tiling import WHOLE_PIXELS, reduced, windows
 
 Floats = NDArray[np.float32]
 _SMALLEST = 2 * STRIDE
@@ -60,7 +59,7 @@ def take_after(
     padded = _padded(picture)
     mask = None if counted is None else _batch(_padded(counted[:, :, None]), network)
     whole = padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS
-    measured = _batch(padded if whole else _padded(_reduced(picture)), network)
+    measured = _batch(padded if whole else _padded(reduced(picture)), network)
     left = max(0.0, 1 - sum(share for _, share in styles))
     seen = network.see(measured)
     parts, given_back = list(styles), None
@@ -98,13 +97,6 @@ def _padded(picture: Floats) -> Floats:
     height, width = (max(_SMALLEST, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
     grow = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
     return np.pad(picture, grow, mode="symmetric")
-
-
-def _reduced(picture: Floats) -> Floats:
-    scale = MEASURED_SIDE / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    image = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), np.float32) / np.float32(255)
 
 
 def _batch(picture: Floats, network: ReferenceNetwork) -> Tensor:

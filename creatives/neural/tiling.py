@@ -44,7 +44,7 @@ def style_picture(picture: Floats, adapter: Floats, runner: Runner) -> Floats:
     padded = _padded(picture)
     if padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS:
         return _unbatch(runner.whole(_batch(padded), adapter))[:height, :width]
-    _, folded = runner.measure(_batch(_padded(_reduced(picture))), adapter)
+    _, folded = runner.measure(_batch(_padded(reduced(picture))), adapter)
     out = np.empty_like(padded)
     for window in windows(padded.shape[0], padded.shape[1]):
         part = padded[window.top : window.bottom, window.left : window.right]
@@ -87,7 +87,8 @@ def _padded(picture: Floats) -> Floats:
     return np.pad(picture, grow, mode="symmetric")
 
 
-def _reduced(picture: Floats) -> Floats:
+def reduced(picture: Floats) -> Floats:
+    """A large picture at the size at which its statistics are taken."""
     scale = MEASURED_SIDE / max(picture.shape[:2])
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
     image = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))

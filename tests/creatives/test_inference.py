@@ -84,7 +84,7 @@ def test_int8_draws_nearly_the_same_whole_and_in_tiles(network, monkeypatch):
     assert difference(eight.whole(picture, adapter), wanted) < 3
     scene = picture[0].transpose(1, 2, 0)
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
-    monkeypatch.setattr(tiling, "_reduced", lambda given: given)
+    monkeypatch.setattr(tiling, "reduced", lambda given: given)
     monkeypatch.setattr(tiling, "TILE", 128)
     tiled = tiling.style_picture(scene, adapter, eight)
     assert difference(tiled.transpose(2, 0, 1)[None], wanted) < 3

@@ -92,7 +92,7 @@ def test_tiles_come_out_as_in_the_whole(at_hand, network, monkeypatch):
     run = runner.open_runner(network.state_dict(), "torch")
     whole = tiling.style_picture(picture, adapter, run)
     monkeypatch.setattr(tiling, "WHOLE_PIXELS", 1)
-    monkeypatch.setattr(tiling, "_reduced", lambda given: given)
+    monkeypatch.setattr(tiling, "reduced", lambda given: given)
     monkeypatch.setattr(tiling, "TILE", 128)
     tiled = tiling.style_picture(picture, adapter, run)
     assert np.abs(tiled - whole).max() < 1e-3

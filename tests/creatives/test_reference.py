@@ -147,7 +147,7 @@ def test_tiles_come_out_as_the_whole(network, monkeypatch):
     known = likeness.statistics_of(style, network)
     whole, faint = (likeness.take_after(picture, [(known, share)], network) for share in (1.0, 0.4))
     monkeypatch.setattr(likeness, "WHOLE_PIXELS", 100 * 100)
-    monkeypatch.setattr(likeness, "MEASURED_SIDE", 328)
+    monkeypatch.setattr(tiling, "MEASURED_SIDE", 328)
     monkeypatch.setattr(tiling, "TILE", 96)
     for share, wanted in ((1.0, whole), (0.4, faint)):
         tiled = likeness.take_after(picture, [(known, share)], network)
