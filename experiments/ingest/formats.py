@@ -283,7 +283,8 @@ _AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
 
 
 def _may_have_macros(block: Block) -> bool:
-    return any(beginning in block.data for beginning in _MACRO_BEGINNINGS)
+    data = block.data  # one octet is looked for twenty times as fast as two
+    return any(beginning[:1] in data and beginning in data for beginning in _MACRO_BEGINNINGS)
 
 
 def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:

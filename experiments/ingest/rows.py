@@ -46,7 +46,6 @@ _EPOCH_MICROS = ((11, 1_000_000, 1), (14, 1_000, 1), (17, 1, 1), (18, 1, 1_000))
 """An epoch of at most so many digits: microseconds are so many of it, over so many."""
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_FOUR_OCTETS = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 
 _Judge = Callable[[str], Any]
 
@@ -279,8 +278,8 @@ def _looked_up(cells: Mapping[str, pa.Array], name: str, memory: Mapping[str, st
 
 def _networks(column: pa.Array, memory: Mapping[str, str | None]) -> pa.Array:
     """Addresses of four plain octets cut at once, the others one by one."""
-    plain = pc.match_substring_regex(column, f"^{_FOUR_OCTETS}$")
     cut = pc.replace_substring_regex(column, rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}$", r"\1.0/24")
+    plain = pc.not_equal(cut, column)
     if pc.all(plain).as_py():
         return cut
     others = _looked_up({"ip": column.filter(pc.invert(plain))}, "ip", memory, 0)
