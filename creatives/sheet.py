@@ -11,36 +11,48 @@ from creatives.fonts import load_face
 from creatives.packs import Look
 from creatives.pictures import Picture
 
-PAPER, INK, GAP = "#ffffff", "#1a1a1e", 14
+PAPER, INK, GAP, SEAM = "#ffffff", "#1a1a1e", 14, 4
+"""The gap stands between looks, the seam between the pictures of one."""
 JUDGED = 640
 """Longest side at which photographs are styled: strokes belong to the size of an advertisement, not of a tile."""
 SMALLEST = 8
 """Pixels of type below which nobody reads it."""
 
 
-def contact_sheet(looks: Sequence[Look], pictures: Sequence[Picture], *, tile: int, columns: int = 4) -> Image.Image:
-    """A row a look, under its name, for several pictures, all of one height; rows of ``columns`` looks for one picture.
+def contact_sheet(
+    looks: Sequence[Look], pictures: Sequence[Picture], *, tile: int, columns: int | None = None
+) -> Image.Image:
+    """Every look under its name, on all pictures side by side and of one height.
 
-    ``tile`` is the longest side of a tile in pixels.
+    ``tile`` is the longest side of a tile in pixels; ``columns`` looks stand in a row: by default four where there is
+    one picture, and one where there are several.
     """
-    small = _alike([_on_paper(picture) for picture in pictures], tile)
-    several = len(small) > 1
-    across = 1 if several else min(columns, len(looks))
-    lefts = [sum(photo.width + GAP for photo in small[:place]) for place in range(len(small) + 1)]
-    width, label = lefts[-1] - GAP, max(tile // 11, 14)
+    papers = [_on_paper(picture) for picture in pictures]
+    small = _alike(papers, tile)
+    across = min(columns or (1 if len(small) > 1 else 4), len(looks))
+    lefts = [sum(photo.width + SEAM for photo in small[:place]) for place in range(len(small) + 1)]
+    width, label = lefts[-1] - SEAM, max(tile // 11, 14)
     row = label * 2 + small[0].height
     rows = -(-len(looks) // across)
     sheet = Image.new("RGB", (across * (width + GAP) + GAP, rows * (row + GAP) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
+    judged = [np.array(_within(paper, max(JUDGED, tile))) for paper in papers]
     for index, look in enumerate(looks):
         down, right = divmod(index, across)
         left, top = GAP + right * (width + GAP), GAP + down * (row + GAP)
         face = _fitting(look.reference, label, width)
         pen.text((left, top + label // 3), look.reference, font=face, fill=INK)
-        for photo, place in zip(small, lefts, strict=False):
-            styled = Image.fromarray(look.apply(np.array(photo), seed=SEED))
+        for rgb, photo, place in zip(judged, small, lefts, strict=False):
+            styled = Image.fromarray(look.apply(rgb, seed=SEED)).resize(photo.size, Image.Resampling.LANCZOS)
             sheet.paste(styled, (left + place, top + label * 2))
     return sheet
+
+
+def _within(image: Image.Image, side: int) -> Image.Image:
+    """No longer than ``side``; nothing is made larger."""
+    image = image.copy()
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
 
 
 def _alike(pictures: Sequence[Image.Image], tile: int) -> list[Image.Image]:

@@ -46,7 +46,7 @@ def show_styles() -> Image.Image:
     """Every style that comes along on four of scikit-image's photographs, cut to one shape."""
     photographs = [data.coffee()[:, 60:540], data.astronaut()[:400, :480], data.chelsea()[:, 60:420], _packshot()]
     looks = [StyleLibrary().resolve(pack.name) for pack in StyleLibrary().packs()]
-    return contact_sheet(looks, [Picture(_cut(photograph)) for photograph in photographs], tile=150)
+    return contact_sheet(looks, [Picture(_cut(photograph)) for photograph in photographs], tile=150, columns=2)
 
 
 def _cut(photograph: np.ndarray) -> np.ndarray:

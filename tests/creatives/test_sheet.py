@@ -7,7 +7,7 @@ import pytest
 
 from creatives.checks import sample_scene
 from creatives.pictures import Picture
-from creatives.sheet import GAP, _fitting, contact_sheet
+from creatives.sheet import GAP, JUDGED, SEAM, _fitting, contact_sheet
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def tones(sheet):
 def test_several_photographs_stand_in_a_row_for_each_look():
     pictures = [Picture(sample_scene(60, 80)), Picture(sample_scene(80, 60))]
     sheet = contact_sheet(LOOKS, pictures, tile=80)
-    assert sheet.width == 80 + 45 + 3 * GAP
+    assert sheet.width == 80 + 45 + SEAM + 2 * GAP
     found = tones(sheet)
     assert [len(places) for places in found.values()] == [(80 + 45) * 60] * 3, "both are as high as the flatter one"
     tops = [places[:, 0].min() for places in found.values()]
@@ -44,6 +44,27 @@ def test_one_photograph_fills_rows_of_looks():
     found = tones(sheet)
     assert found["red"][:, 0].min() == found["green"][:, 0].min() < found["blue"][:, 0].min()
     assert found["red"][:, 1].min() == found["blue"][:, 1].min() < found["green"][:, 1].min()
+
+
+def test_looks_on_several_photographs_stand_side_by_side_where_asked():
+    pictures = [Picture(sample_scene(60, 80)), Picture(sample_scene(80, 60))]
+    found = tones(contact_sheet(LOOKS, pictures, tile=80, columns=2))
+    assert found["red"][:, 0].min() == found["green"][:, 0].min() < found["blue"][:, 0].min()
+    assert found["green"][:, 1].min() - found["red"][:, 1].min() == 80 + 45 + SEAM + GAP
+
+
+def test_photographs_are_styled_at_the_size_of_an_advertisement():
+    seen = []
+
+    class Watched(Toned):
+        def apply(self, rgb, *, seed):
+            seen.append(rgb.shape)
+            return super().apply(rgb, seed=seed)
+
+    contact_sheet(
+        [Watched("red", (255, 0, 0))], [Picture(sample_scene(1200, 1600)), Picture(sample_scene(60, 80))], tile=80
+    )
+    assert seen == [(JUDGED * 3 // 4, JUDGED, 3), (60, 80, 3)], "reduced, never enlarged"
 
 
 @pytest.mark.parametrize("name", ["ink", "a-very-long-name-of-a-style-that-nobody-would-choose@0.75"])
