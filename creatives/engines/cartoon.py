@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from creatives.documents import validate_document
-from creatives.engines import EngineError
-from creatives.engines.parameters import Parameters
+from creatives.engines.drawn import Drawn, OnWhite, pack_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,16 +14,7 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 
 
-class Drawing(Parameters):
-    """How a generator's drawing is used."""
-
-    colours: Literal["style", "photograph"] = "style"
-    """The drawing's own, or the photograph's under the drawing's lightness."""
-    white_ground: bool = True
-    """A packshot's white ground stays as it is."""
-
-
-class Cartoon:
+class Cartoon(OnWhite):
     """Cartoons, learned from pictures and no pairs; strength and blends are mixed pixel by pixel."""
 
     name = "cartoon"
@@ -32,11 +22,7 @@ class Cartoon:
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
-        return validate_document(parameters, Drawing, where).model_dump(mode="json")
-
-    def paper(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for every style
-        """White grounds are kept."""
-        return "#ffffff"
+        return validate_document(parameters, Drawn, where).model_dump(mode="json")
 
     def apply(
         self,
@@ -47,19 +33,9 @@ class Cartoon:
         folder: Path | None = None,
     ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
-        import numpy as np
-
-        from creatives.colour import to_bytes, to_float
-        from creatives.grounds import keep_white_ground
-        from creatives.keeping import keep_hues
+        from creatives.colour import to_float
         from creatives.neural.drawing import draw, drawer_of
 
-        if folder is None:
-            raise EngineError("a style of engine cartoon needs its pack's folder, where its weights lie")
-        wish = Drawing.model_validate(parameters)
+        weights = pack_file(folder, WEIGHTS, self.name)
         picture = to_float(rgb)
-        drawn = np.clip(draw(picture, drawer_of(folder / WEIGHTS)), 0, 1)
-        if wish.colours == "photograph":
-            drawn = keep_hues(picture, drawn)
-        out = to_bytes(drawn)
-        return keep_white_ground(rgb, out) if wish.white_ground else out
+        return Drawn.model_validate(parameters).finished(rgb, picture, draw(picture, drawer_of(weights)))

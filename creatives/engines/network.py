@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from creatives.documents import validate_document
 from creatives.engines import EngineError, Part
-from creatives.engines.parameters import Parameters
+from creatives.engines.drawn import Blending, Drawn, pack_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,18 +20,14 @@ WEIGHTS = "weights.safetensors"
 _NOTHING = 1e-6
 
 
-class Adapter(Parameters):
+class Adapter(Drawn):
     """A style of the shared network, or of one in its own pack."""
 
     network: Annotated[str, Field(pattern=f"^([0-9a-f]{{12}}|{OWN})$")]
     """First digits of the SHA-256 of the shared network's file: an adapter belongs to exactly one network."""
-    colours: Literal["style", "photograph", "palette"] = "style"
-    """The style's own; the photograph's under the style's lightness; or the style's strokes in its palette."""
-    white_ground: bool = True
-    """A packshot's white ground stays as it is."""
 
 
-class Network:
+class Network(Blending):
     """Strokes learned from a picture."""
 
     name = "network"
@@ -61,16 +57,6 @@ class Network:
             checked["network"] = here
         return checked
 
-    def paper(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for every style
-        """White grounds are kept."""
-        return "#ffffff"
-
-    def apply(
-        self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int, folder: Path | None = None
-    ) -> "NDArray[np.uint8]":
-        """As `creatives.engines.Engine.apply`."""
-        return self.mix(rgb, [Part(parameters, folder, 1.0, 1.0)], seed=seed)
-
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":  # noqa: ARG002
         """As `creatives.engines.Mixing.mix`: adapters add, and what strength leaves over is the identity's adapter.
 
@@ -79,11 +65,9 @@ class Network:
         """
         import numpy as np
 
-        from creatives.colour import to_bytes, to_float
-        from creatives.grounds import keep_white_ground
-        from creatives.keeping import keep_hues, keep_palette
+        from creatives.colour import to_float
         from creatives.neural.runner import runner_of
-        from creatives.neural.tiling import style_picture
+        from creatives.neural.tiling import lost, style_picture
 
         settings = [Adapter.model_validate(part.parameters) for part in parts]
         if len({(each.network, each.colours, each.white_ground) for each in settings}) > 1:
@@ -102,14 +86,8 @@ class Network:
         else:
             styled = style_picture(picture, np.asarray(adapter + left * identity, np.float32), runner)
             if left > _NOTHING:
-                styled = styled + left * (picture - style_picture(picture, identity, runner))
-        styled = np.clip(styled, 0, 1)
-        if settings[0].colours == "photograph":
-            styled = keep_hues(picture, styled)
-        elif settings[0].colours == "palette":
-            styled = keep_palette(picture, styled)
-        out = to_bytes(styled)
-        return keep_white_ground(rgb, out) if settings[0].white_ground else out
+                styled = styled + left * lost(picture, identity, runner)
+        return settings[0].finished(rgb, picture, styled)
 
 
 def _network_of(settings: Adapter, part: Part) -> "tuple[Path, NDArray[np.float32] | None]":
@@ -129,9 +107,7 @@ def _vector(part: Part, name: str) -> "NDArray[np.float32]":
 
 
 def _weights(part: Part) -> Path:
-    if part.folder is None:
-        raise EngineError("a style of engine network needs its pack's folder, where its weights lie")
-    return part.folder / WEIGHTS
+    return pack_file(part.folder, WEIGHTS, Network.name)
 
 
 def adapter_size() -> int:

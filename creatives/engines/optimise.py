@@ -1,6 +1,5 @@
 """Engine ``optimise``: the pixels of each picture are optimised. Minutes a picture; other engines are judged by it."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from creatives.documents import validate_document
 from creatives.engines import EngineError, Part
+from creatives.engines.drawn import Blending, pack_file, pack_picture
 from creatives.engines.parameters import PackFile, Parameters
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Optimisation(Parameters):
     smooth: Weight = 0.2
 
 
-class Optimise:
+class Optimise(Blending):
     """A photograph moved pixel by pixel until its moments are the style's."""
 
     name = "optimise"
@@ -51,16 +51,6 @@ class Optimise:
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
         return validate_document(parameters, Optimisation, where).model_dump(mode="json")
-
-    def paper(self, parameters: Mapping[str, Any]) -> str:  # noqa: ARG002 - the same for every style
-        """White grounds are kept."""
-        return "#ffffff"
-
-    def apply(
-        self, rgb: "NDArray[np.uint8]", parameters: Mapping[str, Any], *, seed: int, folder: Path | None = None
-    ) -> "NDArray[np.uint8]":
-        """As `creatives.engines.Engine.apply`."""
-        return self.mix(rgb, [Part(parameters, folder, 1.0, 1.0)], seed=seed)
 
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":
         """As `creatives.engines.Mixing.mix`: moments add, and what strength leaves over is the photograph's own."""
@@ -83,7 +73,10 @@ class Optimise:
             content_weight=wish.content_weight, smooth=wish.smooth,
         )  # fmt: skip
         styles = [
-            (_tensor(_style_of(each, part)).to(device), part.strength * part.weight)
+            (
+                _tensor(pack_picture(pack_file(part.folder, each.picture, self.name), each.picture_sha256)).to(device),
+                part.strength * part.weight,
+            )
             for each, part in zip(settings, parts, strict=True)
         ]
         sight = _sight(find_vgg(), find_small()).to(device)
@@ -99,24 +92,6 @@ class Optimise:
         left = max(0.0, 1 - sum(share for _, share in styles))
         out = neural.grown(styled, photograph, left)[0, :, : rgb.shape[0], : rgb.shape[1]]
         return keep_white_ground(rgb, to_bytes(out.permute(1, 2, 0).cpu().numpy()))
-
-
-def _style_of(settings: Optimisation, part: Part) -> "NDArray[np.uint8]":
-    """The style's picture, ``(height, width, 3)``.
-
-    Raises:
-        CreativeError: for a picture that is missing, damaged, or another than the pack names.
-    """
-    from creatives.pictures import load_picture
-
-    if part.folder is None:
-        raise EngineError("a style of engine optimise needs its pack's folder, where its picture lies")
-    path = part.folder / settings.picture
-    loaded = load_picture(path)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != settings.picture_sha256:
-        raise EngineError(f"{path} is not the picture the pack names (its sha256 is {found[:12]}...): get it again")
-    return loaded.rgb
 
 
 def _tensor(rgb: "NDArray[np.uint8]", smallest: int = 1) -> "Tensor":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from creatives.neural.runner import cache_folder, chosen_backend
 from creatives.neural.shared import PREFIX, file_sha256
-from creatives.neural.tiling import WHOLE_PIXELS, windows
+from creatives.neural.tiling import WHOLE_PIXELS, padded_to, windows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,24 +40,15 @@ class Drawer(Protocol):
 def draw(picture: Floats, drawer: Drawer) -> Floats:
     """``(height, width, 3)`` in 0..1, of any size from 1 x 1 on, drawn; not yet clipped."""
     height, width, _ = picture.shape
-    padded = _padded(picture)
+    padded = padded_to(picture, STRIDE, SMALLEST)
     rows, columns = padded.shape[:2]
     if rows * columns <= WHOLE_PIXELS:
         return (padded + _change(padded, drawer))[:height, :width]
-    out = padded.copy()
+    out = np.empty_like(padded)
     for window in windows(rows, columns):
-        part = _change(padded[window.top : window.bottom, window.left : window.right], drawer)
-        out[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] += part[
-            window.inner_top - window.top : window.inner_bottom - window.top,
-            window.inner_left - window.left : window.inner_right - window.left,
-        ]
+        part = window.read(padded)
+        window.put(part + _change(part, drawer), out)
     return out[:height, :width]
-
-
-def _padded(picture: Floats) -> Floats:
-    """Mirrored at the far edges to sides that the network can halve twice and mirror."""
-    height, width = (max(SMALLEST, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
-    return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)), mode="symmetric")
 
 
 def _change(picture: Floats, drawer: Drawer) -> Floats:

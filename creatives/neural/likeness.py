@@ -15,7 +15,7 @@ from torch import Tensor
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
 from creatives.neural.reference import LEVELS, STRIDE, ReferenceNetwork
-from creatives.neural.tiling import WHOLE_PIXELS, reduced, windows
+from creatives.neural.tiling import WHOLE_PIXELS, padded_to, reduced, windows
 
 Floats = NDArray[np.float32]
 _SMALLEST = 2 * STRIDE
@@ -80,23 +80,17 @@ def take_after(
 def _tiled(padded: Floats, folded: Sequence[Affine], left: float, network: ReferenceNetwork) -> Floats:
     out = np.empty_like(padded)
     for window in windows(padded.shape[0], padded.shape[1]):
-        part = padded[window.top : window.bottom, window.left : window.right]
+        part = window.read(padded)
         seen = network.see(_batch(part, network))
         tile = _unbatch(network.draw(seen, lambda index, features: folded[index](features)))
         if left > _NOTHING:
             tile = tile + left * (part - _unbatch(network.draw(seen, lambda _, features: features)))
-        out[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] = tile[
-            window.inner_top - window.top : window.inner_bottom - window.top,
-            window.inner_left - window.left : window.inner_right - window.left,
-        ]
+        window.put(tile, out)
     return out
 
 
 def _padded(picture: Floats) -> Floats:
-    """Mirrored at the far edges to sides that are multiples of STRIDE and that every layer can mirror in turn."""
-    height, width = (max(_SMALLEST, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
-    grow = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
-    return np.pad(picture, grow, mode="symmetric")
+    return padded_to(picture, STRIDE, _SMALLEST)
 
 
 def _batch(picture: Floats, network: ReferenceNetwork) -> Tensor:

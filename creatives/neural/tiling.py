@@ -4,6 +4,8 @@ Two halves styled apart differ visibly, because each is normalised by itself; un
 with enough around it comes out as it would in the whole.
 """
 
+import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,8 +20,10 @@ Floats = NDArray[np.float32]
 MEASURED_SIDE = 1080
 """Longer side at which a large picture's statistics are taken; smaller ones are styled whole."""
 WHOLE_PIXELS = 1440 * 1440
-TILE, MARGIN, STRIDE = 1024, 128, 4
+TILE, MARGIN, STRIDE, SMALLEST = 1024, 128, 4, 16
 """Most pixels of a tile's inside along a side, and those around it: more than anything the network sees."""
+REMEMBERED = 4
+"""Pictures, of which it is known what the network cannot give back: the slots of a brief."""
 EVEN = 32
 """Tiles begin at multiples of it, whatever the strides within a network."""
 
@@ -37,24 +41,52 @@ class Window:
     inner_left: int
     inner_right: int
 
+    def read(self, picture: Floats) -> Floats:
+        """What the tile is made from."""
+        return picture[self.top : self.bottom, self.left : self.right]
+
+    def put(self, tile: Floats, into: Floats) -> None:
+        """The tile's inside in its place."""
+        into[self.inner_top : self.inner_bottom, self.inner_left : self.inner_right] = tile[
+            self.inner_top - self.top : self.inner_bottom - self.top,
+            self.inner_left - self.left : self.inner_right - self.left,
+        ]
+
 
 def style_picture(picture: Floats, adapter: Floats, runner: Runner) -> Floats:
     """``(height, width, 3)`` in 0..1, of any size from 1 x 1 on, styled; not yet clipped."""
     height, width, _ = picture.shape
-    padded = _padded(picture)
+    padded = padded_to(picture, STRIDE, SMALLEST)
     if padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS:
         return _unbatch(runner.whole(_batch(padded), adapter))[:height, :width]
-    _, folded = runner.measure(_batch(_padded(reduced(picture))), adapter)
+    _, folded = runner.measure(_batch(padded_to(reduced(picture), STRIDE, SMALLEST)), adapter)
     out = np.empty_like(padded)
     for window in windows(padded.shape[0], padded.shape[1]):
-        part = padded[window.top : window.bottom, window.left : window.right]
-        tile = _unbatch(runner.tiles(_batch(part), folded))
-        inside = tile[
-            window.inner_top - window.top : window.inner_bottom - window.top,
-            window.inner_left - window.left : window.inner_right - window.left,
-        ]
-        out[window.inner_top : window.inner_bottom, window.inner_left : window.inner_right] = inside
+        window.put(_unbatch(runner.tiles(_batch(window.read(padded)), folded)), out)
     return out[:height, :width]
+
+
+def lost(picture: Floats, identity: Floats, runner: Runner) -> Floats:
+    """What a picture has and the network cannot give back under its identity.
+
+    A campaign has few pictures and many styles: the last few are remembered, in half precision, large ones are not.
+    """
+    if picture.shape[0] * picture.shape[1] > WHOLE_PIXELS:
+        return picture - style_picture(picture, identity, runner)
+    key = hashlib.sha256(picture.tobytes() + identity.tobytes()).digest(), picture.shape, runner
+    with _remembering:
+        known = _remembered.get(key)
+    if known is None:
+        known = (picture - style_picture(picture, identity, runner)).astype(np.float16)
+        with _remembering:
+            _remembered[key] = known
+            while len(_remembered) > REMEMBERED:
+                _remembered.pop(next(iter(_remembered)))
+    return known.astype(np.float32)
+
+
+_remembered: dict[tuple[bytes, tuple[int, ...], Runner], NDArray[np.float16]] = {}
+_remembering = threading.Lock()
 
 
 def windows(height: int, width: int) -> Iterator[Window]:
@@ -79,10 +111,11 @@ def _spans(length: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def _padded(picture: Floats) -> Floats:
-    """Mirrored at the far edges to sides that are multiples of STRIDE and that every layer can mirror in turn."""
-    smallest = 4 * STRIDE
-    height, width = (max(smallest, -(-side // STRIDE) * STRIDE) for side in picture.shape[:2])
+def padded_to(picture: Floats, stride: int, smallest: int) -> Floats:
+    """Mirrored at the far edges to sides that are multiples of ``stride`` and at least ``smallest``: every layer is to
+    mirror in turn.
+    """
+    height, width = (max(smallest, -(-side // stride) * stride) for side in picture.shape[:2])
     grow = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
     return np.pad(picture, grow, mode="symmetric")
 

@@ -114,6 +114,31 @@ def test_windows_cover_each_pixel_once(size):
     assert (covered == 1).all()
 
 
+def test_what_a_network_cannot_give_back_is_remembered_for_a_few_pictures(at_hand, monkeypatch):
+    seen, real, neutral = [], tiling.style_picture, StyleTransformer.neutral_adapter().numpy()
+
+    def watched(picture, adapter, runner):
+        if np.array_equal(adapter, neutral):
+            seen.append(picture.shape)
+        return real(picture, adapter, runner)
+
+    monkeypatch.setattr(tiling, "style_picture", watched)
+    monkeypatch.setattr(tiling, "_remembered", {})
+    pictures = [sample_scene(48 + 4 * number, 64) for number in range(tiling.REMEMBERED + 1)]
+    first = look(at_hand, strength=0.5).apply(pictures[0], seed=1)
+    once = len(seen)
+    again = look(at_hand, strength=0.5).apply(pictures[0], seed=1)
+    assert np.array_equal(first, again)
+    assert (once, len(seen)) == (1, 1), "the second time it is known"
+    look(at_hand, "dotty", 0.7).apply(pictures[0], seed=1)
+    assert len(seen) == 1, "it is the picture's and the network's, not the style's"
+    for picture in pictures:
+        look(at_hand, strength=0.5).apply(picture, seed=1)
+    assert len(tiling._remembered) == tiling.REMEMBERED
+    look(at_hand, strength=0.5).apply(pictures[0], seed=1)
+    assert len(seen) == len(pictures) + 1, "the oldest is forgotten"
+
+
 def test_strength_runs_from_the_photograph_to_the_style(at_hand):
     picture = sample_scene(64, 96)
     full = look(at_hand).apply(picture, seed=1).astype(int)
