@@ -6,7 +6,6 @@ one. Of several reasons to reject a row the first counts, in the order of the ru
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from experiments.events.schema import IMPRESSIONS, OUTCOMES, TIMESTAMP
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
+from experiments.ingest.sieve import Sieve
+from experiments.ingest.times import LocalTimes, Times
 from experiments.ingest.traffic import Agents, Hosts
 from experiments.ingest.values import (
     EARLIEST,
@@ -50,41 +51,6 @@ _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _Judge = Callable[[str], Any]
 
 
-@dataclass(slots=True)
-class Sieve:
-    """Rows as they are judged: for each the first reason to reject it, or none."""
-
-    reasons: list[str] = field(default_factory=list)
-    codes: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
-
-    @classmethod
-    def over(cls, rows: int) -> "Sieve":
-        return cls([""], np.zeros(rows, np.int16))
-
-    def reject(self, where: NDArray[np.bool_], reason: str) -> None:
-        """Those rows, unless they are rejected already."""
-        if where.any():
-            if reason not in self.reasons:
-                self.reasons.append(reason)
-            self.codes[where & (self.codes == 0)] = self.reasons.index(reason)
-
-    def overrule(self, row: int, reason: str) -> None:
-        """One row is rejected, whatever was found."""
-        self.codes[row] = 0
-        where = np.zeros(len(self.codes), np.bool_)
-        where[row] = True
-        self.reject(where, reason)
-
-    @property
-    def kept(self) -> NDArray[np.bool_]:
-        """Rows without a reason."""
-        return self.codes == 0
-
-    def rejected(self) -> list[tuple[int, str]]:
-        """(row, reason), in order."""
-        return [(int(row), self.reasons[self.codes[row]]) for row in np.flatnonzero(self.codes)]
-
-
 class Judged(dict[str, tuple[Any, str | None]]):
     """What each distinct value of a column is, or why it is rejected; judged once a file."""
 
@@ -111,10 +77,12 @@ class Rules:
         agents: Agents,
         hosts: Hosts | None,
         networks: Networks,
+        times: Times | None = None,
     ) -> None:
         self.kind = kind
         self._arms = arms
         self._latest = latest
+        self._local = None if times is None else LocalTimes(times)
         self._moments = Judged(lambda text: timestamp(text, latest))
         self._agents, self._hosts, self._networks = agents, hosts, networks
         self._judged: dict[str, Judged] = {
@@ -211,7 +179,7 @@ class Rules:
         return {"experiment": cells["experiment"], "arm": cells["arm"]}
 
     def _instants(self, cells: Mapping[str, pa.Array], sieve: Sieve) -> pa.Array:
-        column = cells["ts"]
+        column = cells["ts"] if self._local is None else self._local.rfc3339(cells["ts"], sieve)
         moments = np.zeros(len(column), np.int64)
         usual = pc.match_substring_regex(column, _RFC_3339).to_numpy(zero_copy_only=False)
         try:
