@@ -406,8 +406,13 @@ def milestone(row: MilestoneRow) -> str:
 
 REJECTS: Mapping[str, str] = {
     "ragged_row": "wrong number of columns",
+    "whole_row_quoted": "a whole row in one pair of quotes",
+    "unknown_event_type": "an event of no kind that the mapping knows",
+    "ignored_event_type": "an event of a kind that the mapping leaves out; not kept",
     "bad_timestamp": "a time that cannot be read",
     "naive_timestamp": "a time without a time zone",
+    "nonexistent_time": "a local time that the clocks skipped in spring",
+    "ambiguous_time": "a local time that the clocks showed twice in autumn",
     "future_timestamp": "a time in the future",
     "missing_event_id": "no event id",
     "missing_unit": "no unit (user or device)",

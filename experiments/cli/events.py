@@ -53,24 +53,30 @@ def ingest(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="FEED", help="adstyle, cm360, gam or one of feeds/; else by name."),
+        typer.Option("--format", metavar="FEED", help="adstyle, cm360, gam, ga4, xandr or one of feeds/; by name."),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Zone of times without one: Europe/Berlin; else they are rejected."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object a delivery.")] = False,
 ) -> None:
     """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
     from experiments.core.errors import ExperimentError
     from experiments.ingest.feed import feed_for, feeds
+    from experiments.ingest.times import in_zone
     from experiments.jobs.ingest import inbox_files
     from experiments.jobs.ingest import ingest as ingest_one
 
     shell: Shell = context.obj
     with shell.open() as stores, progress_bar() as progress:
         feed_for("", feeds(stores.workspace.folder("feeds")), format)  # a format that there is not is said but once
+        in_zone(zone)
         chosen = tuple(paths or ()) or inbox_files(stores)
         deliveries, refused = [], []
         for path in chosen:
             try:
-                deliveries.append(ingest_one(stores, path, kind, progress, format))
+                deliveries.extend(ingest_one(stores, path, kind, progress, format, zone))
             except ExperimentError as error:
                 if error.exit_code != ExperimentError.exit_code:
                     raise  # the lake is busy or the disk is full: the next file would fare no better

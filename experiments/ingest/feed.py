@@ -2,8 +2,17 @@
 
 A mapping says, for each of a feed's files, its kind, how its name looks, and for each of our columns theirs: one name,
 or several, of which the first that says something is taken, row by row; names with a plus (``ImpressionId + KeyPart``)
-are joined. Names are matched whatever their case and punctuation. An ad server knows creatives, not experiments: the
-workspace's ``trafficking.csv`` says which value of which column is which arm of which experiment.
+are joined. Names are matched whatever their case and punctuation; in JSON, ``a.b`` is the b in a. ``#line`` is the
+line's own number, with its file's hash, for events that have no id: it tells them apart within one file, so that only
+the same file again is known, not the same events in another. An id that is made of a unit holds its hash.
+
+One file may hold several kinds of events: then several ``[[files]]`` fit its name, each says which rows are its own
+(``where``), and each is a delivery of its own. A row may belong to several (an impression that says it was clicked);
+one that belongs to none is rejected (``unknown_event_type``) or, where the mapping says to ``ignore`` such rows,
+counted as ``ignored_event_type`` and not kept. Both stand in the account of the first kind, as do broken lines.
+
+An ad server knows creatives, not experiments: the workspace's ``trafficking.csv`` says which value of which column is
+which arm of which experiment, unless columns or ``constants`` of the mapping say it themselves.
 """
 
 import csv
@@ -11,27 +20,40 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
-from experiments.ingest.header import COLUMNS, REQUIRED
+from experiments.ingest.hashing import HashedUnits
+from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, PRIVATE, REQUIRED
 from experiments.ingest.log import FileRefused
+from experiments.ingest.times import Times
 
 OWN = "adstyle"
 """The format that needs no mapping."""
 TRAFFICKING = ("column", "value", "experiment", "arm")
 _SHIPPED = Path(__file__).with_name("feeds")
 _JOINT = "+"
+LINE = "#line"
+"""Stands for a column: the number of the line, and what tells its file from others."""
+_LINE_PLACE = -1
+_IDENTITY = 16
+"""Characters of a hash: a million files have two alike with a probability of about 3e-8."""
+_OF_A_KIND = 50
+"""Characters of the hash in a kind's id, which is then no longer than a hash: the lake finds ids by their bounds."""
+_ARM = ("experiment", "arm")
+_NO_CONSTANTS = frozenset({"event_id", "ts", "unit", "impression_id", "click_id", "ip"})
 _BARE = re.compile(r"[\W_]+")
 
 Trafficking = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -43,15 +65,37 @@ def bare(name: str) -> str:
     return _BARE.sub("", name).lower()
 
 
+_WORDS = ("anything", "not empty", "above zero")
+
+
+def _known(condition: str | list[str]) -> str | list[str]:
+    if isinstance(condition, str) and condition not in _WORDS:
+        raise ValueError(f"a condition is a list of values, or one of {', '.join(map(repr, _WORDS))}")
+    return condition
+
+
+Condition = Annotated[str | list[str], AfterValidator(_known)]
+"""What a value must be: one of a list, or as these words say."""
+
+
 class FeedFile(BaseModel):
-    """One kind of file of a feed."""
+    """One kind of events of a feed, and the files that hold them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["impression", "click", "conversion"]
     names: Annotated[list[str], Field(min_length=1)]
     """How its file names look: ``dcm_*_impression_*``."""
+    where: dict[str, Condition] = Field(default_factory=dict)
+    """Which rows of such a file are events of this kind, by their column: each condition must hold. All without one."""
+    ignore: dict[str, Condition] = Field(default_factory=dict)
+    """Which of the rows that are of no kind are no mistake; the same conditions."""
     columns: dict[str, str | list[str]]
+    """By our column theirs."""
+    constants: dict[str, str] = Field(default_factory=dict)
+    """Values of our columns where theirs say nothing, or do not exist: ``currency = "EUR"``."""
+    times: Times = Times()
+    """How they write times, where it is otherwise than we read them."""
     nothing: dict[str, list[str]] = Field(default_factory=dict)
     """Values that stand for none, by our column."""
     trafficking: list[str] = Field(default_factory=list)
@@ -69,45 +113,141 @@ class Feed(BaseModel):
     checked_on: date
     files: Annotated[list[FeedFile], Field(min_length=1)]
 
-    def file(self, file_name: str, kind: str | None) -> FeedFile:
-        """The mapping for a file of that name, or of the kind that is asked for.
+    def kinds(self, file_name: str, kind: str | None) -> tuple[FeedFile, ...]:
+        """The mappings of all that a file of that name holds, one a kind; or a file that holds what is asked for.
 
         Raises:
             FileRefused: where none fits.
         """
-        for each in self.files:
-            if each.kind == kind or (kind is None and _fits(file_name, each)):
-                return each
-        looks = ", ".join(name for each in self.files for name in each.names)
+        fitting = [each for each in self.files if _fits(file_name, each)]
+        if kind is not None and kind not in (each.kind for each in fitting):
+            like = [each.names for each in self.files if each.kind == kind]
+            fitting = [each for each in self.files if each.names in like[:1]]
+        if not fitting and all(each.names == self.files[0].names for each in self.files):
+            fitting = self.files
+        if fitting:
+            return tuple({each.kind: each for each in reversed(fitting)}.values())[::-1]
+        looks = ", ".join(dict.fromkeys(name for each in self.files for name in each.names))
         raise FileRefused(f"{file_name} is no file of {self.title} by its name ({looks}): say which kind with --kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One kind of events in a file of a feed, and what else is to be known to read them."""
+
+    file: FeedFile
+    trafficking: Trafficking = field(default_factory=dict)
+    beside: tuple[FeedFile, ...] = ()
+    """The mappings of the other kinds that the same file holds."""
+    first: bool = True
+    """Whether lines that are of no kind count here."""
+    identity: str = ""
+    """What tells the file from others, for ids made of line numbers."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of units, for ids made of them."""
+
+    @classmethod
+    def of(
+        cls, kinds: Sequence[FeedFile], place: int, trafficking: Trafficking, sha256: str, units: HashedUnits
+    ) -> "Mapped":
+        """One of the kinds of the file with this hash."""
+        beside = tuple(each for number, each in enumerate(kinds) if number != place)
+        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], units)
+
+    def delivery(self, sha256: str) -> str:
+        """The delivery's own id: the hash of the file or, for each kind but its first, most of it and the kind."""
+        return sha256 if self.first else f"{sha256[:_OF_A_KIND]}:{self.file.kind}"
+
+    def layout(self, file_name: str, header: Sequence[str]) -> "Layout":
+        """Where the file has what."""
+        return layout_of(self, file_name, header)
+
+
+Conditions = Sequence[tuple[int, Condition]]
+"""By place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a file of a feed has our columns: places in its header, joined where there are several."""
 
-    kind: str
+    mapped: Mapped
     places: Mapping[str, tuple[tuple[int, ...], ...]]
     """By our column: the alternatives that the file has, each of one place or of several to be joined."""
-    nothing: Mapping[str, frozenset[str]]
     telling: tuple[tuple[int, Mapping[str, tuple[str, str]]], ...]
     """Places of columns that tell the arm, each with what its values mean."""
+    where: Conditions
+    elsewhere: tuple[Conditions, ...]
+    """Which rows are of each other kind."""
+    ignored: tuple[Conditions, ...]
 
-    def cells(self, raw: Mapping[int, pa.Array]) -> dict[str, pa.Array]:
-        """Our columns from theirs, which are given by their place."""
+    @property
+    def kind(self) -> str:
+        return self.mapped.file.kind
+
+    @property
+    def private(self) -> frozenset[int]:
+        """Places of what is never kept as it came."""
+        return frozenset(
+            place for column in PRIVATE for places in self.places.get(column, ()) for place in places if place >= 0
+        )
+
+    @property
+    def meant(self) -> dict[int, str]:
+        """Every place that is read, with what is said of it; what is a unit, too, is private."""
+        found = {place: "kind" for each in (self.where, *self.elsewhere, *self.ignored) for place, _ in each}
+        found |= {place: "variant" for place, _ in self.telling}
+        for column in (*(each for each in self.places if each not in PRIVATE), *PRIVATE[::-1]):
+            found |= {place: column for places in self.places.get(column, ()) for place in places if place >= 0}
+        return found
+
+    def sorts(self, raw: Mapping[int, pa.Array], rows: int) -> tuple[NDArray[np.bool_], ...] | None:
+        """Which rows are of this kind, which of none, and which of those are to be ignored; None where all are ours."""
+        if not self.where:
+            return None
+        ours = _holding(self.where, raw, rows)
+        if not self.mapped.first:
+            return ours, np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+        nobodys = ~ours
+        for conditions in self.elsewhere:
+            nobodys &= ~_holding(conditions, raw, rows)
+        ignored = np.zeros(rows, np.bool_)
+        for conditions in self.ignored:
+            ignored |= nobodys & _holding(conditions, raw, rows)
+        return ours, nobodys & ~ignored, ignored
+
+    def cells(self, raw: Mapping[int, pa.Array], numbers: NDArray[np.int64]) -> dict[str, pa.Array]:
+        """Our columns from theirs, which are given by their place, in rows of these line numbers."""
+        if any(_LINE_PLACE in places for alternatives in self.places.values() for places in alternatives):
+            lines = pc.binary_join_element_wise(self.mapped.identity, pa.array(numbers).cast(pa.string()), "/")
+            raw = {**raw, _LINE_PLACE: lines}
         found = {column: self._first(column, alternatives, raw) for column, alternatives in self.places.items()}
-        if self.kind == "impression":
-            found |= self._arms(raw)
+        for column, value in self.mapped.file.constants.items():
+            found[column] = (
+                pc.if_else(pc.equal(found[column], ""), value, found[column])
+                if column in found
+                else pa.repeat(value, len(numbers))
+            )
+        if self.telling:
+            for column, told in self._arms(raw).items():
+                said = found.get(column, pa.repeat("", len(numbers)))
+                found[column] = pc.if_else(pc.equal(told, ""), said, told)
         return found
 
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
-        none = pa.array(["", *sorted(self.nothing.get(column, ()))], pa.string())
+        none = pa.array(["", *sorted(self.mapped.file.nothing.get(column, ()))], pa.string())
+        private = frozenset() if column in PRIVATE else self.private
         found: pa.Array | None = None
         for places in alternatives:
             parts = [pc.ascii_trim_whitespace(raw[place]) for place in places]
+            empty = pc.is_in(parts[0], value_set=none)
+            parts = [
+                _looked_up(part, self.mapped.units) if place in private else part
+                for place, part in zip(places, parts, strict=True)
+            ]
             values = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "/")
-            said = pc.if_else(pc.is_in(parts[0], value_set=none), pa.scalar(None, pa.string()), values)
+            said = pc.if_else(empty, pa.scalar(None, pa.string()), values)
             found = said if found is None else pc.coalesce(found, said)
         return pc.fill_null(found, "")
 
@@ -122,43 +262,102 @@ class Layout:
                 told = pa.array(said, pa.string()).take(encoded.indices)
                 found = told if found is None else pc.coalesce(found, told)
             columns.append(pc.fill_null(found, ""))
-        return dict(zip(("experiment", "arm"), columns, strict=True))
+        return dict(zip(_ARM, columns, strict=True))
 
 
-def layout_of(feed: FeedFile, file_name: str, header: Sequence[str], trafficking: Trafficking) -> Layout:
+def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
     """Where this file has what.
 
     Raises:
         FileRefused: where a column is missing that no event can do without, or no column that trafficking.csv names.
     """
-    known = {bare(name): place for place, name in reversed(list(enumerate(header)))}
+    feed = mapped.file
+    known = {LINE: _LINE_PLACE} | {bare(name): place for place, name in reversed(list(enumerate(header)))}
     places: dict[str, tuple[tuple[int, ...], ...]] = {}
     for column, asked in feed.columns.items():
-        written = [
-            [bare(part) for part in each.split(_JOINT)] for each in ([asked] if isinstance(asked, str) else asked)
-        ]
         present = tuple(
-            tuple(known[part] for part in parts) for parts in written if all(part in known for part in parts)
+            tuple(known[part] for part in parts) for parts in _parts(asked) if all(part in known for part in parts)
         )
         if present:
             places[column] = present
-    needed = [each for each in REQUIRED[feed.kind] if each not in ("experiment", "arm")]
-    missing = [column for column in needed if column not in places]
-    if missing:
-        asked = feed.columns.get(missing[0], missing[0])
-        wanted = asked if isinstance(asked, str) else " or ".join(asked)
-        raise FileRefused(f"{file_name} lacks {wanted}, which is the {missing[0]} of {feed.kind}s in this feed")
     telling = tuple(
-        (known[bare(column)], trafficking[bare(column)])
+        (known[bare(column)], mapped.trafficking[bare(column)])
         for column in feed.trafficking
-        if bare(column) in known and bare(column) in trafficking
+        if bare(column) in known and bare(column) in mapped.trafficking
     )
-    if feed.kind == "impression" and not telling:
+    told = {*places, *feed.constants, *(_ARM if telling else ())}
+    missing = [column for column in REQUIRED[feed.kind] if column not in told]
+    if feed.kind == "impression" and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
         raise FileRefused(
             f"{file_name}: nothing says which creative is which arm: list values of {', '.join(feed.trafficking)} in "
             "trafficking.csv (columns column, value, experiment, arm)"
         )
-    return Layout(feed.kind, places, {key: frozenset(values) for key, values in feed.nothing.items()}, telling)
+    if feed.kind == "click" and not told & CLICK_REFERENCES:
+        missing += ["impression_id"]
+    if missing:
+        needed = next((each for each in missing if each not in _ARM), missing[0])
+        asked = feed.columns.get(needed, needed)
+        wanted = asked if isinstance(asked, str) else " or ".join(asked)
+        raise FileRefused(f"{file_name} lacks {wanted}, which is the {needed} of {feed.kind}s in this feed")
+    conditions = [_conditions(file_name, each.where, known) for each in (feed, *mapped.beside)]
+    ignored = [_conditions(file_name, each.ignore, known) for each in (feed, *mapped.beside) if each.ignore]
+    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored))
+
+
+def asked_columns(mapped: Mapped) -> list[str]:
+    """Every column that the mapping speaks of, as it writes them."""
+    names = [
+        part.strip()
+        for asked in mapped.file.columns.values()
+        for each in ([asked] if isinstance(asked, str) else asked)
+        for part in each.split(_JOINT)
+    ]
+    files = (mapped.file, *mapped.beside)
+    names += [*mapped.file.trafficking, *(name for each in files for name in (*each.where, *each.ignore))]
+    return [name for name in dict.fromkeys(names) if name != LINE]
+
+
+def _parts(asked: str | list[str]) -> list[list[str]]:
+    """The alternatives, each as the bare names that are joined."""
+    return [
+        [LINE if part.strip() == LINE else bare(part) for part in each.split(_JOINT)]
+        for each in ([asked] if isinstance(asked, str) else asked)
+    ]
+
+
+def _conditions(file_name: str, asked: Mapping[str, Condition], known: Mapping[str, int]) -> Conditions:
+    for column in asked:
+        if bare(column) not in known:
+            raise FileRefused(f"{file_name} lacks {column}, which tells what kind its rows are in this feed")
+    return [(known[bare(column)], condition) for column, condition in asked.items()]
+
+
+def _holding(conditions: Conditions, raw: Mapping[int, pa.Array], rows: int) -> NDArray[np.bool_]:
+    """The rows for which all hold; each distinct value is asked once."""
+    found = np.ones(rows, np.bool_)
+    for place, condition in conditions:
+        encoded = pc.ascii_trim_whitespace(raw[place]).dictionary_encode()
+        holds = np.array([_holds(condition, value) for value in encoded.dictionary.to_pylist()], np.bool_)
+        found &= holds[encoded.indices.to_numpy()] if len(holds) else found
+    return found
+
+
+def _holds(condition: Condition, value: str) -> bool:
+    if isinstance(condition, list):
+        return value in condition
+    if condition == "above zero":
+        try:
+            return float(value) > 0
+        except ValueError:
+            return False
+    return condition == "anything" or bool(value)
+
+
+def _looked_up(column: pa.Array, memory: Mapping[str, str]) -> pa.Array:
+    """What stands for each value; nothing for nothing."""
+    encoded = column.dictionary_encode()
+    said = [memory[value] if value else "" for value in encoded.dictionary.to_pylist()]
+    return pa.array(said, pa.string()).take(encoded.indices)
 
 
 def feeds(own: Path | None = None) -> dict[str, Feed]:
@@ -181,11 +380,13 @@ def read_feed(path: Path) -> Feed:
         raise ExperimentError(f"{path}: {error}") from None
     feed = validate_document(document, Feed, str(path))
     for file in feed.files:
-        strangers = sorted((set(file.columns) | set(file.nothing)) - set(COLUMNS[file.kind]))
+        strangers = sorted((set(file.columns) | set(file.nothing) | set(file.constants)) - set(COLUMNS[file.kind]))
         if strangers:
             near = difflib.get_close_matches(strangers[0], COLUMNS[file.kind], n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"ours are {', '.join(COLUMNS[file.kind])}"
             raise ExperimentError(f"{path}: {strangers[0]!r} is no column of {file.kind}s: {advice}")
+        if held := sorted(set(file.constants) & _NO_CONSTANTS):
+            raise ExperimentError(f"{path}: {held[0]} cannot be the same in every row: name its column")
     return feed
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,14 @@ import pyarrow as pa
 from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
-from experiments.ingest.feed import Feed, Trafficking
-from experiments.ingest.formats import Csv, Format, JsonLines, Mapped, Rows, looks_like_json
+from experiments.ingest.feed import Feed, Mapped, Trafficking
+from experiments.ingest.formats import Csv, Format, JsonLines, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
-from experiments.ingest.log import Block, FileRefused, Log, open_log
-from experiments.ingest.rows import Rules, Sieve
+from experiments.ingest.log import FileRefused, Log, open_log
+from experiments.ingest.rows import Rules
+from experiments.ingest.sieve import Sieve
 from experiments.ingest.staging import Staging, staging
+from experiments.ingest.times import Times, in_zone
 from experiments.ingest.traffic import Agents, Filters, Hosts
 from experiments.ingest.values import micros
 
@@ -30,13 +32,15 @@ FIRST_LINES = 1000
 """Lines that say which keys a file of JSON objects has."""
 LONGEST_REJECT = 64 << 10
 """Bytes kept of a rejected line."""
+IGNORED = "ignored_event_type"
+"""Counted like a reason to reject a line, but such lines are not kept: the mapping says that they are no mistake."""
 
 
 class Deliveries(Protocol):
     """The register of files that were ingested."""
 
     def find(self, sha256: str) -> Delivery | None:
-        """The delivery of the file with these bytes."""
+        """The delivery with this id: the hash of the file's bytes, but for further kinds of events in it."""
 
     def record(self, delivery: Delivery) -> None:
         """Keep a delivery."""
@@ -52,7 +56,12 @@ def file_sha256(path: Path) -> str:
         return log.sha256
 
 
-def ingest_file(
+def ingest_file(path: Path, **settings: Any) -> Delivery:
+    """A file of one kind of events into the lake; of a file that holds several, the first. See ``ingest_kinds``."""
+    return ingest_kinds(path, **settings)[0]
+
+
+def ingest_kinds(
     path: Path,
     *,
     lake: EventLake,
@@ -63,23 +72,28 @@ def ingest_file(
     kind: str | None = None,
     feed: Feed | None = None,
     trafficking: Trafficking | None = None,
+    zone: str | None = None,
     filters: Filters | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Delivery:
-    """Read a file of events into the lake.
+) -> tuple[Delivery, ...]:
+    """Read a file of events into the lake, each kind that it holds as a delivery.
 
     The events are one commit, the rejected lines another, and the register is told last; each knows the file by its
     hash. A file whose first events are all known is read without writing; where new ones follow, it is read again.
     Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run:
     what is in the lake already stays as it was judged, even if it would be judged otherwise now.
 
+    Where a feed's file holds several kinds, it is read once a kind. The first, which goes by the file's own hash, is
+    read last: when the register knows that, it knows them all.
+
     Args:
-        path: CSV or JSON lines, plain, gzip or Zstandard.
+        path: CSV or JSON lines, plain, gzip or Zstandard; or Parquet.
         arms: the arms of every known experiment.
         now: UTC; later events (by more than FUTURE_TOLERANCE) are rejected.
         kind: of the events; by default the file's name or its columns tell.
         feed: of an ad server, where the file is one of its own; None for files in our format.
         trafficking: which of the feed's creatives are which arms.
+        zone: of times without an offset, where the feed declares none.
         filters: by which events are marked as not a person's; the shipped ones where None.
         progress: called with bytes read and bytes in all.
 
@@ -89,80 +103,120 @@ def ingest_file(
         StorageFailure: the disk is full; nothing is half written.
     """
     with open_log(path) as log:
-        if known := deliveries.find(log.sha256):
-            return replace(known, replay=True)
-        filters = filters or Filters.shipped()
-        mapping = Mapped(feed.file(path.name, kind), trafficking or {}) if feed else None
-        accepted, duplicate, reading = 0, 0, None
-        for expecting_known in (True, False):
-            form, blocks = _form(log, kind, mapping)
-            appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
-            settled = {row["line"]: row["reason"] for row in rejects.rows_of(log.sha256, "line", "reason")}
-            with staging(
-                appended, rejects, hasher, log.sha256, now, lake.root, expecting_known=expecting_known
-            ) as staged:
-                reading = _read(log, form, blocks, arms, hasher, now, filters, settled, staged, progress)
-                repeated = staged.settle()
-                appended.find_known(staged.engine, log.sha256)
-                duplicate = repeated + staged.drop_known()
-                accepted = staged.remaining()
-                if staged.unwritten:
-                    staged.discard()
-                    continue
-                staged.drop_own({row["event_id"] for row in appended.rows_of(log.sha256, "event_id")})
-                staged.rewrite()
-                if staged.remaining():
-                    appended.commit(staged.events, log.sha256)
-                if reading.rejected and not rejects.delivered(log.sha256):
-                    rejects.commit(staged.rejects, log.sha256)
-                else:
-                    staged.rejects.discard()
-                break
-    delivery = Delivery(
-        sha256=log.sha256,
-        name=path.name,
+        held: tuple[Mapped | None, ...] = (None,)
+        if feed is not None:
+            files, units = feed.kinds(path.name, kind), HashedUnits(hasher)
+            held = tuple(Mapped.of(files, place, trafficking or {}, log.sha256, units) for place in range(len(files)))
+            held = tuple(each for each in held if kind in (None, each.file.kind))
+        known = [deliveries.find(_id_of(each, log)) for each in held]
+        if len(held) > 1 and not all(known):
+            for each in held:  # what refuses one kind refuses the file, before anything of it is taken
+                _form(log, kind, each)
+        taken: list[Delivery] = []
+        for mapped, before in reversed(tuple(zip(held, known, strict=True))):
+            if before is not None:
+                taken.append(replace(before, replay=True))
+            else:
+                times = in_zone(zone) if mapped is None else mapped.file.times.with_zone(zone)
+                delivery = _ingest(
+                    log, mapped, kind, lake, hasher, arms, now, times, filters or Filters.shipped(), progress
+                )
+                deliveries.record(delivery)
+                taken.append(delivery)
+    return tuple(reversed(taken))
+
+
+def _id_of(mapped: Mapped | None, log: Log) -> str:
+    return log.sha256 if mapped is None else mapped.delivery(log.sha256)
+
+
+def _ingest(
+    log: Log,
+    mapped: Mapped | None,
+    kind: str | None,
+    lake: EventLake,
+    hasher: UnitHasher,
+    arms: Mapping[str, frozenset[str]],
+    now: datetime,
+    times: Times | None,
+    filters: Filters,
+    progress: Callable[[int, int], None] | None,
+) -> Delivery:
+    """One kind of a file's events into the lake; the register is still to be told."""
+    accepted, duplicate, reading, own = 0, 0, None, _id_of(mapped, log)
+    for expecting_known in (True, False):
+        form, blocks = _form(log, kind, mapped)
+        appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
+        settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
+        rules = _rules(form.kind, arms, now, filters, times)
+        with staging(appended, rejects, hasher, own, now, lake.root, expecting_known=expecting_known) as staged:
+            reading = _read(log, own, form, blocks, rules, hasher, now, settled, staged, progress)
+            repeated = staged.settle()
+            appended.find_known(staged.engine, own)
+            duplicate = repeated + staged.drop_known()
+            accepted = staged.remaining()
+            if staged.unwritten:
+                staged.discard()
+                continue
+            staged.drop_own({row["event_id"] for row in appended.rows_of(own, "event_id")})
+            staged.rewrite()
+            if staged.remaining():
+                appended.commit(staged.events, own)
+            if reading.rejected and not rejects.delivered(own):
+                rejects.commit(staged.rejects, own)
+            else:
+                staged.rejects.discard()
+            break
+    ignored = {IGNORED: reading.ignored} if reading.ignored else {}
+    return Delivery(
+        sha256=own,
+        name=log.path.name,
         kind=form.kind,
         size=log.size,
         read=reading.read,
         accepted=accepted,
         duplicate=duplicate,
         finished_at=now,
-        rejected=dict(sorted(reading.rejected.items())),
+        rejected=dict(sorted((reading.rejected | ignored).items())),
         lake_versions=lake.versions(),
     )
-    deliveries.record(delivery)
-    return delivery
+
+
+def _rules(
+    kind: str, arms: Mapping[str, frozenset[str]], now: datetime, filters: Filters, times: Times | None
+) -> Rules:
+    agents, hosts = Agents(filters.declared), Hosts(filters.data_centres) if filters.data_centres else None
+    return Rules(kind, arms, micros(now + FUTURE_TOLERANCE), agents, hosts, Networks(), times)
 
 
 @dataclass(slots=True)
 class _Reading:
-    """How many lines there were, and how many of them were rejected, by reason."""
+    """How many lines there were, how many of them were rejected, by reason, and how many are nobody's and no matter."""
 
     read: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    ignored: int = 0
 
 
 def _read(
     log: Log,
-    form: Format,
-    blocks: Iterator[Block],
-    arms: Mapping[str, frozenset[str]],
+    delivery: str,
+    form: Format[Any],
+    blocks: Iterator[Lines],
+    rules: Rules,
     hasher: UnitHasher,
     now: datetime,
-    filters: Filters,
     settled: Mapping[int, str],
     staged: Staging,
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
     """Every line into the staging, as an event or a reject."""
-    agents, hosts = Agents(filters.declared), Hosts(filters.data_centres) if filters.data_centres else None
-    rules = Rules(form.kind, arms, micros(now + FUTURE_TOLERANCE), agents, hosts, Networks())
     units = HashedUnits(hasher)
     reading = _Reading()
     own = {
         "name": log.path.name,
         "kind": form.kind,
-        "delivery": log.sha256,
+        "delivery": delivery,
         "delivered_at": now,
         "date": now.date(),
     }
@@ -178,7 +232,8 @@ def _read(
         bad = [(each.place, settled.get(int(block.numbers[each.place]), each.reason)) for each in rows.broken]
         bad += [(int(rows.places[row]), reason) for row, reason in sieve.rejected()]
         bad.sort()
-        reading.read += len(block)
+        reading.read += len(block) - rows.elsewhere
+        reading.ignored += rows.ignored
         reading.rejected.update(reason for _, reason in bad)
         lines = block.lines(np.array([place for place, _ in bad], dtype=np.int64))
         texts = [_cut(form.masked(line.text, units)) for line in lines]
@@ -192,10 +247,10 @@ def _read(
     return reading
 
 
-def _ahead(form: Format, rules: Rules, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows, pa.Table, Sieve]]:
+def _ahead(form: Format[Any], rules: Rules, blocks: Iterator[Lines]) -> Iterator[tuple[Lines, Rows, pa.Table, Sieve]]:
     """Each block with its rows as they were judged, the next one being judged while this one is worked on."""
 
-    def judge() -> tuple[Block, Rows, pa.Table, Sieve] | None:
+    def judge() -> tuple[Lines, Rows, pa.Table, Sieve] | None:
         block = next(blocks, None)
         if block is None:
             return None
@@ -213,13 +268,13 @@ def _cut(text: str) -> str:
     return text.encode()[:LONGEST_REJECT].decode(errors="ignore")
 
 
-def _form(log: Log, asked: str | None, mapping: Mapped | None) -> tuple[Format, Iterator[Block]]:
+def _form(log: Log, asked: str | None, mapped: Mapped | None) -> tuple[Format[Any], Iterator[Lines]]:
     """The file's form, and its lines of data."""
     blocks = log.blocks()
     first = next((block for block in blocks if len(block)), None)
     if first is None:
         raise FileRefused(f"{log.path.name} is empty: it has not even a header line")
     beginning = list(islice(first.lines(), FIRST_LINES))
-    if mapping is None and looks_like_json(log.path.name, beginning[0]):
-        return JsonLines(log.path.name, beginning, asked), chain([first], blocks)
-    return Csv(log.path.name, beginning[0], asked, mapping), chain([first.after(1)], blocks)
+    if looks_like_json(log.path.name, beginning[0]):
+        return JsonLines(log.path.name, beginning, asked, mapped), chain([first], blocks)
+    return Csv(log.path.name, beginning[0], asked, mapped), chain([first.after(1)], blocks)

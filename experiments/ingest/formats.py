@@ -2,23 +2,24 @@
 
 One line is one record: a quoted CSV value holds no line end, so that a stray quote costs its own line and no other. CSV
 is split by Arrow, a block at a time; lines that it might read otherwise than RFC 4180 says (a quote that does not
-close, or stands inside a value; a carriage return alone) are split by themselves.
+close, or stands inside a value; a carriage return alone) are split by themselves. Where the header is one quoted cell
+with the names in it, every row was quoted whole, and is unwrapped; a single such row in another file is rejected.
 """
 
 import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pv
 from numpy.typing import NDArray
 
-from experiments.ingest.feed import FeedFile, Layout, Trafficking, layout_of
+from experiments.ingest.feed import Layout, Mapped, asked_columns, bare
 from experiments.ingest.hashing import HashedUnits, network_of
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of
 from experiments.ingest.log import Block, FileRefused, Line
@@ -50,69 +51,117 @@ class Rows:
     """Whether any value might be a placeholder that an ad server did not fill in."""
     fed: bool = False
     """Whether the arm was found by trafficking, in a feed that knows of no arms."""
+    elsewhere: int = 0
+    """Lines of the block that another delivery of the same file accounts for."""
+    ignored: int = 0
+    """Lines that are of no kind, and that the mapping says to ignore."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """A file of a feed, and what its creatives are."""
+class Lines(Protocol):
+    """Some records of a file, by their numbers."""
 
-    file: FeedFile
-    trafficking: Trafficking
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """1 is the file's first line or, where it has none, row."""
 
-    def layout(self, file_name: str, header: list[str]) -> Layout:
-        """Where the file has what."""
-        return layout_of(self.file, file_name, header, self.trafficking)
+    def __len__(self) -> int: ...
+
+    def lines(self, chosen: NDArray[np.intp]) -> Iterator[Line]:
+        """The chosen ones as text."""
 
 
-class Format(Protocol):
+L = TypeVar("L", bound=Lines, contravariant=True)
+
+
+class Format(Protocol[L]):
     """A file's form, known once its beginning was read."""
 
     kind: str
 
-    def rows(self, block: Block) -> Rows:
+    def rows(self, block: L) -> Rows:
         """The cells of a block's lines."""
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """The line as it may be kept: values under our own public names as they came, units and addresses hashed."""
 
 
-class Csv:
-    """Comma-separated values under a header line (RFC 4180, but for line ends in quotes)."""
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a file's columns are."""
 
-    def __init__(self, file_name: str, header: Line, asked: str | None, mapping: Mapped | None = None) -> None:
-        if header.unreadable or not header.ended:
-            raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
-        try:
-            names = _split(header.text)
-        except Rejected:
-            raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
-        self._width = len(names)
-        if mapping is None:
-            self._own(file_name, names, asked)
-        else:
-            self._theirs(mapping.layout(file_name, names))
+    kind: str
+    columns: Sequence[str | None]
+    """Ours for each of theirs; None for those that are not asked for."""
+    wanted: Mapping[str, int]
+    """Where each column that is read stands: ours by name, a feed's by place."""
+    layout: Layout | None = None
 
-    def _own(self, file_name: str, names: list[str], asked: str | None) -> None:
-        """Columns under our own names."""
+    @classmethod
+    def of(cls, file_name: str, names: Sequence[str], asked: str | None, mapped: Mapped | None) -> "Heading":
+        """Of a file with columns of these names.
+
+        Raises:
+            FileRefused: where it lacks one that no event can do without, or has one of ours twice.
+        """
+        if mapped is not None:
+            layout = mapped.layout(file_name, names)
+            meant = layout.meant
+            columns = [meant.get(place) for place in range(len(names))]
+            return cls(layout.kind, columns, {str(place): place for place in sorted(meant)}, layout)
         columns = [canonical(name) for name in names]
         found = [column for column in columns if column]
         twice = sorted({column for column in found if found.count(column) > 1})
         if twice:
             raise FileRefused(f"{file_name} has {', '.join(twice)} more than once: keep one column of each")
-        self.kind = kind_of(file_name, asked, found)
-        check_columns(file_name, self.kind, found, names)
-        self._columns = columns
-        self._wanted = {column: columns.index(column) for column in COLUMNS[self.kind] if column in columns}
-        self._layout: Layout | None = None
+        kind = kind_of(file_name, asked, found)
+        check_columns(file_name, kind, found, names)
+        return cls(kind, columns, {each: columns.index(each) for each in COLUMNS[kind] if each in columns})
 
-    def _theirs(self, layout: Layout) -> None:
-        """Columns of a feed."""
-        self.kind, self._layout = layout.kind, layout
-        meant = {place: "variant" for place, _ in layout.telling}
-        for column in (*(each for each in layout.places if each != "unit"), "unit"):  # what is a unit, too, is private
-            meant |= {place: column for places in layout.places.get(column, ()) for place in places}
-        self._columns = [meant.get(place) for place in range(self._width)]
-        self._wanted = {str(place): place for place in sorted(meant)}
+    def rows(
+        self,
+        block: Lines,
+        places: NDArray[np.int64],
+        cells: Mapping[str, pa.Array],
+        broken: Sequence[Broken],
+        *,
+        macros: bool,
+    ) -> Rows:
+        """The lines of a block from those of their cells that are wanted, under our own names."""
+        layout = self.layout
+        if layout is None:
+            return Rows(places, cells, tuple(broken), macros)
+        raw = {place: cells[str(place)] for place in self.wanted.values()}
+        elsewhere, ignored = 0, 0
+        if sorts := layout.sorts(raw, len(places)):
+            ours, nobodys, skipped = sorts
+            broken = [*broken, *(Broken(int(place), "unknown_event_type") for place in places[nobodys])]
+            ignored, elsewhere = int(skipped.sum()), int((~(ours | nobodys | skipped)).sum())
+            if not ours.all():
+                raw = {place: column.filter(pa.array(ours)) for place, column in raw.items()}
+                places = places[ours]
+        if not layout.mapped.first:
+            elsewhere, broken = elsewhere + len(broken), ()
+        found = layout.cells(raw, block.numbers[places])
+        return Rows(places, found, tuple(broken), macros, bool(layout.telling), elsewhere, ignored)
+
+
+class Csv:
+    """Comma-separated values under a header line (RFC 4180, but for line ends in quotes)."""
+
+    def __init__(self, file_name: str, header: Line, asked: str | None, mapped: Mapped | None = None) -> None:
+        if header.unreadable:
+            raise FileRefused(f"{file_name} {_UNREADABLE[header.unreadable]}")
+        if not header.ended:
+            raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
+        try:
+            names = _split(header.text)
+            self._wrapped = len(names) == 1 and "," in names[0]
+            names = _split(names[0]) if self._wrapped else names
+        except Rejected:
+            raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
+        self._width = len(names)
+        self._heading = Heading.of(file_name, names, asked, mapped)
+        self.kind, self._columns, self._wanted = self._heading.kind, self._heading.columns, self._heading.wanted
 
     def rows(self, block: Block) -> Rows:
         """A last line without a line end may have been cut within a value, so it is not taken."""
@@ -127,7 +176,7 @@ class Csv:
             unreadable.setdefault(len(block) - 1, "unterminated_line")
         quick = np.flatnonzero(~careful)
         table, skipped = self._split(block, quick, whole=not careful.any())
-        broken += [Broken(int(quick[row]), "ragged_row") for row in skipped]
+        broken += self._ragged(block, quick[skipped])
         parts = [(np.delete(quick, skipped), [table[f"c{place}"].combine_chunks() for place in self._wanted.values()])]
         slow = [place for place in np.flatnonzero(careful).tolist() if place not in unreadable]
         broken += [Broken(place, reason) for place, reason in unreadable.items()]
@@ -145,19 +194,42 @@ class Csv:
             column: pa.concat_arrays([arrays[number] for _, arrays in parts])
             for number, column in enumerate(self._wanted)
         }
-        if self._layout is not None:
-            cells = self._layout.cells({place: cells[str(place)] for place in self._wanted.values()})
         where = np.concatenate([places for places, _ in parts])
-        return Rows(where, cells, tuple(broken), _may_have_macros(block), fed=self._layout is not None)
+        return self._heading.rows(block, where, cells, broken, macros=_may_have_macros(block))
 
     def _cells(self, line: Line) -> list[str]:
-        row = _split(line.text)
-        if len(row) != self._width:
-            raise Rejected("ragged_row")
+        row = self._row(line.text)
         return [row[place] for place in self._wanted.values()]
+
+    def _row(self, text: str) -> list[str]:
+        row = _split(text)
+        if self._wrapped:
+            row = _split(row[0]) if len(row) == 1 else []
+        if len(row) != self._width:
+            raise Rejected("whole_row_quoted" if self._unwrapped(row) else "ragged_row")
+        return row
+
+    def _unwrapped(self, row: list[str]) -> list[str]:
+        """The whole row that stands in a single cell; nothing where none does."""
+        if self._wrapped or len(row) != 1 or "," not in row[0]:
+            return []
+        inner = _split(row[0])
+        return inner if len(inner) == self._width else []
+
+    def _ragged(self, block: Block, places: NDArray[np.intp]) -> Iterator[Broken]:
+        """Lines of another width, and which of them were quoted whole."""
+        for place, line in zip(places.tolist(), block.lines(places), strict=True):
+            try:
+                self._row(line.text)
+            except Rejected as rejected:
+                yield Broken(place, rejected.reason)
+            else:
+                yield Broken(place, "ragged_row")
 
     def _careful(self, block: Block) -> NDArray[np.bool_]:
         """The lines that Arrow might not read as we do."""
+        if self._wrapped:
+            return np.ones(len(block), dtype=np.bool_)
         careful = np.zeros(len(block), dtype=np.bool_)
         octets = np.frombuffer(block.data, np.uint8)
         if b"\0" in block.data:
@@ -220,6 +292,7 @@ class Csv:
         """A row of another width does not say where its values belong: each of them may be a unit."""
         try:
             row = _split(text)
+            row = (_split(row[0]) if self._wrapped and len(row) == 1 else self._unwrapped(row)) or row
         except Rejected:
             row = []
         if len(row) == self._width:
@@ -234,47 +307,94 @@ class Csv:
 class JsonLines:
     """One object a line; keys are matched like headers, and each line says for itself what it has."""
 
-    def __init__(self, file_name: str, beginning: Iterable[Line], asked: str | None) -> None:
+    def __init__(
+        self, file_name: str, beginning: Iterable[Line], asked: str | None, mapped: Mapped | None = None
+    ) -> None:
+        self._read: Callable[[str], Mapping[str, object]] = _object if mapped is None else _flat
         written: dict[str, None] = {}
         for line in beginning:
             try:
-                written.update(dict.fromkeys(_object(line.text)))
+                written.update(dict.fromkeys(self._read(line.text)))
             except Rejected:
                 continue
         if not written:
             raise FileRefused(f"{file_name} holds no JSON object in its first lines: deliver CSV or JSON lines")
-        found = [column for column in map(canonical, written) if column]
-        self.kind = kind_of(file_name, asked, found)
-        check_columns(file_name, self.kind, found, written)
-        self._columns = _Columns()
+        if mapped is None:
+            found = [column for column in map(canonical, written) if column]
+            self.kind = kind_of(file_name, asked, found)
+            check_columns(file_name, self.kind, found, written)
+            self._heading = Heading(self.kind, COLUMNS[self.kind], dict.fromkeys(COLUMNS[self.kind], 0))
+            self._meaning = _Columns(canonical)
+            self._said = self._meaning
+        else:
+            Heading.of(file_name, list(written), asked, mapped)
+            names = list(dict.fromkeys(map(bare, (*written, *asked_columns(mapped)))))  # a later line may have them
+            self._heading = Heading.of(file_name, names, asked, mapped)
+            self.kind = self._heading.kind
+            places = {name: place for place, name in enumerate(names)}
+            self._meaning = _Columns(lambda key: _listed_at(places.get(bare(key)), self._heading.wanted))
+            self._said = _Columns(lambda key: _column_at(places.get(bare(key)), self._heading.columns))
 
     def rows(self, block: Block) -> Rows:
         """The lines' values as text; numbers as they are written."""
-        columns, broken, places = self._columns, [], []
+        meaning, broken, places = self._meaning, [], []
         taken: list[list[str]] = []
-        wanted = COLUMNS[self.kind]
+        wanted = tuple(self._heading.wanted)
         for place, line in enumerate(block.lines()):
             try:
                 if line.unreadable:
                     raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
-                named: dict[str | None, object] = {columns[key]: value for key, value in _object(line.text).items()}
+                named: dict[str | None, object] = {meaning[key]: value for key, value in self._read(line.text).items()}
                 taken.append([_scalar(named.get(column)) for column in wanted])
                 places.append(place)
             except Rejected as rejected:
                 broken.append(Broken(place, rejected.reason))
         cells = list(zip(*taken, strict=True)) if taken else [()] * len(wanted)
         arrays = {column: pa.array(each, pa.string()) for column, each in zip(wanted, cells, strict=True)}
-        return Rows(np.array(places, dtype=np.int64), arrays, tuple(broken), _may_have_macros(block))
+        where = np.array(places, dtype=np.int64)
+        return self._heading.rows(block, where, arrays, broken, macros=_may_have_macros(block))
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """Keys that are not ours are left out."""
         try:
-            record = _object(text)
+            record = self._read(text)
         except Rejected:
             return _masked_tokens(text, units)
-        known = {key: value for key, value in record.items() if self._columns[key]}
-        kept = {key: _kept(self._columns[key], _text(value, units), units) for key, value in known.items()}
-        return json.dumps(kept, ensure_ascii=False)
+        return masked_record(record, self._said, units)
+
+
+def masked_record(record: Mapping[str, object], said: Mapping[str, str | None], units: HashedUnits) -> str:
+    """A record as JSON that may be kept: what is not ours is left out, units and addresses are hashed."""
+    known = {key: value for key, value in record.items() if said[key]}
+    kept = {key: _kept(said[key], _text(value, units), units) for key, value in known.items()}
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def _listed_at(place: int | None, wanted: Mapping[str, int]) -> str | None:
+    return str(place) if place is not None and str(place) in wanted else None
+
+
+def _column_at(place: int | None, columns: Sequence[str | None]) -> str | None:
+    return None if place is None else columns[place]
+
+
+def _flat(text: str) -> Mapping[str, object]:
+    """A JSON object with ``a.b`` for the b in a."""
+    return dict(_leaves("", _object(text)))
+
+
+def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from _leaves(f"{prefix}{key}.", value)
+        else:
+            yield prefix + key, value
+
+
+_UNREADABLE = {
+    "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
+    "nul_byte": "has NUL bytes in its first line: it is no text, or UTF-16; save or export it as UTF-8",
+}
 
 
 _BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
@@ -307,8 +427,12 @@ def looks_like_json(file_name: str, first: Line) -> bool:
 class _Columns(dict[str, str | None]):
     """The column each key means; a file has few different keys and many lines."""
 
+    def __init__(self, meaning: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._meaning = meaning
+
     def __missing__(self, key: str) -> str | None:
-        column = self[key] = canonical(key)
+        column = self[key] = self._meaning(key)
         return column
 
 

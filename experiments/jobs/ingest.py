@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.core.delivery import Delivery
 from experiments.ingest.feed import feed_for, feeds, read_trafficking
-from experiments.ingest.files import file_sha256, ingest_file
+from experiments.ingest.files import file_sha256, ingest_kinds
 from experiments.ingest.log import FileRefused
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Context, Progress
@@ -37,19 +37,31 @@ class Ingest:
         path = _waiting(context).get(task.period)
         if path is None:
             raise FileRefused(f"the file {task.period[:12]} is no longer in the inbox as it was: nothing was read")
-        return delivery_document(ingest(context, path, None, progress))
+        first, *others = ingest(context, path, None, progress)
+        document = delivery_document(first)
+        return document | ({"kinds": [delivery_document(each) for each in others]} if others else {})
 
 
-def ingest(context: Context, path: Path, kind: str | None, progress: Progress, format: str | None = None) -> Delivery:
+def ingest(
+    context: Context,
+    path: Path,
+    kind: str | None,
+    progress: Progress,
+    format: str | None = None,
+    zone: str | None = None,
+) -> tuple[Delivery, ...]:
     """One file into the lake; of the format that is asked for or, where none is, that its name tells.
 
+    A file is one delivery or, where a feed's file holds several kinds of events, one a kind. Times without an offset
+    are of the time zone ``zone``, if the feed does not say otherwise.
+
     Raises:
-        ExperimentError: for a format that there is not.
+        ExperimentError: for a format or a time zone that there is not.
         TryLater: while another ingest is at it.
     """
     feed = feed_for(path.name, feeds(context.workspace.folder("feeds")), format)
     with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
-        return ingest_file(
+        return ingest_kinds(
             path,
             lake=context.lake,
             deliveries=context.deliveries,
@@ -59,6 +71,7 @@ def ingest(context: Context, path: Path, kind: str | None, progress: Progress, f
             kind=kind,
             feed=feed,
             trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
+            zone=zone,
             filters=read_filters(context.workspace.folder("filters")),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
         )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from experiments.events.lake import EventLake
-from experiments.ingest.files import ingest_file
+from experiments.ingest.files import ingest_file, ingest_kinds
 from experiments.ingest.hashing import UnitHasher
 
 NOW = datetime(2026, 11, 9, 6, 0, 0, 123456, tzinfo=UTC)
@@ -69,6 +69,20 @@ def deliver(tmp_path, ingest):
         return ingest(path, kind, **changed)
 
     return deliver
+
+
+@pytest.fixture
+def ingest_all(lake, register, hasher):
+    """One existing file into the lake: its deliveries by kind; each account must add up."""
+
+    def ingest_all(path, **changed):
+        settings = {"lake": lake, "deliveries": register, "hasher": hasher, "arms": ARMS, "now": NOW, **changed}
+        found = ingest_kinds(path, **settings)
+        for each in found:
+            assert each.read == each.accepted + each.duplicate + sum(each.rejected.values())
+        return {each.kind: each for each in found}
+
+    return ingest_all
 
 
 @pytest.fixture
