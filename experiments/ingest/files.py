@@ -18,7 +18,8 @@ from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.feed import Feed, Mapped, Trafficking
 from experiments.ingest.formats import Csv, Format, JsonLines, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
-from experiments.ingest.log import FileRefused, Log, open_log
+from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
+from experiments.ingest.parquet import Parquet
 from experiments.ingest.rows import Rules
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.staging import Staging, staging
@@ -270,6 +271,9 @@ def _cut(text: str) -> str:
 
 def _form(log: Log, asked: str | None, mapped: Mapped | None) -> tuple[Format[Any], Iterator[Lines]]:
     """The file's form, and its lines of data."""
+    if log.begins_with(PARQUET_MAGIC):
+        rows = Parquet(log, asked, mapped)
+        return rows, rows.blocks()
     blocks = log.blocks()
     first = next((block for block in blocks if len(block)), None)
     if first is None:

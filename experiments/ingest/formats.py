@@ -26,6 +26,8 @@ from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.values import Rejected
 
 _MACRO_BEGINNINGS = (b"%%", b"${", b"{{", b"[", b"__")
+MACRO_BEGINS = "|".join(re.escape(each.decode()) for each in _MACRO_BEGINNINGS)
+"""The same for columns."""
 _QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
 
 

@@ -23,7 +23,19 @@ LONGEST_LINE = 1 << 20
 """Bytes. A log without line ends must not fill the memory."""
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 """RFC 1952, RFC 8878: what such files begin with, whatever their names say."""
+PARQUET_MAGIC = b"PAR1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_OTHERS = {
+    b"\xff\xfe": "is UTF-16 text: save or export it as UTF-8",
+    b"\xfe\xff": "is UTF-16 text: save or export it as UTF-8",
+    b"PK\x03\x04": "is a ZIP archive (or a spreadsheet): deliver the CSV in it, plain or as .gz",
+    b"BZh": "is packed by bzip2: deliver it plain, as .gz or as .zst",
+    b"\xfd7zXZ\x00": "is packed by xz: deliver it plain, as .gz or as .zst",
+    b"Obj\x01": "is Avro: deliver CSV, JSON lines or Parquet",
+    b"PARE": "is encrypted Parquet: deliver it unencrypted",
+    PARQUET_MAGIC: "is Parquet that was packed once more: deliver it as it is",
+}
+"""What other files begin with, and what to do about them."""
 _LINE_END, _CARRIAGE_RETURN = 10, 13
 
 
@@ -111,6 +123,16 @@ class Log:
         self.sha256 = file_digest(_Opened(file, self.size), "sha256").hexdigest()
 
     @property
+    def file(self) -> BinaryIO:
+        """The open file, for who reads it otherwise than by lines."""
+        return self._file
+
+    def begins_with(self, magic: bytes) -> bool:
+        """Whether these are the file's first bytes as delivered."""
+        self._file.seek(0)
+        return self._file.read(len(magic)) == magic
+
+    @property
     def position(self) -> int:
         """Bytes of the file read so far."""
         return self._file.tell()
@@ -128,6 +150,7 @@ class Log:
             while block := coming.result():
                 coming = unpacker.submit(self._unpack, stream)
                 if number == 1 and not rest:
+                    self._refuse_others(block)
                     block = block.removeprefix(_BYTE_ORDER_MARK)
                 body, line_end, rest = (rest + block).rpartition(b"\n")
                 if len(rest) > LONGEST_LINE:
@@ -137,9 +160,22 @@ class Log:
                     number += body.count(b"\n") + 1
         if rest:
             yield Block.of(rest, number, ended=False)
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """All was read.
+
+        Raises:
+            FileRefused: where the file was changed meanwhile.
+        """
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise FileRefused(f"{self.path.name} was written to while it was read: deliver it when it is whole")
+
+    def _refuse_others(self, beginning: bytes) -> None:
+        for magic, complaint in _OTHERS.items():
+            if beginning.startswith(magic):
+                raise FileRefused(f"{self.path.name} {complaint}")
 
     def _stream(self) -> BinaryIO:
         """What is in the file, unpacked."""

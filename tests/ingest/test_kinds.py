@@ -133,7 +133,7 @@ def test_the_same_in_json_lines(feed, take, stored):
     nested = [{"event": {"type": row.pop("type")}, **row} for row in rows]
     text = "".join(json.dumps(row) + "\n" for row in nested)
     found = told(take(feed(**{"{ type =": '{ "event.type" ='}), text + "{\n", "mixed-1.jsonl"))
-    expected = {kind: each for kind, each in ACCOUNTS.items()}
+    expected = dict(ACCOUNTS)
     rejected = {"not_json" if key == "ragged_row" else key: count for key, count in ACCOUNTS["impression"][3].items()}
     assert found == expected | {"impression": (*ACCOUNTS["impression"][:3], rejected)}
     assert [row["event_id"] for row in stored("outcomes")] == ["e3", "e4", "e5"]

@@ -1,0 +1,196 @@
+"""Parquet: typed columns by name, row group by row group, as the same text that a CSV file would have.
+
+Instants are written in RFC 3339 (with ``Z`` where the column has a time zone, and without where it has none), whole
+floats without a point, decimals digit by digit; a struct's fields are columns ``a.b``. A record is a row: the first is
+1. Only columns that mean something are read, a few thousand rows at a time.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from experiments.ingest.feed import Mapped
+from experiments.ingest.formats import MACRO_BEGINS, Broken, Heading, Rows, masked_record
+from experiments.ingest.hashing import HashedUnits
+from experiments.ingest.log import FileRefused, Line, Log
+
+ROWS = 50_000
+"""Rows at a time."""
+_BUFFER = 1 << 20
+"""Bytes of each column that are read at a time, however large its row group is."""
+_WHOLE = float(1 << 53)
+"""Below it every whole float is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Some rows, as text."""
+
+    numbers: NDArray[np.int64]
+    cells: Mapping[str, pa.Array]
+    """By the name of the column in the file."""
+    unreadable: Mapping[int, str]
+    """Rows that hold what is no text, and why not."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def lines(self, chosen: NDArray[np.intp]) -> Iterator[Line]:
+        """The chosen rows as JSON, without what is empty."""
+        for place in chosen.tolist():
+            record = {name: column[place].as_py() for name, column in self.cells.items()}
+            said = {name: value for name, value in record.items() if value}
+            yield Line(int(self.numbers[place]), json.dumps(said, ensure_ascii=False))
+
+
+class Parquet:
+    """A file's columns and rows.
+
+    Raises:
+        FileRefused: where it is damaged, lacks a column, or has one of ours that is no single value.
+    """
+
+    def __init__(self, log: Log, asked: str | None, mapped: Mapped | None = None) -> None:
+        self._log = log
+        with _damages(log):
+            self._file = pq.ParquetFile(
+                pa.PythonFile(log.file, "r"), buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
+            )
+            leaves = dict(_leaves(self._file.schema_arrow))
+        self._names = list(leaves)
+        self._heading = Heading.of(log.path.name, self._names, asked, mapped)
+        self.kind = self._heading.kind
+        self._read = [self._names[place] for place in self._heading.wanted.values()]
+        self._said = dict(zip(self._names, self._heading.columns, strict=True))
+        for name in self._read:
+            if not _is_single(leaves[name]):
+                raise FileRefused(f"{log.path.name}: {name} holds {leaves[name]}, not one value a row: leave it out")
+
+    def blocks(self) -> Iterator[RowBlock]:
+        """All rows.
+
+        Raises:
+            FileRefused: where it is damaged, or changes meanwhile.
+        """
+        first = 1
+        with _damages(self._log):
+            for group in range(self._file.num_row_groups):
+                for batch in self._file.iter_batches(ROWS, [group], self._read, use_threads=False):
+                    yield self._block(batch, first)
+                    first += batch.num_rows
+        self._log.check_unchanged()
+
+    def _block(self, batch: pa.RecordBatch, first: int) -> RowBlock:
+        cells, unreadable = {}, dict[int, str]()
+        for name in self._read:
+            cells[name], broken = _text(_column(batch, name))
+            unreadable = broken | unreadable
+        return RowBlock(np.arange(first, first + batch.num_rows), cells, unreadable)
+
+    def rows(self, block: RowBlock) -> Rows:
+        """The block's rows, but for those that hold what is no text."""
+        broken = [Broken(place, reason) for place, reason in sorted(block.unreadable.items())]
+        places = np.delete(np.arange(len(block)), list(block.unreadable))
+        chosen = {
+            key: block.cells[self._names[place]].take(pa.array(places)) if broken else block.cells[self._names[place]]
+            for key, place in self._heading.wanted.items()
+        }
+        macros = any(pc.any(pc.match_substring_regex(column, MACRO_BEGINS)).as_py() for column in chosen.values())
+        return self._heading.rows(block, places, chosen, broken, macros=macros)
+
+    def masked(self, text: str, units: HashedUnits) -> str:
+        """As JSON, by the meaning of the columns."""
+        return masked_record(json.loads(text), self._said, units)
+
+
+class _damages:  # noqa: N801 - reads like a function
+    """What Arrow cannot read is refused in one line."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | OSError):
+            raise FileRefused(f"{self._log.path.name} is cut or damaged Parquet: deliver it again, whole") from error
+
+
+def _leaves(fields: Sequence[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    """Every column, with the fields of structs for the struct."""
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _leaves(list(field.type), f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, field.type
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column by its name, or the field of a struct; nothing where the struct is nothing."""
+    if name in batch.schema.names:
+        return batch.column(name)
+    top, *path = name.split(".")
+    return pc.struct_field(batch.column(top), path)
+
+
+def _is_single(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_single(kind.value_type)
+    return not pa.types.is_nested(kind) and not pa.types.is_duration(kind) and not pa.types.is_interval(kind)
+
+
+def _text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """A column as text, empty where there is nothing, and which of its values are none, and why."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
+    if pa.types.is_timestamp(kind):
+        moments = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.timestamp("us")).cast(pa.string())
+        column = moments if kind.tz is None else pc.binary_join_element_wise(moments, "Z", "")
+    elif pa.types.is_floating(kind):
+        column = _floats(column.cast(pa.float64()))
+    elif _is_bytes(kind):
+        return _strings(column)
+    return pc.fill_null(column.cast(pa.string()), ""), {}
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    return (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+        or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+        or types.is_fixed_size_binary(kind)
+    )  # fmt: skip
+
+
+def _floats(column: pa.Array) -> pa.Array:
+    """As short as they are told apart; without a point where they are whole, and nothing where they are no number."""
+    whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _WHOLE))
+    there = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+    integers = pc.if_else(pc.fill_null(whole, fill_value=False), there, 0.0).cast(pa.int64()).cast(pa.string())
+    return pc.if_else(whole, integers, there.cast(pa.string()))
+
+
+def _strings(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Bytes as UTF-8, which Parquet promises and does not check."""
+    octets = column.cast(pa.large_binary()).cast(pa.binary())
+    try:
+        text, broken = octets.cast(pa.string()), {}
+    except pa.ArrowInvalid:
+        found = [(value or b"").decode(errors="replace") for value in octets.to_pylist()]
+        broken = {
+            place: "not_utf8"
+            for place, (value, told) in enumerate(zip(octets.to_pylist(), found, strict=True))
+            if (value or b"") != told.encode()
+        }
+        text = pa.array(found, pa.string())
+    text = pc.fill_null(text, "")
+    nul = pc.match_substring(text, "\0").to_numpy(zero_copy_only=False)
+    return text, dict.fromkeys(np.flatnonzero(nul).tolist(), "nul_byte") | broken
