@@ -120,7 +120,7 @@ class Feed(BaseModel):
             FileRefused: where none fits.
         """
         fitting = [each for each in self.files if _fits(file_name, each)]
-        if kind is not None and kind not in (each.kind for each in fitting):
+        if kind is not None and all(each.kind != kind for each in fitting):
             like = [each.names for each in self.files if each.kind == kind]
             fitting = [each for each in self.files if each.names in like[:1]]
         if not fitting and all(each.names == self.files[0].names for each in self.files):

@@ -3,8 +3,11 @@
 import csv
 import gzip
 import io
+import json
 from datetime import UTC, datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.errors import ExperimentError
@@ -151,7 +154,7 @@ def test_rejected_lines_of_a_feed_hold_no_unit(fed, stored):
 def test_a_file_without_what_events_need_is_refused_and_says_what(fed):
     with pytest.raises(FileRefused, match="lacks Impression ID, which is the event_id of impressions"):
         fed(f"dcm_account1_impression_{HOUR}", "Event Time,User ID,Rendering ID", {"Event Time": NOON})
-    with pytest.raises(FileRefused, match="list values of Rendering ID, Ad ID, Placement ID in trafficking"):
+    with pytest.raises(FileRefused, match="list values of Rendering ID, .*Placement ID in trafficking"):
         fed(f"dcm_account1_impression_{HOUR}", CM360["impression"], cm360_impression(1), meant={})
     with pytest.raises(FileRefused, match=r"is no file of Campaign Manager 360 .* say which kind with --kind"):
         fed("october.csv", CM360["impression"], cm360_impression(1))
@@ -163,6 +166,10 @@ def test_a_file_without_what_events_need_is_refused_and_says_what(fed):
         (f"dcm_account1234_impression_{HOUR}", "cm360"),
         (f"DCM_floodlight9_activity_{HOUR}", "cm360"),
         ("NetworkBackfillClicks_9_20261108_03.gz", "gam"),
+        ("standard_feed_2026_11_08_12.csv.gz", "xandr"),
+        ("events_20261108.parquet", "ga4"),
+        ("events_intraday_20261108000000000000.json.gz", "ga4"),
+        ("events_of_ours.csv", None),
         ("impressions-2026-11-08.csv", None),
     ],
 )
@@ -175,6 +182,173 @@ def test_a_format_nobody_knows_is_named_with_the_nearest():
     with pytest.raises(ExperimentError, match=r"there is no format 'cm36': did you mean 'cm360'\?"):
         feed_for("x.csv", feeds(), "cm36")
     assert feed_for(f"dcm_account1_impression_{HOUR}", feeds(), "adstyle") is None
+
+
+def test_campaign_managers_newer_and_older_names_mean_the_same(fed, stored):
+    """A file without Rendering ID and Country Code, but with what Display & Video 360 calls them."""
+    for number, brand in enumerate(("DV360", "DBM")):
+        header = f"Event Time,User ID,Impression ID,{brand} Creative ID,{brand} Country Code,Event Sub-Type"
+        row = {"Event Time": NOON, "User ID": "CAESE1", "Impression ID": f"imp-{number}", f"{brand} Country Code": "NO"}
+        meant = {f"{brand} creative id".replace(" ", "").lower(): {"77": ("spring", "mosaic")}}
+        name = f"dcm_account{number}_impression_{HOUR}"
+        assert fed(name, header, row | {f"{brand} Creative ID": "77"}, meant=meant).accepted == 1
+    assert {(row["variant"], row["country"], row["arm"]) for row in stored()} == {("77", "NO", "mosaic")}
+
+
+def test_campaign_managers_times_are_microseconds_and_nothing_else(fed):
+    rows = [cm360_impression(1), cm360_impression(2, **{"Event Time": NOON // 1000})]
+    told = fed(f"dcm_account1_impression_{HOUR}", CM360["impression"], *rows)
+    assert (told.accepted, told.rejected) == (1, {"bad_timestamp": 1})
+
+
+def test_an_hour_of_campaign_manager_without_events_is_a_good_delivery(fed, register):
+    for kind, header in CM360.items():
+        told = fed(f"dcm_account1_{kind}_{HOUR}", header)
+        assert (told.read, told.accepted, told.rejected) == (0, 0, {})
+    assert len(register) == 3
+
+
+XANDR = (
+    "auction_id_64,date_time,event_type,imp_type,user_id_64,ip_address,country,tag_id,device_id,creative_id,"
+    "line_item_id,campaign_id,pixel_id,post_click_revenue,post_view_revenue,order_id,advertiser_currency"
+)
+SECONDS = NOON // 10**6
+
+
+def xandr_row(event, auction, user="9151314442816847872", **changed):
+    return dict.fromkeys(XANDR.split(","), "NULL") | {
+        "auction_id_64": auction, "date_time": SECONDS, "event_type": event, "imp_type": 7, "user_id_64": user,
+        "ip_address": "198.51.100.7", "creative_id": "501", "line_item_id": "61", **changed,
+    }  # fmt: skip
+
+
+XANDR_ROWS = [
+    xandr_row("imp", "11", country="NO", tag_id="77"),
+    xandr_row("imp", "12", creative_id="502"),
+    xandr_row("imp", "13", user="0"),
+    xandr_row("imp", "14", user="-1"),
+    xandr_row("imp", "15", creative_id="999"),
+    xandr_row("imp", "11", country="NO", tag_id="77"),
+    xandr_row("click", "11", user="0", date_time=SECONDS + 5),
+    xandr_row("click", "12", user="NULL", date_time=SECONDS + 6),
+    xandr_row("pc_conv", "11", pixel_id="8", post_click_revenue="19.900000", post_view_revenue="0.000000"),
+    xandr_row("pv_crossdevice_conv", "12", pixel_id="8", post_click_revenue="0", post_view_revenue="5"),
+    xandr_row("pv_conv", "13", user="-1", pixel_id="8"),
+    xandr_row("pc_conv", "12", pixel_id="8", post_click_revenue="-3"),
+    xandr_row("started", "11"),
+    xandr_row("100_pct", "11"),
+    xandr_row("hover", "11"),
+    xandr_row("imp", "16", date_time=SECONDS * 1000),
+]
+XANDR_MEANT = {"creativeid": {"501": ("spring", "mosaic"), "502": ("spring", "original")}}
+XANDR_ACCOUNTS = {
+    "impression": (
+        10, 2, 1,
+        {"bad_timestamp": 1, "ignored_event_type": 2, "missing_unit": 2, "unknown_creative": 1, "unknown_event_type": 1},
+    ),
+    "click": (2, 2, 0, {}),
+    "conversion": (4, 2, 0, {"missing_unit": 1, "negative_value": 1}),
+}  # fmt: skip
+
+
+def accounts(found):
+    return {kind: (each.read, each.accepted, each.duplicate, each.rejected) for kind, each in found.items()}
+
+
+@pytest.mark.parametrize("packed", ["csv", "csv.gz", "csv.zst", "jsonl.gz", "parquet"])
+def test_xandrs_standard_feed_is_one_file_for_all(tmp_path, ingest_all, stored, hasher, packed):
+    path, text = tmp_path / f"standard_feed_2026_11_08_12.{packed}", table(XANDR, *XANDR_ROWS)
+    if packed == "parquet":
+        columns = {name: [str(row[name]) for row in XANDR_ROWS] for name in XANDR.split(",")}
+        for name in ("auction_id_64", "date_time", "user_id_64"):
+            columns[name] = [None if value == "NULL" else int(value) for value in columns[name]]
+        pq.write_table(pa.table(columns), path)
+    elif packed == "jsonl.gz":
+        path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in XANDR_ROWS).encode()))
+    else:
+        pack = {"csv": bytes, "csv.gz": gzip.compress, "csv.zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+        path.write_bytes(pack[packed](text.encode()))
+    found = ingest_all(path, feed=feed_for(path.name, feeds(), None), trafficking=XANDR_MEANT)
+    assert accounts(found) == XANDR_ACCOUNTS
+    shown = {row["event_id"]: row for row in stored()}
+    assert {key: row["arm"] for key, row in shown.items()} == {"11": "mosaic", "12": "original"}
+    first = {"country": "NO", "placement": "77", "device": None, "network": "198.51.100.0/24", "variant": "501"}
+    assert shown["11"].items() >= {**first, "unit": hasher.hashed("9151314442816847872")}.items()
+    assert shown["11"]["ts"] == datetime(2026, 11, 8, 12, tzinfo=UTC)
+    outcomes = stored("outcomes")
+    assert [(row["impression_id"], row["unit"]) for row in outcomes if row["kind"] == "click"] == [
+        ("11", None), ("12", None)
+    ]  # fmt: skip
+    sales = {row["impression_id"]: row for row in outcomes if row["kind"] == "conversion"}
+    assert {key: (row["value_micros"], row["currency"], row["action"]) for key, row in sales.items()} == {
+        "11": (19_900_000, "USD", "8"), "12": (5_000_000, "USD", "8")
+    }  # fmt: skip
+
+
+def test_an_hour_of_xandr_without_events_is_a_good_delivery_of_each_kind(tmp_path, ingest_all):
+    path = tmp_path / "standard_feed_2026_11_08_13.csv"
+    path.write_text(table(XANDR))
+    found = ingest_all(path, feed=feeds()["xandr"], trafficking=XANDR_MEANT)
+    assert accounts(found) == dict.fromkeys(XANDR_ACCOUNTS, (0, 0, 0, {}))
+
+
+GA4_EVENTS = [
+    ("page_view", "u1", None, {}),
+    ("purchase", "u1", "ann", {"transaction_id": "T-1", "purchase_revenue": 19.9}),
+    ("purchase", "u1", "ann", {"transaction_id": "T-1", "purchase_revenue": 19.9}),
+    ("purchase", "u2", None, {"transaction_id": "(not set)", "purchase_revenue": 5}),
+    ("purchase", "u2", None, {"transaction_id": "(not set)", "purchase_revenue": 6}),
+    ("purchase", None, None, {"transaction_id": "T-2", "purchase_revenue": 7}),
+    ("purchase", None, None, {}),
+    ("", "u3", None, {"transaction_id": "T-3"}),
+]
+GA4_ACCOUNT = (8, 3, 1, {"ignored_event_type": 1, "missing_event_id": 1, "missing_unit": 1, "unknown_event_type": 1})
+"""The second event of u2 came a microsecond later: without a transaction's id it is another purchase."""
+
+
+def ga4_file(form, folder):
+    """The export as the table itself (JSON lines, Parquet), or as a query flattens it (CSV)."""
+    path = folder / f"events_20261108.{form}"
+    rows = [
+        {
+            "event_name": name, "event_timestamp": NOON + number, "user_pseudo_id": pseudo, "user_id": user,
+            "ecommerce": bought, "event_params": [{"key": "page"}],
+        }
+        for number, (name, pseudo, user, bought) in enumerate(GA4_EVENTS)
+    ]  # fmt: skip
+    if form == "json":
+        path.write_text("".join(json.dumps(row | {"event_timestamp": str(row["event_timestamp"])}) + "\n" for row in rows))
+    elif form == "parquet":
+        kind = pa.struct([("transaction_id", pa.string()), ("purchase_revenue", pa.float64())])
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        pq.write_table(pa.table(columns | {"ecommerce": pa.array(columns["ecommerce"], kind)}), path)
+    else:
+        header = "event_name,event_timestamp,user_pseudo_id,user_id,transaction_id,value,currency"
+        flat = [
+            {
+                **{key: value for key, value in row.items() if key in header and value is not None},
+                "transaction_id": row["ecommerce"].get("transaction_id", ""),
+                "value": row["ecommerce"].get("purchase_revenue", ""),
+                "currency": "eur",
+            }
+            for row in rows
+        ]
+        path.write_text(table(header, *flat))
+    return path
+
+
+@pytest.mark.parametrize("form", ["json", "parquet", "csv"])
+def test_purchases_of_google_analytics_are_told_apart_from_all_else(tmp_path, ingest_all, stored, hasher, form):
+    path = ga4_file(form, tmp_path)
+    found = ingest_all(path, feed=feed_for(path.name, feeds(), None))
+    assert accounts(found) == {"conversion": GA4_ACCOUNT}
+    sales = {row["value_micros"]: row for row in stored("outcomes")}
+    assert set(sales) == {19_900_000, 5_000_000, 6_000_000}
+    assert sales[19_900_000].items() >= {"event_id": "T-1", "unit": hasher.hashed("ann"), "action": "purchase"}.items()
+    assert sales[5_000_000]["unit"] == hasher.hashed("u2")
+    assert sales[5_000_000]["event_id"].startswith(hasher.hashed("u2")), "an id that holds a unit holds its hash"
+    assert {row["currency"] for row in sales.values()} == ({"EUR"} if form == "csv" else {None})
+    assert sales[19_900_000]["ts"] == datetime(2026, 11, 8, 12, 0, 0, 1, tzinfo=UTC)
 
 
 OWN = """
@@ -201,7 +375,7 @@ def test_a_new_feed_is_a_mapping_file(tmp_path, deliver, stored):
     folder.mkdir()
     (folder / "shop.toml").write_text(OWN)
     known = feeds(folder)
-    assert list(known) == ["shop", "cm360", "gam"]
+    assert list(known) == ["shop", "cm360", "ga4", "gam", "xandr"]
     text = "id,at,visitor,banner\nv1,2026-11-08T12:00:00Z,ann,77\nv2,2026-11-08T12:00:01Z,anonymous,77\n"
     delivery = deliver(
         "shop-views-1.csv", text, feed=known["shop"], trafficking={"banner": {"77": ("spring", "mosaic")}}
