@@ -154,7 +154,7 @@ def test_rejected_lines_of_a_feed_hold_no_unit(fed, stored):
 def test_a_file_without_what_events_need_is_refused_and_says_what(fed):
     with pytest.raises(FileRefused, match="lacks Impression ID, which is the event_id of impressions"):
         fed(f"dcm_account1_impression_{HOUR}", "Event Time,User ID,Rendering ID", {"Event Time": NOON})
-    with pytest.raises(FileRefused, match="list values of Rendering ID, .*Placement ID in trafficking"):
+    with pytest.raises(FileRefused, match=r"list values of Rendering ID, .*Placement ID in trafficking"):
         fed(f"dcm_account1_impression_{HOUR}", CM360["impression"], cm360_impression(1), meant={})
     with pytest.raises(FileRefused, match=r"is no file of Campaign Manager 360 .* say which kind with --kind"):
         fed("october.csv", CM360["impression"], cm360_impression(1))
@@ -244,7 +244,10 @@ XANDR_MEANT = {"creativeid": {"501": ("spring", "mosaic"), "502": ("spring", "or
 XANDR_ACCOUNTS = {
     "impression": (
         10, 2, 1,
-        {"bad_timestamp": 1, "ignored_event_type": 2, "missing_unit": 2, "unknown_creative": 1, "unknown_event_type": 1},
+        {
+            "bad_timestamp": 1, "ignored_event_type": 2, "missing_unit": 2, "unknown_creative": 1,
+            "unknown_event_type": 1,
+        },
     ),
     "click": (2, 2, 0, {}),
     "conversion": (4, 2, 0, {"missing_unit": 1, "negative_value": 1}),
@@ -317,7 +320,9 @@ def ga4_file(form, folder):
         for number, (name, pseudo, user, bought) in enumerate(GA4_EVENTS)
     ]  # fmt: skip
     if form == "json":
-        path.write_text("".join(json.dumps(row | {"event_timestamp": str(row["event_timestamp"])}) + "\n" for row in rows))
+        path.write_text(
+            "".join(json.dumps(row | {"event_timestamp": str(row["event_timestamp"])}) + "\n" for row in rows)
+        )
     elif form == "parquet":
         kind = pa.struct([("transaction_id", pa.string()), ("purchase_revenue", pa.float64())])
         columns = {name: [row[name] for row in rows] for name in rows[0]}

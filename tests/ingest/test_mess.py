@@ -1,6 +1,7 @@
 """The mess of text files: each kind of it has a reason of its own, and costs its own line or refuses the file."""
 
 import gzip
+import json
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,11 @@ HEADER = "event_id,ts,experiment,arm,unit,country"
 ROW = "i{0},2026-11-08T00:00:00Z,spring,mosaic,user-{0},"
 BROKEN = {
     "ragged_row": [ROW.format(1) + ",x", "i1", '"i1', 'i1,"x"y,,,,', "i1,2026-11-08T00:00:00Z"],
-    "whole_row_quoted": [f'"{ROW.format(1)}"', f'"{ROW.format(1)}NO"', '"' + ROW.format(1).replace("i1", '""i1""') + '"'],
+    "whole_row_quoted": [
+        f'"{ROW.format(1)}"',
+        f'"{ROW.format(1)}NO"',
+        '"' + ROW.format(1).replace("i1", '""i1""') + '"',
+    ],
     "bad_timestamp": [
         ROW.format(1).replace("2026-11-08T00:00:00Z", ts)
         for ts in ("08/11/2026 00:00:00", "2026-11-31T00:00:00Z", "2026-11-08", "noon", "", "1999-12-31T00:00:00Z", "7")
@@ -64,7 +69,11 @@ def test_where_every_row_is_quoted_whole_they_are_unwrapped(deliver, stored, has
     delivery = deliver("impressions.csv", text)
     assert (delivery.read, delivery.accepted) == (6, 3)
     assert delivery.rejected == {"ragged_row": 2, "unknown_arm": 1}
-    assert [(row["event_id"], row["country"]) for row in stored()] == [("i0", None), ("i1", "Norway, the"), ("i9", None)]
+    assert [(row["event_id"], row["country"]) for row in stored()] == [
+        ("i0", None),
+        ("i1", "Norway, the"),
+        ("i9", None),
+    ]
     kept = {reject["line"]: reject["text"] for reject in stored("rejects")}
     assert kept[7] == ROW.format(3).replace("mosaic", "x").replace("user-3", hasher.hashed("user-3"))
     assert not any("user-" in text for text in kept.values())
@@ -74,8 +83,9 @@ def test_where_every_row_is_quoted_whole_they_are_unwrapped(deliver, stored, has
 def test_a_byte_order_mark_is_no_part_of_the_first_name(deliver, pack):
     text = ("\ufeff" + lines(ROW.format(0))).encode()
     assert deliver("impressions.log", pack(text), "impression").accepted == 1
-    json = b'\xef\xbb\xbf{"event_id": "i1", "ts": "2026-11-08T00:00:00Z", "experiment": "spring", "arm": "mosaic", "unit": 1}\n'
-    assert deliver("impressions.jsonl", pack(json)).accepted == 1
+    names = ("event_id", "ts", "experiment", "arm", "unit")
+    event = dict(zip(names, ROW.format(1).split(","), strict=False))
+    assert deliver("impressions.jsonl", pack(("\ufeff" + json.dumps(event) + "\n").encode())).accepted == 1
 
 
 @pytest.mark.parametrize(
