@@ -19,7 +19,7 @@ def compact(context: typer.Context) -> None:
 
 @events.command()
 def retain(context: typer.Context) -> None:
-    """Forget events older than 90 days, but for experiments that still measure."""
+    """Forget events older than 90 days, but for experiments that still measure, and counts older than 13 months."""
     _run_now(context, "retain")
 
 

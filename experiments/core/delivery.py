@@ -14,7 +14,7 @@ class Delivery:
     name: str
     """The file's own name, without folders."""
     kind: str
-    """``impression``, ``click`` or ``conversion``."""
+    """``impression``, ``click``, ``conversion`` or ``count``."""
     size: int
     """Bytes as delivered."""
     read: int

@@ -1,1 +1,1 @@
-"""The event lake: Delta tables of impressions, outcomes and rejects, and the evidence gathered from them."""
+"""The event lake: Delta tables of impressions, outcomes, rejects and counts, and the evidence gathered from them."""

@@ -33,6 +33,8 @@ _READ = {
     "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", "value_micros", "invalid"),
 }
 """The tables evidence is computed from, and their columns."""
+_NEVER_READ = frozenset({"counts"})
+"""What platforms counted is no evidence: its versions are not evidence's either, which so stays the same without it."""
 
 
 def _unbound(name: str) -> ir.Table:
@@ -67,7 +69,7 @@ def gather(
         ExperimentError: when the lake has no such version.
         StorageFailure: when it cannot be read.
     """
-    latest = lake.versions()
+    latest = {name: version for name, version in lake.versions().items() if name not in _NEVER_READ}
     if versions and (unknown := sorted(set(versions) - set(latest))):
         raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
     chosen = latest | dict(versions or {})

@@ -1,4 +1,4 @@
-"""The event lake: three Delta tables, appended to once per delivery, readable as of any version."""
+"""The event lake: four Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
 import tempfile
@@ -139,6 +139,16 @@ class Append:
     def version(self) -> int:
         """The version this handle has seen, or made."""
         return self._table.version()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files lie, if that is on this machine."""
+        return None if "://" in self._root else Path(self._root, self._name)
+
+    def newest(self, column: str) -> Any:
+        """The greatest value of a column, by what the log says of the files; None where it says nothing."""
+        actions, name = pa.table(self._table.get_add_actions(flatten=True)), f"max.{column}"
+        return pc.max(actions[name]).as_py() if name in actions.column_names else None
 
     def delivered(self, delivery: str) -> bool:
         """True when the delivery's rows are in the table already: all of them, since a commit is all or nothing."""

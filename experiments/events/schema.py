@@ -57,6 +57,26 @@ OUTCOMES = pa.schema(
     ]
 )
 
+COUNTS = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),  # what was counted: day, source, ad and breakdown in one
+        pa.field("source", pa.string(), nullable=False),  # who counted: the feed, or what a file by hand says
+        pa.field("experiment", pa.string(), nullable=False),
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("ad", pa.string()),  # the platform's own id
+        pa.field("breakdown", pa.string()),
+        pa.field("broken_down_by", pa.string()),  # names of the columns that the breakdown is made of
+        pa.field("impressions", pa.int64(), nullable=False),
+        pa.field("clicks", pa.int64(), nullable=False),
+        pa.field("conversions", pa.int64()),
+        pa.field("value_micros", pa.int64()),
+        pa.field("spend_micros", pa.int64()),
+        pa.field("currency", pa.string()),
+        *_DELIVERED,
+    ]
+)
+"""As platforms counted them, of audiences that they chose: nothing here was randomised, and no evidence reads it."""
+
 REJECTS = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),  # of the file
@@ -80,9 +100,10 @@ TABLES: dict[str, TableLayout] = {
     "impressions": TableLayout(IMPRESSIONS, ("experiment", "date")),
     "outcomes": TableLayout(OUTCOMES, ("date",)),
     "rejects": TableLayout(REJECTS, ("date",)),
+    "counts": TableLayout(COUNTS, ("date",)),
 }
 
 
 def table_of(kind: str) -> str:
     """The table that keeps events of this kind."""
-    return "impressions" if kind == "impression" else "outcomes"
+    return {"impression": "impressions", "count": "counts"}.get(kind, "outcomes")

@@ -13,6 +13,8 @@ from experiments.jobs.job import WHOLE_WORKSPACE, Task
 
 RETENTION_DAYS = 90
 """Events are kept for so long; the moments that were computed from them stay."""
+AGGREGATE_DAYS = 396
+"""Thirteen months: counts tell of nobody, and a year is to be seen beside the one before."""
 GONE_HOURS = 24
 """So long after they were forgotten events leave the disk."""
 MEASURING = (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)
@@ -68,7 +70,8 @@ def _limit(context: Context, name: str, as_of: datetime) -> tuple[date, Collecti
 
     Outcomes belong to no experiment until evidence is gathered: while any measures, all since its start are kept.
     """
-    before = (as_of.astimezone(UTC) - timedelta(days=RETENTION_DAYS)).date()
+    days = AGGREGATE_DAYS if name == "counts" else RETENTION_DAYS
+    before = (as_of.astimezone(UTC) - timedelta(days=days)).date()
     measuring = {
         record.name: context.control.plan(record.name)[0].start.date()
         for record in context.control.experiments()

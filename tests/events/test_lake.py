@@ -46,12 +46,13 @@ def clicks(rows, at):
     return clicks
 
 
-def test_a_new_lake_has_three_empty_tables(lake):
-    assert lake.versions() == {"impressions": 0, "outcomes": 0, "rejects": 0}
+def test_a_new_lake_has_four_empty_tables(lake):
+    assert lake.versions() == {"impressions": 0, "outcomes": 0, "rejects": 0, "counts": 0}
     assert [(table.name, table.rows, table.bytes) for table in lake.health()] == [
         ("impressions", 0, 0),
         ("outcomes", 0, 0),
         ("rejects", 0, 0),
+        ("counts", 0, 0),
     ]
     assert ids(lake) == []
 
@@ -119,7 +120,7 @@ def test_many_readers_may_be_the_first_to_open_a_lake(lake):
 
     def read():
         try:
-            assert EventLake(lake.root).versions() == {"impressions": 0, "outcomes": 0, "rejects": 0}
+            assert set(EventLake(lake.root).versions().values()) == {0}
         except Exception as error:
             failures.append(error)
 
