@@ -427,6 +427,9 @@ REJECTS: Mapping[str, str] = {
     "nul_byte": "contains a NUL byte",
     "negative_value": "a negative amount",
     "unexpanded_macro": "a placeholder the ad server did not fill in",
+    "several_days": "a sum over several days",
+    "missing_ad": "a count without the ad it is of",
+    "missing_count": "no number of impressions",
 }
 
 

@@ -49,11 +49,13 @@ def ingest(
     context: typer.Context,
     paths: Annotated[list[Path] | None, typer.Argument(help="Files of events; the inbox where none is named.")] = None,
     kind: Annotated[
-        str | None, typer.Option(help="impression, click or conversion, where the file does not say.")
+        str | None, typer.Option(help="impression, click, conversion or count, where the file does not say.")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="FEED", help="adstyle, cm360, gam, ga4, xandr or one of feeds/; by name."),
+        typer.Option(
+            "--format", metavar="FEED", help="adstyle, cm360, gam, ga4, meta, revive, xandr or one of feeds/; by name."
+        ),
     ] = None,
     zone: Annotated[
         str | None,

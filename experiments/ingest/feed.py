@@ -13,6 +13,8 @@ counted as ``ignored_event_type`` and not kept. Both stand in the account of the
 
 An ad server knows creatives, not experiments: the workspace's ``trafficking.csv`` says which value of which column is
 which arm of which experiment, unless columns or ``constants`` of the mapping say it themselves.
+
+Files of counts may say more (`aggregates`): one value of a list for a column, and a ``breakdown``.
 """
 
 import csv
@@ -25,18 +27,19 @@ from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
+from experiments.ingest.aggregates import Asked, CountLayout, FirstOf, names_of
 from experiments.ingest.hashing import HashedUnits
-from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, PRIVATE, REQUIRED
+from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, REQUIRED
 from experiments.ingest.log import FileRefused
 from experiments.ingest.times import Times
 
@@ -83,14 +86,14 @@ class FeedFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["impression", "click", "conversion"]
+    kind: Literal["impression", "click", "conversion", "count"]
     names: Annotated[list[str], Field(min_length=1)]
     """How its file names look: ``dcm_*_impression_*``."""
     where: dict[str, Condition] = Field(default_factory=dict)
     """Which rows of such a file are events of this kind, by their column: each condition must hold. All without one."""
     ignore: dict[str, Condition] = Field(default_factory=dict)
     """Which of the rows that are of no kind are no mistake; the same conditions."""
-    columns: dict[str, str | list[str]]
+    columns: dict[str, Asked]
     """By our column theirs."""
     constants: dict[str, str] = Field(default_factory=dict)
     """Values of our columns where theirs say nothing, or do not exist: ``currency = "EUR"``."""
@@ -100,6 +103,21 @@ class FeedFile(BaseModel):
     """Values that stand for none, by our column."""
     trafficking: list[str] = Field(default_factory=list)
     """Their columns that may tell the arm, the surest first."""
+    breakdown: list[str] = Field(default_factory=list)
+    """Of counts: their columns that may split an ad's day into several rows."""
+
+    @property
+    def lists(self) -> dict[str, FirstOf]:
+        """Our columns that are one value of a list."""
+        return {column: asked for column, asked in self.columns.items() if isinstance(asked, FirstOf)}
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "count" and "ad" not in self.columns:
+            raise ValueError("counts need the column ad: which ad a row is about")
+        if self.kind != "count" and (self.breakdown or self.lists):
+            raise ValueError(f"breakdown and first_of are for counts, not for {self.kind}s")
+        return self
 
 
 class Feed(BaseModel):
@@ -145,14 +163,22 @@ class Mapped:
     """What tells the file from others, for ids made of line numbers."""
     units: Mapping[str, str] = field(default_factory=dict)
     """Hashes of units, for ids made of them."""
+    source: str = ""
+    """The feed's name."""
 
     @classmethod
     def of(
-        cls, kinds: Sequence[FeedFile], place: int, trafficking: Trafficking, sha256: str, units: HashedUnits
+        cls,
+        kinds: Sequence[FeedFile],
+        place: int,
+        trafficking: Trafficking,
+        sha256: str,
+        units: HashedUnits,
+        source: str = "",
     ) -> "Mapped":
         """One of the kinds of the file with this hash."""
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
-        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], units)
+        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], units, source)
 
     def delivery(self, sha256: str) -> str:
         """The delivery's own id: the hash of the file or, for each kind but its first, most of it and the kind."""
@@ -180,6 +206,7 @@ class Layout:
     elsewhere: tuple[Conditions, ...]
     """Which rows are of each other kind."""
     ignored: tuple[Conditions, ...]
+    counts: CountLayout | None = None
 
     @property
     def kind(self) -> str:
@@ -197,6 +224,7 @@ class Layout:
         """Every place that is read, with what is said of it; what is a unit, too, is private."""
         found = {place: "kind" for each in (self.where, *self.elsewhere, *self.ignored) for place, _ in each}
         found |= {place: "variant" for place, _ in self.telling}
+        found |= {place: "breakdown" for _, place in self.counts.breakdown} if self.counts else {}
         for column in (*(each for each in self.places if each not in PRIVATE), *PRIVATE[::-1]):
             found |= {place: column for places in self.places.get(column, ()) for place in places if place >= 0}
         return found
@@ -232,7 +260,7 @@ class Layout:
             for column, told in self._arms(raw).items():
                 said = found.get(column, pa.repeat("", len(numbers)))
                 found[column] = pc.if_else(pc.equal(told, ""), said, told)
-        return found
+        return found if self.counts is None else self.counts.cells(found, raw, len(numbers))
 
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
@@ -286,8 +314,9 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         if bare(column) in known and bare(column) in mapped.trafficking
     )
     told = {*places, *feed.constants, *(_ARM if telling else ())}
-    missing = [column for column in REQUIRED[feed.kind] if column not in told]
-    if feed.kind == "impression" and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
+    needs = (*REQUIRED[feed.kind], *(("ad",) if feed.kind == "count" else ()))
+    missing = [column for column in needs if column not in told]
+    if feed.kind in OF_ARMS and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
         raise FileRefused(
             f"{file_name}: nothing says which creative is which arm: list values of {', '.join(feed.trafficking)} in "
             "trafficking.csv (columns column, value, experiment, arm)"
@@ -296,12 +325,17 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         missing += ["impression_id"]
     if missing:
         needed = next((each for each in missing if each not in _ARM), missing[0])
-        asked = feed.columns.get(needed, needed)
-        wanted = asked if isinstance(asked, str) else " or ".join(asked)
+        wanted = " or ".join(names_of(feed.columns.get(needed, needed)))
         raise FileRefused(f"{file_name} lacks {wanted}, which is the {needed} of {feed.kind}s in this feed")
     conditions = [_conditions(file_name, each.where, known) for each in (feed, *mapped.beside)]
     ignored = [_conditions(file_name, each.ignore, known) for each in (feed, *mapped.beside) if each.ignore]
-    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored))
+    counts = _counts_of(mapped, known) if feed.kind == "count" else None
+    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored), counts)
+
+
+def _counts_of(mapped: Mapped, known: Mapping[str, int]) -> CountLayout:
+    breakdown = tuple((name, known[bare(name)]) for name in mapped.file.breakdown if bare(name) in known)
+    return CountLayout(mapped.source, mapped.file.lists, breakdown, mapped.file.times.form)
 
 
 def asked_columns(mapped: Mapped) -> list[str]:
@@ -309,20 +343,21 @@ def asked_columns(mapped: Mapped) -> list[str]:
     names = [
         part.strip()
         for asked in mapped.file.columns.values()
-        for each in ([asked] if isinstance(asked, str) else asked)
+        for each in names_of(asked)
         for part in each.split(_JOINT)
     ]
     files = (mapped.file, *mapped.beside)
-    names += [*mapped.file.trafficking, *(name for each in files for name in (*each.where, *each.ignore))]
+    names += [
+        *mapped.file.trafficking,
+        *mapped.file.breakdown,
+        *(name for each in files for name in (*each.where, *each.ignore)),
+    ]
     return [name for name in dict.fromkeys(names) if name != LINE]
 
 
-def _parts(asked: str | list[str]) -> list[list[str]]:
+def _parts(asked: str | list[str] | FirstOf) -> list[list[str]]:
     """The alternatives, each as the bare names that are joined."""
-    return [
-        [LINE if part.strip() == LINE else bare(part) for part in each.split(_JOINT)]
-        for each in ([asked] if isinstance(asked, str) else asked)
-    ]
+    return [[LINE if part.strip() == LINE else bare(part) for part in each.split(_JOINT)] for each in names_of(asked)]
 
 
 def _conditions(file_name: str, asked: Mapping[str, Condition], known: Mapping[str, int]) -> Conditions:

@@ -20,6 +20,7 @@ from experiments.ingest.formats import Csv, Format, JsonLines, Lines, Rows, look
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
 from experiments.ingest.parquet import Parquet
+from experiments.ingest.restating import after_all_of, drop_unchanged
 from experiments.ingest.rows import Rules
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.staging import Staging, staging
@@ -107,7 +108,9 @@ def ingest_kinds(
         held: tuple[Mapped | None, ...] = (None,)
         if feed is not None:
             files, units = feed.kinds(path.name, kind), HashedUnits(hasher)
-            held = tuple(Mapped.of(files, place, trafficking or {}, log.sha256, units) for place in range(len(files)))
+            held = tuple(
+                Mapped.of(files, place, trafficking or {}, log.sha256, units, feed.name) for place in range(len(files))
+            )
             held = tuple(each for each in held if kind in (None, each.file.kind))
         known = [deliveries.find(_id_of(each, log)) for each in held]
         if len(held) > 1 and not all(known):
@@ -149,12 +152,18 @@ def _ingest(
         form, blocks = _form(log, kind, mapped)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
         settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
-        rules = _rules(form.kind, arms, now, filters, times)
-        with staging(appended, rejects, hasher, own, now, lake.root, expecting_known=expecting_known) as staged:
+        rules, counts = _rules(form.kind, arms, now, filters, times), form.kind == "count"
+        with staging(
+            appended, rejects, hasher, own, after_all_of(appended, now) if counts else now, lake.root,
+            expecting_known=expecting_known and not counts,
+        ) as staged:  # fmt: skip
             reading = _read(log, own, form, blocks, rules, hasher, now, settled, staged, progress)
-            repeated = staged.settle()
-            appended.find_known(staged.engine, own)
-            duplicate = repeated + staged.drop_known()
+            if counts:
+                duplicate = drop_unchanged(staged, appended, own, log.path.name)
+            else:
+                repeated = staged.settle()
+                appended.find_known(staged.engine, own)
+                duplicate = repeated + staged.drop_known()
             accepted = staged.remaining()
             if staged.unwritten:
                 staged.discard()

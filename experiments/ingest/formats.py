@@ -16,12 +16,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pv
 from numpy.typing import NDArray
 
 from experiments.ingest.feed import Layout, Mapped, asked_columns, bare
 from experiments.ingest.hashing import HashedUnits, network_of
-from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of
+from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of, known_to
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.values import Rejected
 
@@ -111,11 +112,12 @@ class Heading:
             columns = [meant.get(place) for place in range(len(names))]
             return cls(layout.kind, columns, {str(place): place for place in sorted(meant)}, layout)
         columns = [canonical(name) for name in names]
+        kind = kind_of(file_name, asked, filter(None, columns))
+        columns = [column if column in known_to(kind) else None for column in columns]
         found = [column for column in columns if column]
         twice = sorted({column for column in found if found.count(column) > 1})
         if twice:
             raise FileRefused(f"{file_name} has {', '.join(twice)} more than once: keep one column of each")
-        kind = kind_of(file_name, asked, found)
         check_columns(file_name, kind, found, names)
         return cls(kind, columns, {each: columns.index(each) for each in COLUMNS[kind] if each in columns})
 
@@ -322,12 +324,13 @@ class JsonLines:
         if not written:
             raise FileRefused(f"{file_name} holds no JSON object in its first lines: deliver CSV or JSON lines")
         if mapped is None:
-            found = [column for column in map(canonical, written) if column]
-            self.kind = kind_of(file_name, asked, found)
-            check_columns(file_name, self.kind, found, written)
+            self.kind = kind_of(file_name, asked, filter(None, map(canonical, written)))
+            known = known_to(self.kind)
+            self._meaning = _Columns(lambda key: column if (column := canonical(key)) in known else None)
+            check_columns(file_name, self.kind, filter(None, map(self._meaning.__getitem__, written)), written)
             self._heading = Heading(self.kind, COLUMNS[self.kind], dict.fromkeys(COLUMNS[self.kind], 0))
-            self._meaning = _Columns(canonical)
-            self._said = self._meaning
+            self._said, self._public = self._meaning, _PUBLIC
+            self._lists, self._optional = frozenset[str](), ()
         else:
             Heading.of(file_name, list(written), asked, mapped)
             names = list(dict.fromkeys(map(bare, (*written, *asked_columns(mapped)))))  # a later line may have them
@@ -336,6 +339,9 @@ class JsonLines:
             places = {name: place for place, name in enumerate(names)}
             self._meaning = _Columns(lambda key: _listed_at(places.get(bare(key)), self._heading.wanted))
             self._said = _Columns(lambda key: _column_at(places.get(bare(key)), self._heading.columns))
+            self._public = frozenset[str]()  # a column called like one of ours may hold their units
+            self._lists = frozenset(mapped.file.lists)
+            self._optional = tuple(str(places[bare(name)]) for name in mapped.file.breakdown)
 
     def rows(self, block: Block) -> Rows:
         """The lines' values as text; numbers as they are written."""
@@ -347,28 +353,47 @@ class JsonLines:
                 if line.unreadable:
                     raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
                 named: dict[str | None, object] = {meaning[key]: value for key, value in self._read(line.text).items()}
-                taken.append([_scalar(named.get(column)) for column in wanted])
+                taken.append([self._value(column, named.get(column)) for column in wanted])
                 places.append(place)
             except Rejected as rejected:
                 broken.append(Broken(place, rejected.reason))
         cells = list(zip(*taken, strict=True)) if taken else [()] * len(wanted)
         arrays = {column: pa.array(each, pa.string()) for column, each in zip(wanted, cells, strict=True)}
+        for column in self._optional:  # to have no such key is another thing than to say nothing under it
+            arrays[column] = pc.if_else(pc.equal(arrays[column], ""), pa.scalar(None, pa.string()), arrays[column])
         where = np.array(places, dtype=np.int64)
         return self._heading.rows(block, where, arrays, broken, macros=_may_have_macros(block))
+
+    def _value(self, column: str, value: object) -> str:
+        """As text; a list only where the mapping says so."""
+        if isinstance(value, list) and self._heading.columns[self._heading.wanted[column]] in self._lists:
+            return json.dumps(value, ensure_ascii=False)
+        return _scalar(value)
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """Keys that are not ours are left out."""
         try:
             record = self._read(text)
         except Rejected:
-            return _masked_tokens(text, units)
-        return masked_record(record, self._said, units)
+            return _masked_tokens(text, units, self._public)
+        return masked_record(record, self._said, units, self._lists)
 
 
-def masked_record(record: Mapping[str, object], said: Mapping[str, str | None], units: HashedUnits) -> str:
-    """A record as JSON that may be kept: what is not ours is left out, units and addresses are hashed."""
+def masked_record(
+    record: Mapping[str, object],
+    said: Mapping[str, str | None],
+    units: HashedUnits,
+    lists: frozenset[str] = frozenset(),
+) -> str:
+    """A record as JSON that may be kept: what is not ours is left out, units and addresses are hashed.
+
+    What has parts may have a unit among them, but for ``lists`` that a mapping takes numbers from.
+    """
     known = {key: value for key, value in record.items() if said[key]}
-    kept = {key: _kept(said[key], _text(value, units), units) for key, value in known.items()}
+    kept = {
+        key: value if said[key] in lists and isinstance(value, list) else _kept(said[key], _text(value, units), units)
+        for key, value in known.items()
+    }
     return json.dumps(kept, ensure_ascii=False)
 
 
@@ -438,7 +463,7 @@ class _Columns(dict[str, str | None]):
         return column
 
 
-_PUBLIC = frozenset(column for columns in COLUMNS.values() for column in columns) - frozenset(PRIVATE)
+_PUBLIC = known_to("impression") - frozenset(PRIVATE)
 _TOKEN = re.compile(r"""("(?:[^"\\]|\\.)*("?)|[^\s"{}\[\],:]+)(\s*:)?""", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -510,17 +535,17 @@ def _kept(name: str | None, value: str, units: HashedUnits) -> str:
     return value
 
 
-def _masked_tokens(text: str, units: HashedUnits) -> str:
+def _masked_tokens(text: str, units: HashedUnits, public: frozenset[str]) -> str:
     """A line that is no JSON object: but for names and the whole value right after a public one, all is hashed."""
-    public = False
+    told = False
 
     def mask(token: re.Match[str]) -> str:
-        nonlocal public
+        nonlocal told
         written, closing, colon = token[1], token[2], token[3] or ""
         name = canonical(written)
         whole = bool(closing) or not written.startswith('"')
-        keep = name is not None if colon else public and whole
-        public = bool(colon) and name in _PUBLIC
+        keep = name is not None if colon else told and whole
+        told = bool(colon) and name in public
         return (written if keep else json.dumps(units[written.strip('"')])) + colon
 
     return _TOKEN.sub(mask, text)

@@ -25,24 +25,54 @@ COLUMNS: dict[str, list[str]] = {
     ),
     "click": ["event_id", "ts", "impression_id", "unit", "user_agent", "ip"],
     "conversion": ["event_id", "ts", "unit", "impression_id", "click_id", "action", "value", "currency"],
+    "count": (
+        [
+            "date",
+            "last_date",
+            "experiment",
+            "arm",
+            "ad",
+            "breakdown",
+            "impressions",
+            "clicks",
+            "conversions",
+            "value",
+            "spend",
+            "currency",
+            "source",
+        ]
+    ),
 }
 """All columns of each kind, in the order in which a row's cells are handed on."""
 REQUIRED: dict[str, tuple[str, ...]] = {
     "impression": ("event_id", "ts", "experiment", "arm", "unit"),
     "click": ("event_id", "ts"),
     "conversion": ("event_id", "ts", "unit"),
+    "count": ("date", "experiment", "arm", "impressions", "clicks"),
 }
+EVENTS = ("impression", "click", "conversion")
+"""Kinds of which a row is one event; a count is a day's sum of many."""
+OF_ARMS = frozenset({"impression", "count"})
+"""Kinds whose rows name their experiment and arm."""
 CLICK_REFERENCES = frozenset({"impression_id", "unit"})
 """A click file has at least one of them."""
 PRIVATE = ("unit", "ip")
 """Columns whose values are never kept as they came."""
 _TELLS_CONVERSION = frozenset({"click_id", "action", "value", "currency"})
+_TELLS_COUNT = frozenset({"date", "impressions"})
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+_BEGINNINGS = {kind: re.compile(kind, re.IGNORECASE) for kind in EVENTS}
+_BEGINNINGS["count"] = re.compile(r"counts?(?![a-z])", re.IGNORECASE)  # country-1.csv holds none
 
 
 def canonical(name: str) -> str | None:
     """The column a header means, whatever its case and punctuation (``Event-ID`` is ``event_id``); None for others."""
     return _CANONICAL.get(_bare(name))
+
+
+def known_to(kind: str) -> frozenset[str]:
+    """The columns that mean anything in files of this kind; a file of events may have those of any kind of event."""
+    return _OF_EVENTS if kind in EVENTS else frozenset(COLUMNS[kind])
 
 
 def kind_of(file_name: str, asked: str | None, columns: Iterable[str]) -> str:
@@ -55,9 +85,11 @@ def kind_of(file_name: str, asked: str | None, columns: Iterable[str]) -> str:
         if asked not in COLUMNS:
             raise FileRefused(f"there is no kind {asked!r} of events: use {', '.join(COLUMNS)}")
         return asked
-    if prefixes := [kind for kind in COLUMNS if file_name.lower().startswith(kind)]:
+    if prefixes := [kind for kind, beginning in _BEGINNINGS.items() if beginning.match(file_name)]:
         return prefixes[0]
     found = set(columns)
+    if found >= _TELLS_COUNT and "ts" not in found:
+        return "count"
     if {"experiment", "arm"} <= found:
         return "impression"
     if found & _TELLS_CONVERSION:
@@ -89,6 +121,7 @@ def _bare(name: str) -> str:
 
 
 _CANONICAL = {_bare(column): column for columns in COLUMNS.values() for column in columns}
+_OF_EVENTS = frozenset(column for kind in EVENTS for column in COLUMNS[kind])
 _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 40
 
 

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.events.schema import IMPRESSIONS, OUTCOMES, TIMESTAMP
+from experiments.events.schema import TABLES, TIMESTAMP, table_of
+from experiments.ingest.feed import OWN
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
+from experiments.ingest.header import OF_ARMS
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.times import LocalTimes, Times
 from experiments.ingest.traffic import Agents, Hosts
@@ -23,11 +25,13 @@ from experiments.ingest.values import (
     EARLIEST,
     Rejected,
     currency,
+    day,
     has_macro,
     micros,
     probability,
     timestamp,
     value_micros,
+    whole,
 )
 
 _DAY = 86_400_000_000
@@ -38,6 +42,7 @@ _TELLING = {
     "impression": ("event_id", "ts", "experiment", "arm", "unit"),
     "click": ("event_id", "ts", "impression_id", "unit"),
     "conversion": ("event_id", "ts", "unit", "impression_id", "click_id"),
+    "count": ("experiment", "arm", "ad"),
 }
 """The columns by which events are told apart and joined: in them every macro must be expanded."""
 _MACRO_BEGINS = r"%%|\$\{|\{\{|\[|__"
@@ -89,6 +94,9 @@ class Rules:
             "propensity": Judged(probability),
             "value": Judged(value_micros),
             "currency": Judged(currency),
+            "spend": Judged(value_micros),
+            **{name: Judged(lambda text: day(text, latest)) for name in ("date", "last_date")},
+            **{name: Judged(whole) for name in ("impressions", "clicks", "conversions")},
         }
 
     def sift(self, rows: Rows) -> tuple[pa.Table, Sieve]:
@@ -101,15 +109,19 @@ class Rules:
         sieve = Sieve.over(count)
         if rows.macros:
             self._macros(cells, sieve)
-        if rows.fed and self.kind == "impression":
+        if rows.fed and self.kind in OF_ARMS:
             sieve.reject(_length(cells, "experiment", count) == 0, "unknown_creative")
-        columns = {"impression": self._impression, "click": self._click, "conversion": self._conversion}[self.kind](
-            cells, count, sieve
-        )
-        schema = IMPRESSIONS if self.kind == "impression" else OUTCOMES
+        judge = {
+            "impression": self._impression, "click": self._click, "conversion": self._conversion, "count": self._count
+        }[self.kind]  # fmt: skip
+        columns = judge(cells, count, sieve)
+        schema = TABLES[table_of(self.kind)].schema
         fields = [schema.field(number) for number in range(len(schema) - _DELIVERED)]
         arrays = [columns.get(each.name, pa.nulls(count, each.type)) for each in fields]
-        days = pc.divide(columns["ts"].cast(pa.int64()), _DAY).cast(pa.int32()).cast(pa.date32())
+        if "ts" in columns:
+            days = pc.divide(columns["ts"].cast(pa.int64()), _DAY).cast(pa.int32()).cast(pa.date32())
+        else:
+            days = columns["date"]
         return pa.table([*arrays, days], schema=pa.schema([*fields, schema.field("date")])), sieve
 
     def _impression(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
@@ -144,6 +156,24 @@ class Rules:
         columns["value_micros"] = self._value("value", cells, pa.int64(), sieve, count)
         columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
         return columns
+
+    def _count(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
+        """A day's sum. What a platform leaves blank it saw none of, but without impressions nothing was counted."""
+        days = self._value("date", cells, pa.date32(), sieve, count)
+        sieve.reject(_true(pc.is_null(days)), "bad_timestamp")
+        last_days = self._value("last_date", cells, pa.date32(), sieve, count)
+        sieve.reject(_true(pc.not_equal(last_days, days)), "several_days")
+        columns = {"date": days} | self._arm(cells, sieve)
+        if "broken_down_by" in cells:  # a feed's, which tells its ads apart
+            _present(cells, "ad", count, sieve, "missing_ad")
+        for name in ("impressions", "clicks", "conversions"):
+            columns[name] = self._value(name, cells, pa.int64(), sieve, count)
+        sieve.reject(_true(pc.is_null(columns["impressions"])), "missing_count")
+        columns["clicks"] = pc.fill_null(columns["clicks"], 0)
+        for name in ("value", "spend"):
+            columns[f"{name}_micros"] = self._value(name, cells, pa.int64(), sieve, count)
+        columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
+        return columns | _counted(days, cells, count)
 
     def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
         invalid = _looked_up(cells, "user_agent", self._agents, count)
@@ -261,6 +291,34 @@ def _length(cells: Mapping[str, pa.Array], name: str, count: int) -> NDArray[np.
 def _present(cells: Mapping[str, pa.Array], name: str, count: int, sieve: Sieve, reason: str) -> pa.Array:
     sieve.reject(_length(cells, name, count) == 0, reason)
     return cells[name] if name in cells else pa.repeat("", count)
+
+
+def _true(column: pa.Array) -> NDArray[np.bool_]:
+    """Where it is true; not where it is unknown."""
+    return pc.fill_null(column, pa.scalar(value=False)).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _counted(days: pa.Array, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
+    """What a count is of, and its id, made of just that: the same counted anew has the same id.
+
+    An ad is what the platform calls one; where nobody says which, an arm is one ad.
+    """
+    named = {name: cells.get(name, pa.repeat("", count)) for name in ("source", "ad", "breakdown")}
+    named["source"] = pc.coalesce(_or_none(named["source"]), pa.scalar(OWN))
+    arms = pc.binary_join_element_wise(_part(cells["experiment"]), _part(cells["arm"]), ":")
+    ads = pc.coalesce(_or_none(_part(named["ad"])), arms)
+    days = pc.fill_null(days.cast(pa.string()), "")
+    said = pc.binary_join_element_wise(days, _part(named["source"]), ads, _part(named["breakdown"]), "/")
+    by = cells.get("broken_down_by", pc.if_else(pc.not_equal(named["breakdown"], ""), "breakdown", ""))
+    columns = named | {"broken_down_by": by}
+    return {"event_id": said, **{name: _or_none(column) for name, column in columns.items()}}
+
+
+def _part(column: pa.Array) -> pa.Array:
+    """Text that can stand between slashes and colons and be told apart from them."""
+    for character, written in (("%", "%25"), ("/", "%2F"), (":", "%3A")):
+        column = pc.replace_substring(column, character, written)
+    return column
 
 
 def _or_none(column: pa.Array) -> pa.Array:

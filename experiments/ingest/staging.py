@@ -72,8 +72,9 @@ class Staging:
                 events = events.slice(0, 0)
         if events.num_rows:
             place = events.schema.get_field_index("unit")
-            hashed = self._hasher.hash_column(events["unit"])
-            events = events.set_column(place, events.schema.field(place), hashed)
+            if place >= 0:
+                hashed = self._hasher.hash_column(events["unit"])
+                events = events.set_column(place, events.schema.field(place), hashed)
             delivered = pa.repeat(self._delivery, events.num_rows), pa.repeat(self._delivered_at, events.num_rows)
             for name, values in zip(("delivery", "delivered_at"), delivered, strict=True):
                 events = events.append_column(name, values)
@@ -101,11 +102,15 @@ class Staging:
             self._writing.result()
             self._writing = None
 
-    def settle(self) -> int:
-        """All is read. Returns how many events repeat an earlier one's id."""
+    def finish(self) -> None:
+        """All is read: write what waits."""
         self._wait()
         self.events.close()
         self.rejects.close()
+
+    def settle(self) -> int:
+        """All is read. Returns how many events repeat an earlier one's id."""
+        self.finish()
         self.engine.execute(
             "INSERT INTO dropped SELECT line FROM ids JOIN "
             "(SELECT id, min(line) AS first FROM ids GROUP BY id HAVING count(*) > 1) USING (id) WHERE line > first"
@@ -128,6 +133,10 @@ class Staging:
                 "INSERT INTO dropped SELECT line FROM ids SEMI JOIN (SELECT md5_number(event_id) AS id FROM own) "
                 "USING (id) ANTI JOIN dropped USING (line)"
             )
+
+    def dropped(self) -> int:
+        """Events that are left out."""
+        return self._count("dropped")
 
     def remaining(self) -> int:
         """Events that are not left out."""

@@ -1,7 +1,7 @@
 """Reading one value: times, money and probabilities, strictly; what is not clearly right is rejected by name."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -9,6 +9,8 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ]\d\d:\d\d(?::\d\d)?)?", re.ASCII)
+_WHOLE = re.compile(r"(-?\d{1,18})(?:\.0*)?", re.ASCII)
 _EPOCH_NUMBER = re.compile(r"(\d{9,19})(?:\.(\d+))?", re.ASCII)
 _EPOCH_DIGITS = ((11, 1_000_000), (14, 1_000), (17, 1))
 """An epoch of at most so many digits counts units of so many microseconds; longer ones are nanoseconds."""
@@ -63,6 +65,43 @@ def _epoch(whole: str, fraction: str) -> int:
         if len(whole) <= digits:
             return int(whole) * unit + int((fraction[:6] or "0").ljust(6, "0")) * unit // 1_000_000
     return int(whole) // 1_000
+
+
+def day(text: str, latest: int) -> int | None:
+    """Days since 1970 of a date (ISO 8601), whatever time of day stands behind it; None where there is none.
+
+    Raises:
+        Rejected: bad_timestamp, or future_timestamp (after the day of ``latest``, microseconds).
+    """
+    if not text:
+        return None
+    shape = _DAY.fullmatch(text)
+    try:
+        found = date.fromisoformat(shape[1]) if shape else None
+    except ValueError:
+        found = None
+    if found is None or found < EARLIEST.date():
+        raise Rejected("bad_timestamp")
+    if found > (_EPOCH + latest * _MICROSECOND).date():
+        raise Rejected("future_timestamp")
+    return (found - _EPOCH.date()).days
+
+
+def whole(text: str) -> int | None:
+    """A count; None where there is none.
+
+    Raises:
+        Rejected: bad_value (a fraction, a separator, more than 18 digits) or negative_value.
+    """
+    if not text:
+        return None
+    shape = _WHOLE.fullmatch(text)
+    if shape is None:
+        raise Rejected("bad_value")
+    number = int(shape[1])
+    if number < 0:
+        raise Rejected("negative_value")
+    return number
 
 
 def value_micros(text: str) -> int | None:

@@ -380,7 +380,7 @@ def test_a_new_feed_is_a_mapping_file(tmp_path, deliver, stored):
     folder.mkdir()
     (folder / "shop.toml").write_text(OWN)
     known = feeds(folder)
-    assert list(known) == ["shop", "cm360", "ga4", "gam", "xandr"]
+    assert list(known) == ["shop", "cm360", "ga4", "gam", "meta", "revive", "xandr"]
     text = "id,at,visitor,banner\nv1,2026-11-08T12:00:00Z,ann,77\nv2,2026-11-08T12:00:01Z,anonymous,77\n"
     delivery = deliver(
         "shop-views-1.csv", text, feed=known["shop"], trafficking={"banner": {"77": ("spring", "mosaic")}}

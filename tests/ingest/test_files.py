@@ -23,7 +23,7 @@ def test_a_file_is_accounted_for(deliver, impressions, as_csv, stored, lake, reg
     assert (delivery.read, delivery.accepted, delivery.duplicate, delivery.rejected) == (5, 3, 1, {"ragged_row": 1})
     assert (delivery.name, delivery.kind, delivery.size) == ("impressions.csv", "impression", len(lines))
     assert (delivery.finished_at, delivery.replay) == (now, False)
-    assert delivery.lake_versions == lake.versions() == {"impressions": 1, "outcomes": 0, "rejects": 1}
+    assert delivery.lake_versions == lake.versions() == {"impressions": 1, "outcomes": 0, "rejects": 1, "counts": 0}
     assert register == {delivery.sha256: delivery}
     assert {(row["delivery"], row["delivered_at"]) for row in stored()} == {(delivery.sha256, now)}
 

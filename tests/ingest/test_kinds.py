@@ -247,7 +247,7 @@ def test_a_file_that_refuses_one_kind_is_refused_before_anything_is_taken(feed, 
         take(broken)
     with pytest.raises(FileRefused, match="lacks type, which tells what kind its rows are"):
         take(feed(), TEXT.replace("type", "typ", 1))
-    assert (dict(register), lake.versions()) == ({}, {"impressions": 0, "outcomes": 0, "rejects": 0})
+    assert (dict(register), set(lake.versions().values())) == ({}, {0})
 
 
 def test_a_header_without_rows_is_an_empty_delivery_of_each_kind(feed, take):
