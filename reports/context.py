@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports import charts, evidence, gallery, health, measures, numbers, words
+from reports.counted import counted
 from reports.method import method
 from reports.model import ExperimentReport, MilestoneRow, SegmentView, VariantTile, WeeklyReport
 from reports.standings import board
@@ -82,6 +83,7 @@ def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
             for arm, tiles in gallery.by_arm(experiment.gallery).items()
         ],
         "segments": [_segments(experiment, view) for view in experiment.segments],
+        "counted": counted(experiment),
         "timeline": [_milestone(row) for row in experiment.timeline],
         "method": [{"term": term, "text": typeset(text)} for term, text in method(experiment)],
     }

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from reports import numbers, words
+from reports.counted import WARNING
 from reports.model import ExperimentReport, VariantTile, WeeklyReport
 
 SCHEMA = "adstyle.weekly-report/1"
@@ -23,6 +24,8 @@ def report_document(report: WeeklyReport) -> dict[str, Any]:
 
 def _add_words(section: dict[str, Any], experiment: ExperimentReport) -> None:
     section["decision"]["text"] = words.decision(experiment)
+    if experiment.counted:
+        section["counted_text"] = WARNING
     if section["verdict"] is not None:
         section["verdict"]["text"] = words.verdict_sentence(experiment)
         for reason in section["verdict"]["reasons"]:

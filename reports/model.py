@@ -173,6 +173,27 @@ class SegmentView:
 
 
 @dataclass(frozen=True, slots=True)
+class CountedRow:
+    """What a platform counted of one arm, of an audience that it chose: nothing may be concluded from it."""
+
+    source: str
+    """The platform; empty where a file made by hand does not say."""
+    arm: str
+    first: date
+    last: date
+    days: int
+    """Days with any count."""
+    impressions: int
+    clicks: int
+    rate: float | None
+    """Clicks per impression."""
+    conversions: int | None
+    value: tuple[tuple[str | None, int], ...]
+    """(currency, millionths); the currency is None where none was named."""
+    spend: tuple[tuple[str | None, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StyleRow:
     """One exact look over all experiments; lifts are relative, on a typical and on one new product, 95 %."""
 
@@ -352,6 +373,8 @@ class ExperimentReport:
     method: MethodFacts
     secondary: tuple[SecondaryRow, ...] = ()
     segments: tuple[SegmentView, ...] = ()
+    counted: tuple[CountedRow, ...] = ()
+    """Not randomised; by source, then arm."""
 
 
 @dataclass(frozen=True, slots=True)

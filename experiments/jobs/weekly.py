@@ -19,6 +19,7 @@ from experiments.core.statistics.sample_ratio import sample_ratio
 from experiments.core.statistics.sequential import Looks
 from experiments.events.evidence import gather
 from experiments.jobs.context import Context
+from experiments.jobs.counted import counted_rows
 from experiments.jobs.leaderboard import HASH, build_leaderboard
 from experiments.jobs.verdict_rows import (
     flat,
@@ -138,6 +139,7 @@ def _section(context: Context, name: str, start: datetime, end: datetime) -> Exp
     document = context.control.experiment(name).document
     brief = context.control.brief(document["brief"]).document
     primary = plan.primary
+    counted, counts_version = counted_rows(context, plan, evidence.as_of)
     return ExperimentReport(
         name=name,
         title=brief["headline"],
@@ -160,9 +162,10 @@ def _section(context: Context, name: str, start: datetime, end: datetime) -> Exp
         health=_health(context, plan, evidence, start, end),
         gallery=_gallery(context, name, plan, brief["headline"]),
         timeline=tuple(MilestoneRow(fact.at, str(fact.kind), fact.actor, flat(fact.payload)) for fact in history),
-        method=_method(plan, plan_hash, evidence),
+        method=_method(plan, plan_hash, evidence, counts_version),
         secondary=secondary_rows(plan, latest) if latest else (),
         segments=segment_views(plan, latest) if latest else (),
+        counted=counted,
     )
 
 
@@ -312,7 +315,8 @@ def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[Va
     return tuple(tiles)
 
 
-def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
+def _method(plan: Plan, plan_hash: str, evidence: Evidence, counts_version: int | None) -> MethodFacts:
+    versions = dict(evidence.lake_versions) | ({} if counts_version is None else {"counts": counts_version})
     return MethodFacts(
         alpha=plan.alpha,
         correction="dunnett",
@@ -322,7 +326,7 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence) -> MethodFacts:
         unit="unit",
         salt=plan.salt,
         plan_hash=plan_hash,
-        lake_versions=tuple(sorted(evidence.lake_versions.items())),
+        lake_versions=tuple(sorted(versions.items())),
         click_days=plan.attribution.click_days,
         conversion_days=plan.attribution.conversion_days,
         promotion=str(plan.promotion),
