@@ -371,7 +371,7 @@ def _holding(conditions: Conditions, raw: Mapping[int, pa.Array], rows: int) -> 
     """The rows for which all hold; each distinct value is asked once."""
     found = np.ones(rows, np.bool_)
     for place, condition in conditions:
-        encoded = pc.ascii_trim_whitespace(raw[place]).dictionary_encode()
+        encoded = pc.ascii_trim_whitespace(pc.fill_null(raw[place], "")).dictionary_encode()
         holds = np.array([_holds(condition, value) for value in encoded.dictionary.to_pylist()], np.bool_)
         found &= holds[encoded.indices.to_numpy()] if len(holds) else found
     return found

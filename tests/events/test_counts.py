@@ -1,6 +1,8 @@
 """What platforms counted, as it stands: the latest of each key, of each ad's day one breakdown; never an addition."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -69,6 +71,16 @@ def test_sums_by_source_and_arm_with_money_by_currency(lake, put):
 
 def test_an_empty_lake_has_counted_nothing(lake):
     assert platform_counts(lake, "spring", *DAYS) == ()
+
+
+def test_a_lake_from_before_there_were_counts_opens(lake, put):
+    lake.versions()
+    shutil.rmtree(Path(lake.root, "counts"))
+    older = EventLake(lake.root)
+    assert platform_counts(older, "spring", *DAYS) == ()
+    assert older.versions()["counts"] == 0
+    put("d1", (0, {}))
+    assert platform_counts(older, "spring", *DAYS)[0].impressions == 10
 
 
 def test_each_version_says_what_stood_then(lake, put):

@@ -168,6 +168,7 @@ def test_metas_rows_are_strings_and_their_ads_are_arms(meta, stored, now_counted
         (actions(link_click="40", onsite_conversion__messaging_first_reply="2"), 0),
         ([], 0),
         (actions(purchase="2.0"), 2),
+        (None, None),
     ],
 )
 def test_one_purchase_under_several_names_counts_once(meta, now_counted, listed, count):
@@ -395,6 +396,16 @@ def test_a_mapping_says_how_days_are_written(kiosk, deliver, now_counted):
     assert (found.first, found.last, found.impressions, found.conversions) == (
         date(2026, 11, 3), date(2026, 11, 3), 10, 2
     )  # fmt: skip
+
+
+def test_a_row_may_be_told_by_what_it_is_broken_down_by(kiosk, deliver, now_counted):
+    feed = kiosk(('breakdown = ["town"]', 'breakdown = ["town"]\nwhere = {town = ["Oslo", ""]}'))
+    day = {"on": "03/11/2026", "poster": "7", "seen": 5, "touched": 1}
+    rows = [day | {"town": "Oslo"}, day | {"town": "Bergen"}, day | {"on": "04/11/2026"}]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    delivery = deliver("kiosk-1.jsonl", text, feed=feed, trafficking={"poster": {"7": ("spring", "mosaic")}})
+    assert (delivery.accepted, delivery.rejected) == (2, {"unknown_event_type": 1})
+    assert now_counted()["mosaic"].impressions == 10
 
 
 @pytest.mark.parametrize(
