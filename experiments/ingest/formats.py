@@ -353,7 +353,11 @@ class JsonLines:
                 if line.unreadable:
                     raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
                 named: dict[str | None, object] = {meaning[key]: value for key, value in self._read(line.text).items()}
-                taken.append([self._value(column, named.get(column)) for column in wanted])
+                taken.append(
+                    [self._value(column, named.get(column)) for column in wanted]
+                    if self._lists
+                    else [_scalar(named.get(column)) for column in wanted]
+                )
                 places.append(place)
             except Rejected as rejected:
                 broken.append(Broken(place, rejected.reason))

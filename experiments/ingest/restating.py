@@ -8,6 +8,7 @@ last anyway. A number that returns to what it was the time before last has chang
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from experiments.events.counts import AD_DAY, DELIVERED
@@ -43,8 +44,9 @@ def drop_unchanged(staged: Staging, table: Append, delivery: str, file_name: str
     staged.finish()
     engine = staged.engine
     if table.delivered(delivery):
-        lines = ", ".join(str(row["line"]) for row in table.rows_of(delivery, "line"))
-        engine.execute(f"INSERT INTO dropped SELECT line FROM ids WHERE line NOT IN ({lines})")
+        lines = [row["line"] for row in table.rows_of(delivery, "line")]
+        engine.register("taken", pa.table({"line": pa.array(lines, pa.int64())}))
+        engine.execute("INSERT INTO dropped SELECT line FROM ids ANTI JOIN taken USING (line)")
         return staged.dropped()
     if not staged.events.files:
         return 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from experiments.core.errors import TryLater
 from experiments.events.counts import platform_counts
 from experiments.events.lake import Append, EventLake
+from experiments.events.upkeep import forget
 from experiments.ingest.files import ingest_file
 from experiments.ingest.hashing import UnitHasher
 
@@ -119,6 +120,14 @@ def test_killed_anywhere_the_same_call_ends_the_same_whatever_came_between(
     assert (again.accepted, again.duplicate, again.rejected) == (1, 1, {"unknown_arm": 1})
     assert (lake.versions()["counts"], lake.dataset("rejects").count_rows()) == (version, 1)
     assert stands() == (210, 4), "what came between stands"
+
+
+def test_counts_that_were_forgotten_meanwhile_stay_forgotten(deliver, register, lake, stands):
+    deliver("counts-1.csv", text(line(1), line(2)))
+    forget(lake, "counts", date(2026, 12, 1))
+    register.clear()
+    again = deliver("counts-1.csv", text(line(1), line(2)))
+    assert (again.accepted, again.duplicate, stands()) == (0, 2, None)
 
 
 def test_two_at_once_the_second_is_told_to_come_again(deliver, lake, stands, monkeypatch):
