@@ -18,7 +18,7 @@ from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
 
 SETTINGS = "adstyle.toml"
-FOLDERS = ("briefs", "experiments", "inbox", "packs")
+FOLDERS = ("briefs", "experiments", "feeds", "inbox", "packs")
 SOURCE_MARKERS = ("pyproject.toml", "setup.py", "package.json", "Cargo.toml", "go.mod")
 
 SETTINGS_TEXT = """\

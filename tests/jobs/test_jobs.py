@@ -3,10 +3,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from experiments.core.errors import TryLater
+from experiments.core.errors import StorageFailure, TryLater
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.job import run_job
 from experiments.jobs.registry import JOBS
+from experiments.store.deliveries import SqlDeliveries
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -268,6 +269,49 @@ def test_an_ad_servers_file_in_the_inbox_is_known_by_its_name(office):
     other.write_text("\n".join(lines[:3]) + "\n")
     office.types("ingest", other, "--format", "gam", code=2)
     office.types("ingest", other, "--format", "cm360", "--kind", "impression")
+
+
+def test_a_file_of_several_kinds_is_done_when_all_of_it_is(office, capsys, monkeypatch):
+    (office.root / "feeds").mkdir(exist_ok=True)
+    (office.root / "feeds" / "mixed.toml").write_text(
+        'name = "mixed"\ntitle = "One log"\nsource = "ours"\nchecked_on = 2026-11-26\n'
+        '[[files]]\nkind = "impression"\nnames = ["mixed-*"]\nwhere = { what = ["view"] }\n'
+        'columns = { event_id = "id", ts = "at", unit = "who", arm = "look" }\n'
+        'constants = { experiment = "autumn" }\n'
+        '[[files]]\nkind = "click"\nnames = ["mixed-*"]\nwhere = { what = ["click"] }\n'
+        'columns = { event_id = "id", ts = "at", impression_id = "view" }\n'
+    )
+    local = f"{MONDAY:%Y-%m-%d} 12:00:00"
+    rows = [f"view,v1,{local},ann,noir,", f"click,c1,{local},,,v1", f"dance,d1,{local},,,"]
+    file = office.root / "inbox" / "mixed-1.csv"
+    file.write_text("\n".join(["what,id,at,who,look,view", *rows]) + "\n")
+    office.now = MONDAY + timedelta(days=1)
+    office.types("ingest", file, "--zone", "Europe/Berln", code=2)
+    assert "did you mean 'Europe/Berlin'?" in capsys.readouterr().err
+    real = SqlDeliveries.record
+
+    def record(self, delivery):
+        if ":" not in delivery.sha256:
+            raise StorageFailure("the disk is full")
+        real(self, delivery)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlDeliveries, "record", record)
+        office.types("ingest", file, "--zone", "Europe/Berlin", code=1)
+    with office.looks() as stores:
+        assert [each.kind for each in stores.deliveries.all()] == ["click"]
+        assert len(JOBS["ingest"].plan(stores, office.now)) == 1, "the other kind is still to come"
+    capsys.readouterr()
+    office.types("ingest", "--zone", "Europe/Berlin", "--json")
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["kind"], each["read"], each["accepted"], each["replay"]) for each in told] == [
+        ("impression", 2, 1, False), ("click", 1, 1, True)
+    ]  # fmt: skip
+    assert told[0]["rejected"] == {"unknown_event_type": 1}
+    with office.looks() as stores:
+        assert JOBS["ingest"].plan(stores, office.now) == ()
+        (moment,) = stores.lake.dataset("impressions").to_table(columns=["ts"])["ts"].to_pylist()
+    assert moment == MONDAY + timedelta(hours=11), "noon in Berlin"
 
 
 def test_events_are_forgotten_after_ninety_days_unless_an_experiment_still_measures(office, capsys):
