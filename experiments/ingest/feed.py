@@ -141,10 +141,13 @@ class Feed(BaseModel):
         if kind is not None and all(each.kind != kind for each in fitting):
             like = [each.names for each in self.files if each.kind == kind]
             fitting = [each for each in self.files if each.names in like[:1]]
-        if not fitting and all(each.names == self.files[0].names for each in self.files):
+        if kind is None and not fitting and all(each.names == self.files[0].names for each in self.files):
             fitting = self.files
         if fitting:
             return tuple({each.kind: each for each in reversed(fitting)}.values())[::-1]
+        if kind is not None:
+            held = ", ".join(dict.fromkeys(each.kind for each in self.files))
+            raise FileRefused(f"{file_name}: files of {self.title} hold no {kind}s: the mapping has {held}")
         looks = ", ".join(dict.fromkeys(name for each in self.files for name in each.names))
         raise FileRefused(f"{file_name} is no file of {self.title} by its name ({looks}): say which kind with --kind")
 
@@ -180,6 +183,11 @@ class Mapped:
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
         return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], units, source)
 
+    @property
+    def conditions(self) -> frozenset[str]:
+        """The bare names of columns by which the file's kinds are told apart."""
+        return frozenset(bare(name) for each in (self.file, *self.beside) for name in each.where)
+
     def delivery(self, sha256: str) -> str:
         """The delivery's own id: the hash of the file or, for each kind but its first, most of it and the kind."""
         return sha256 if self.first else f"{sha256[:_OF_A_KIND]}:{self.file.kind}"
@@ -206,6 +214,10 @@ class Layout:
     elsewhere: tuple[Conditions, ...]
     """Which rows are of each other kind."""
     ignored: tuple[Conditions, ...]
+    read: frozenset[int]
+    """Places of what any of the file's kinds reads: a row that one of them cannot read, none can."""
+    private: Mapping[int, str]
+    """Places of what is never kept as it came, whichever kind says so."""
     counts: CountLayout | None = None
 
     @property
@@ -213,21 +225,14 @@ class Layout:
         return self.mapped.file.kind
 
     @property
-    def private(self) -> frozenset[int]:
-        """Places of what is never kept as it came."""
-        return frozenset(
-            place for column in PRIVATE for places in self.places.get(column, ()) for place in places if place >= 0
-        )
-
-    @property
     def meant(self) -> dict[int, str]:
-        """Every place that is read, with what is said of it; what is a unit, too, is private."""
+        """What is said of each place that this kind reads; what is a unit, too, is private."""
         found = {place: "kind" for each in (self.where, *self.elsewhere, *self.ignored) for place, _ in each}
         found |= {place: "variant" for place, _ in self.telling}
         found |= {place: "breakdown" for _, place in self.counts.breakdown} if self.counts else {}
-        for column in (*(each for each in self.places if each not in PRIVATE), *PRIVATE[::-1]):
-            found |= {place: column for places in self.places.get(column, ()) for place in places if place >= 0}
-        return found
+        for column, alternatives in self.places.items():
+            found |= {place: column for places in alternatives for place in places if place != _LINE_PLACE}
+        return found | dict(self.private)
 
     def sorts(self, raw: Mapping[int, pa.Array], rows: int) -> tuple[NDArray[np.bool_], ...] | None:
         """Which rows are of this kind, which of none, and which of those are to be ignored; None where all are ours."""
@@ -265,7 +270,7 @@ class Layout:
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
         none = pa.array(["", *sorted(self.mapped.file.nothing.get(column, ()))], pa.string())
-        private = frozenset() if column in PRIVATE else self.private
+        private = {} if column in PRIVATE else self.private
         found: pa.Array | None = None
         for places in alternatives:
             parts = [pc.ascii_trim_whitespace(raw[place]) for place in places]
@@ -330,7 +335,16 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
     conditions = [_conditions(file_name, each.where, known) for each in (feed, *mapped.beside)]
     ignored = [_conditions(file_name, each.ignore, known) for each in (feed, *mapped.beside) if each.ignore]
     counts = _counts_of(mapped, known) if feed.kind == "count" else None
-    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored), counts)
+    read = frozenset(known[bare(name)] for name in asked_columns(mapped) if bare(name) in known)
+    private = {
+        known[part]: column
+        for column in PRIVATE[::-1]  # what is a unit as well as an address is a unit
+        for each in (feed, *mapped.beside)
+        for parts in _parts(each.columns.get(column, []))
+        for part in parts
+        if part in known and part != LINE
+    }
+    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored), read, private, counts)
 
 
 def _counts_of(mapped: Mapped, known: Mapping[str, int]) -> CountLayout:
@@ -339,19 +353,12 @@ def _counts_of(mapped: Mapped, known: Mapping[str, int]) -> CountLayout:
 
 
 def asked_columns(mapped: Mapped) -> list[str]:
-    """Every column that the mapping speaks of, as it writes them."""
-    names = [
-        part.strip()
-        for asked in mapped.file.columns.values()
-        for each in names_of(asked)
-        for part in each.split(_JOINT)
-    ]
-    files = (mapped.file, *mapped.beside)
-    names += [
-        *mapped.file.trafficking,
-        *mapped.file.breakdown,
-        *(name for each in files for name in (*each.where, *each.ignore)),
-    ]
+    """Every column that the mappings of a file speak of, as they write them."""
+    names: list[str] = []
+    for file in (mapped.file, *mapped.beside):
+        asked = [each for column in file.columns.values() for each in names_of(column)]
+        names += [part.strip() for each in asked for part in each.split(_JOINT)]
+        names += [*file.trafficking, *file.breakdown, *file.where, *file.ignore]
     return [name for name in dict.fromkeys(names) if name != LINE]
 
 

@@ -110,7 +110,7 @@ class Heading:
             layout = mapped.layout(file_name, names)
             meant = layout.meant
             columns = [meant.get(place) for place in range(len(names))]
-            return cls(layout.kind, columns, {str(place): place for place in sorted(meant)}, layout)
+            return cls(layout.kind, columns, {str(place): place for place in sorted(layout.read)}, layout)
         columns = [canonical(name) for name in names]
         kind = kind_of(file_name, asked, filter(None, columns))
         columns = [column if column in known_to(kind) else None for column in columns]
@@ -332,7 +332,8 @@ class JsonLines:
             self._said, self._public = self._meaning, _PUBLIC
             self._lists, self._optional = frozenset[str](), ()
         else:
-            Heading.of(file_name, list(written), asked, mapped)
+            if not mapped.conditions & set(map(bare, written)):  # else each kind's lines have what theirs need
+                Heading.of(file_name, list(written), asked, mapped)
             names = list(dict.fromkeys(map(bare, (*written, *asked_columns(mapped)))))  # a later line may have them
             self._heading = Heading.of(file_name, names, asked, mapped)
             self.kind = self._heading.kind

@@ -6,6 +6,7 @@ floats without a point, decimals digit by digit; a struct's fields are columns `
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,15 +63,18 @@ class Parquet:
             self._file = pq.ParquetFile(
                 pa.PythonFile(log.file, "r"), buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True
             )
-            leaves = dict(_leaves(self._file.schema_arrow))
+            found = list(_leaves(self._file.schema_arrow))
+        leaves = dict(found)
         self._names = list(leaves)
+        if twice := sorted(name for name, count in Counter(name for name, _ in found).items() if count > 1):
+            raise FileRefused(f"{log.path.name} has {twice[0]} more than once: keep one column of each")
         self._heading = Heading.of(log.path.name, self._names, asked, mapped)
         self.kind = self._heading.kind
         self._read = [self._names[place] for place in self._heading.wanted.values()]
         self._said = dict(zip(self._names, self._heading.columns, strict=True))
         for name in self._read:
-            if not _is_single(leaves[name]):
-                raise FileRefused(f"{log.path.name}: {name} holds {leaves[name]}, not one value a row: leave it out")
+            if not _is_readable(leaves[name]):
+                raise FileRefused(f"{log.path.name}: {name} holds {leaves[name]}, which is no text, number or time")
 
     def blocks(self) -> Iterator[RowBlock]:
         """All rows.
@@ -140,10 +144,17 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return pc.struct_field(batch.column(top), path)
 
 
-def _is_single(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_single(kind.value_type)
-    return not pa.types.is_nested(kind) and not pa.types.is_duration(kind) and not pa.types.is_interval(kind)
+def _is_readable(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _is_readable(kind.value_type)
+    return _is_bytes(kind) or isinstance(kind, pa.UuidType) or any(
+        each(kind)
+        for each in (
+            types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_timestamp, types.is_date,
+            types.is_time, types.is_null,
+        )
+    )  # fmt: skip
 
 
 def _text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
@@ -154,6 +165,8 @@ def _text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     if pa.types.is_timestamp(kind):
         moments = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.timestamp("us")).cast(pa.string())
         column = moments if kind.tz is None else pc.binary_join_element_wise(moments, "Z", "")
+    elif isinstance(kind, pa.UuidType):
+        column = pa.array([None if each is None else str(each) for each in column.to_pylist()], pa.string())
     elif pa.types.is_floating(kind):
         column = _floats(column.cast(pa.float64()))
     elif _is_bytes(kind):

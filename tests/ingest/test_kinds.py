@@ -139,6 +139,56 @@ def test_the_same_in_json_lines(feed, take, stored):
     assert [row["event_id"] for row in stored("outcomes")] == ["e3", "e4", "e5"]
 
 
+def test_what_one_kind_cannot_read_is_in_the_account_of_the_first(feed, take, stored, hasher):
+    """A value that only conversions read has parts: as an impression the line would be somebody else's."""
+    names = HEADER.split(",")
+    rows = [dict(zip(names, row.split(","), strict=False)) for row in ROWS[:5]]
+    rows[3]["paid"] = [12]
+    found = told(take(feed(), "".join(json.dumps(row) + "\n" for row in rows), "mixed-1.jsonl"))
+    assert found == {
+        "impression": (3, 2, 0, {"bad_value": 1}), "click": (1, 1, 0, {}), "conversion": (1, 1, 0, {})
+    }  # fmt: skip
+    (reject,) = stored("rejects")
+    assert (reject["line"], reject["kind"]) == (4, "impression")
+    assert hasher.hashed("ann") in reject["text"]
+    assert '"ann"' not in reject["text"]
+
+
+def test_a_broken_line_of_a_feed_keeps_nothing_that_might_be_a_unit(feed, take, stored):
+    """Under a name that is a public one of ours, or that is public at another place, a feed may have its unit."""
+    private = feed(**{'unit = "who"': 'unit = "device"', '"id"': '"event_id"'})
+    lines = ['{"event_id": "e1", "device": "ann", ', '{"user": {"event_id": "bob"}, "type" "view"}']
+    good = {"type": "view", "event_id": "e2", "at": AT, "device": "cas", "look": "mosaic"}
+    found = take(private, "\n".join([json.dumps(good), *lines]) + "\n", "mixed-1.jsonl")
+    assert found["impression"].rejected == {"not_json": 2}
+    kept = "".join(reject["text"] for reject in stored("rejects"))
+    assert "ann" not in kept
+    assert "bob" not in kept
+
+
+def test_json_lines_need_only_what_their_own_kind_needs(feed, take):
+    """No line here has what only other kinds have, and one comes late."""
+    views = [{"type": "view", "id": f"v{n}", "at": AT, "who": "ann", "look": "mosaic"} for n in range(1_500)]
+    click = {"type": "click", "id": "c1", "at": AT, "view": "v1"}
+    text = "".join(json.dumps(row) + "\n" for row in [*views, click])
+    assert [each[1] for each in told(take(feed(), text, "mixed-1.jsonl")).values()] == [1_500, 1, 0]
+    with pytest.raises(FileRefused, match="lacks type, which tells"):
+        take(feed(), text.replace('"type"', '"typ"'), "mixed-2.jsonl")
+
+
+def test_a_kind_that_the_feed_has_not_is_said(feed, take):
+    without = MIXED.partition('[[files]]\nkind = "click"')[0]
+    with pytest.raises(FileRefused, match="files of A server with one log for all hold no clicks"):
+        take(feed(without), kind="click")
+
+
+def test_a_file_of_another_name_is_taken_where_all_kinds_lie_in_one_file(feed, take):
+    assert told(take(feed(), name="october.csv")) == ACCOUNTS
+    assert told(take(feed(), TEXT + "\n", name="november.csv", kind="click")) == {
+        "click": (2, 0, 1, {"missing_reference": 1})
+    }
+
+
 def test_the_same_file_again_adds_nothing_and_one_kind_can_be_asked_for(feed, take, lake):
     only = take(feed(), kind="click")
     assert told(only) == {"click": ACCOUNTS["click"]}

@@ -65,6 +65,8 @@ def test_a_table_is_read_by_the_names_of_its_columns(deliver_table, stored, hash
         (pa.array([1_794_139_200], pa.timestamp("s")), ["2026-11-08 12:00:00.000000"]),
         (pa.array(["é", None, ""], pa.string_view()), ["é", "", ""]),
         (pa.array([b"abc"], pa.binary(3)), ["abc"]),
+        (pa.array([bytes(15) + b"\1", None], pa.uuid()), ["00000000-0000-0000-0000-000000000001", ""]),
+        (pa.nulls(1), [""]),
         (pa.array(["a", "b", None, "a"]).dictionary_encode(), ["a", "b", "", "a"]),
     ],
     ids=lambda each: str(each.type) if isinstance(each, pa.Array) else "",
@@ -220,7 +222,11 @@ def test_what_is_damaged_is_refused_in_one_line(tmp_path, ingest, stored, regist
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("impressions.parquet", {"unit": [["a"], ["b"], ["c"]]}, r"unit holds list.*, not one value a row"),
+        (
+            "impressions.parquet",
+            {"unit": [["a"], ["b"], ["c"]]},
+            r"unit holds list.*, which is no text, number or time",
+        ),
         ("impressions.parquet", {"eventid": ["a", "b", "c"]}, "has event_id more than once"),
         ("impressions.parquet", {"ts": None}, "lacks ts for impressions"),
     ],
@@ -229,6 +235,14 @@ def test_what_no_event_can_do_with_is_refused(deliver_table, name, change, said)
     columns = {key: value for key, value in whole(**change).items() if value is not None}
     with pytest.raises(FileRefused, match=said):
         deliver_table(columns, name)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path, ingest):
+    path = tmp_path / "impressions.parquet"
+    one = pa.array(["x"])
+    pq.write_table(pa.Table.from_arrays([one, one], names=["note", "note"]), path)
+    with pytest.raises(FileRefused, match="has note more than once"):
+        ingest(path)
 
 
 def test_parquet_that_was_packed_once_more_is_refused(tmp_path, ingest):
