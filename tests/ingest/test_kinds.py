@@ -143,7 +143,7 @@ def test_what_one_kind_cannot_read_is_in_the_account_of_the_first(feed, take, st
     """A value that only conversions read has parts: as an impression the line would be somebody else's."""
     names = HEADER.split(",")
     rows = [dict(zip(names, row.split(","), strict=False)) for row in ROWS[:5]]
-    rows[3]["paid"] = [12]
+    rows[3]["money"] = ["EUR"]
     found = told(take(feed(), "".join(json.dumps(row) + "\n" for row in rows), "mixed-1.jsonl"))
     assert found == {
         "impression": (3, 2, 0, {"bad_value": 1}), "click": (1, 1, 0, {}), "conversion": (1, 1, 0, {})

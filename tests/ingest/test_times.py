@@ -83,6 +83,12 @@ def test_a_declared_form_is_read_as_it_says(form, text, found):
     assert told([text + " ", "x" + text, "2026-11-08T09:05:03Z", ""], form=form, zone="UTC") == ["bad_timestamp"] * 4
 
 
+def test_numbers_without_anything_between_them_have_all_their_digits():
+    assert told(["20260118", "2026118", "2026 118"], form="%Y%m%d", zone="UTC") == [
+        datetime(2026, 1, 18, tzinfo=UTC), "bad_timestamp", "bad_timestamp"
+    ]  # fmt: skip
+
+
 def test_forms_are_read_as_pythons_own_parser_reads_them():
     rng, form = np.random.default_rng(3), "%d/%m/%Y %H:%M:%S"
     numbers = rng.integers([1, 1, 2000, 0, 0, 0], [33, 14, 2040, 26, 62, 62], (3000, 6))
