@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reports import numbers
 from reports.model import ArmCount, DeliveryRow, ExperimentReport
-from reports.words import invalid_rule, number_of, quoted, reject_reason
+from reports.words import IGNORED, invalid_rule, number_of, quoted, reject_reason
 
 FILES_SHOWN = 40
 """More files make a page nobody reads; the others are in the JSON."""
@@ -161,10 +161,13 @@ def _lines(deliveries: tuple[DeliveryRow, ...]) -> Check:
         return Check("note", title, "No files were delivered this week.")
     read = sum(row.read for row in deliveries)
     duplicate = sum(row.duplicate for row in deliveries)
-    rejected = sum(count for row in deliveries for _, count in row.rejected)
+    reasons = [each for row in deliveries for each in row.rejected]
+    ignored = sum(count for code, count in reasons if code == IGNORED)
+    rejected = sum(count for _, count in reasons) - ignored
     text = (
-        f"{number_of(read, 'line')} read: {numbers.count(read - duplicate - rejected)} accepted, "
-        f"{numbers.count(duplicate)} seen before, {numbers.count(rejected)} rejected and kept for repair."
+        f"{number_of(read, 'line')} read: {numbers.count(read - duplicate - rejected - ignored)} accepted, "
+        f"{numbers.count(duplicate)} seen before, {numbers.count(rejected)} rejected and kept for repair"
+        f"{f', {numbers.count(ignored)} of kinds that are left out' if ignored else ''}."
     )
     return Check("note" if rejected else "good", title, text)
 

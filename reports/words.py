@@ -433,6 +433,10 @@ REJECTS: Mapping[str, str] = {
 }
 
 
+IGNORED = "ignored_event_type"
+"""Counted with the reasons, but no mistake of anybody's: such lines are not kept."""
+
+
 def reject_reason(code: str) -> str:
     """Why a line was rejected, in words; an unknown code is spelled out."""
     return REJECTS.get(code, humanised(code))

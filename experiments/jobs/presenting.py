@@ -1,5 +1,6 @@
 """What programs and status screens are told of experiments: plain documents made from the stores."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,13 @@ from experiments.store.records import VerdictRecord
 from reports.words import reason
 
 
+def _ingested(delivery: Mapping[str, Any]) -> str:
+    return (
+        f"ingest {delivery['file']}: {delivery['read']:,} read = {delivery['accepted']:,} accepted "
+        f"+ {delivery['duplicate']:,} duplicate + {sum(delivery['rejected'].values()):,} rejected"
+    )
+
+
 def task_line(run: TaskRun) -> str:
     """What became of one task, on one line: ``analyse coffee look-2: promote watercolor``."""
     result, task = run.result, run.task
@@ -19,11 +27,7 @@ def task_line(run: TaskRun) -> str:
         case (("failed" | "later"), _):
             said = f"{run.state} ({run.error})"
         case _, "ingest":
-            rejected = sum(result["rejected"].values())
-            return (
-                f"ingest {result['file']}: {result['read']:,} read = {result['accepted']:,} accepted "
-                f"+ {result['duplicate']:,} duplicate + {rejected:,} rejected"
-            )
+            return "; ".join(_ingested(each) for each in (result, *result.get("kinds", ())))
         case _, "analyse":
             said = " ".join(filter(None, (str(result["verdict"]).replace("_", " "), result["arm"])))
         case _, "promote":

@@ -5,7 +5,8 @@ import pytest
 
 from experiments.core.errors import StorageFailure, TryLater
 from experiments.jobs.analyse import Analyse
-from experiments.jobs.job import run_job
+from experiments.jobs.job import Task, TaskRun, run_job
+from experiments.jobs.presenting import task_line
 from experiments.jobs.registry import JOBS
 from experiments.store.deliveries import SqlDeliveries
 
@@ -310,8 +311,14 @@ def test_a_file_of_several_kinds_is_done_when_all_of_it_is(office, capsys, monke
     assert told[0]["rejected"] == {"unknown_event_type": 1}
     with office.looks() as stores:
         assert JOBS["ingest"].plan(stores, office.now) == ()
+        result = {**told[0], "kinds": told[1:]}
+        line = task_line(TaskRun(Task("ingest", "*", told[0]["sha256"]), "done", result))
         (moment,) = stores.lake.dataset("impressions").to_table(columns=["ts"])["ts"].to_pylist()
     assert moment == MONDAY + timedelta(hours=11), "noon in Berlin"
+    assert line == (
+        "ingest mixed-1.csv: 2 read = 1 accepted + 0 duplicate + 1 rejected; "
+        "ingest mixed-1.csv: 1 read = 1 accepted + 0 duplicate + 0 rejected"
+    )
 
 
 def test_events_are_forgotten_after_ninety_days_unless_an_experiment_still_measures(office, capsys):

@@ -66,6 +66,16 @@ def test_lines_are_accounted_for(example):
     assert text == "13,844 lines read: 13,807 accepted, 29 seen before, 8 rejected and kept for repair."
 
 
+def test_lines_that_the_mapping_leaves_out_are_no_rejects(example):
+    rejected = (("ignored_event_type", 900), ("ragged_row", 2))
+    files = (DeliveryRow("events.json", "conversion", 1000, 90, 8, rejected),)
+    report = changed(example["winner"](), deliveries=files)
+    text = next(check.text for check in health.checks(report) if check.title == "Delivered lines")
+    assert text == (
+        "1,000 lines read: 90 accepted, 8 seen before, 2 rejected and kept for repair, 900 of kinds that are left out."
+    )
+
+
 def test_rejects_are_counted_by_reason_the_most_frequent_first():
     files = (
         DeliveryRow("a", "click", 9, 4, 0, (("bad_timestamp", 1), ("ragged_row", 4))),
