@@ -132,7 +132,7 @@ class Feed(BaseModel):
     files: Annotated[list[FeedFile], Field(min_length=1)]
 
     def kinds(self, file_name: str, kind: str | None) -> tuple[FeedFile, ...]:
-        """The mappings of all that a file of that name holds, one a kind; or a file that holds what is asked for.
+        """The mappings of all that a file of that name holds, one a kind; or a file that holds the kind asked for.
 
         Raises:
             FileRefused: where none fits.

@@ -92,7 +92,8 @@ def ingest_kinds(
         path: CSV or JSON lines, plain, gzip or Zstandard; or Parquet.
         arms: the arms of every known experiment.
         now: UTC; later events (by more than FUTURE_TOLERANCE) are rejected.
-        kind: of the events; by default the file's name or its columns tell.
+        kind: of the events; by default the file's name or its columns tell. Of a feed's file it says which one it is
+            like, and what else such a file holds is taken, too: a file is known when all of it is.
         feed: of an ad server, where the file is one of its own; None for files in our format.
         trafficking: which of the feed's creatives are which arms.
         zone: of times without an offset, where the feed declares none.
@@ -111,7 +112,6 @@ def ingest_kinds(
             held = tuple(
                 Mapped.of(files, place, trafficking or {}, log.sha256, units, feed.name) for place in range(len(files))
             )
-            held = tuple(each for each in held if kind in (None, each.file.kind))
         known = [deliveries.find(_id_of(each, log)) for each in held]
         if len(held) > 1 and not all(known):
             for each in held:  # what refuses one kind refuses the file, before anything of it is taken
