@@ -21,7 +21,7 @@ import csv
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
@@ -38,10 +38,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
 from experiments.ingest.aggregates import Asked, CountLayout, FirstOf, names_of
-from experiments.ingest.hashing import HashedUnits
+from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, REQUIRED
 from experiments.ingest.log import FileRefused
 from experiments.ingest.times import Times
+from experiments.ingest.values import MACRO, has_macro
 
 OWN = "adstyle"
 """The format that needs no mapping."""
@@ -164,8 +165,8 @@ class Mapped:
     """Whether lines that are of no kind count here."""
     identity: str = ""
     """What tells the file from others, for ids made of line numbers."""
-    units: Mapping[str, str] = field(default_factory=dict)
-    """Hashes of units, for ids made of them."""
+    hashed: Callable[[str], str] = str
+    """The hash of a unit, for ids made of it."""
     source: str = ""
     """The feed's name."""
 
@@ -176,12 +177,12 @@ class Mapped:
         place: int,
         trafficking: Trafficking,
         sha256: str,
-        units: HashedUnits,
+        hasher: UnitHasher,
         source: str = "",
     ) -> "Mapped":
         """One of the kinds of the file with this hash."""
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
-        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], units, source)
+        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hasher.hashed, source)
 
     @property
     def conditions(self) -> frozenset[str]:
@@ -276,10 +277,10 @@ class Layout:
             parts = [pc.ascii_trim_whitespace(raw[place]) for place in places]
             empty = pc.is_in(parts[0], value_set=none)
             parts = [
-                _looked_up(part, self.mapped.units) if place in private else part
+                _hashed(part, self.mapped.hashed) if place in private else part
                 for place, part in zip(places, parts, strict=True)
             ]
-            values = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "/")
+            values = parts[0] if len(parts) == 1 else _joined(parts)
             said = pc.if_else(empty, pa.scalar(None, pa.string()), values)
             found = said if found is None else pc.coalesce(found, said)
         return pc.fill_null(found, "")
@@ -395,11 +396,19 @@ def _holds(condition: Condition, value: str) -> bool:
     return condition == "anything" or bool(value)
 
 
-def _looked_up(column: pa.Array, memory: Mapping[str, str]) -> pa.Array:
-    """What stands for each value; nothing for nothing."""
+def _hashed(column: pa.Array, hashed: Callable[[str], str]) -> pa.Array:
+    """What stands for each value; nothing for nothing, and a placeholder for itself."""
     encoded = column.dictionary_encode()
-    said = [memory[value] if value else "" for value in encoded.dictionary.to_pylist()]
+    said = [hashed(value) if value and not has_macro(value) else value for value in encoded.dictionary.to_pylist()]
     return pa.array(said, pa.string()).take(encoded.indices)
+
+
+def _joined(parts: Sequence[pa.Array]) -> pa.Array:
+    """All parts of each row; of one with a placeholder that nobody filled in nothing but that, so that it is found."""
+    values = pc.binary_join_element_wise(*parts, "/")
+    for part in parts:
+        values = pc.if_else(pc.match_substring_regex(part, f"^(?:{MACRO})$"), part, values)
+    return values
 
 
 def feeds(own: Path | None = None) -> dict[str, Feed]:

@@ -108,9 +108,9 @@ def ingest_kinds(
     with open_log(path) as log:
         held: tuple[Mapped | None, ...] = (None,)
         if feed is not None:
-            files, units = feed.kinds(path.name, kind), HashedUnits(hasher)
+            files = feed.kinds(path.name, kind)
             held = tuple(
-                Mapped.of(files, place, trafficking or {}, log.sha256, units, feed.name) for place in range(len(files))
+                Mapped.of(files, place, trafficking or {}, log.sha256, hasher, feed.name) for place in range(len(files))
             )
         known = [deliveries.find(_id_of(each, log)) for each in held]
         if len(held) > 1 and not all(known):

@@ -25,8 +25,11 @@ from experiments.ingest.values import EARLIEST
 
 _NAIVE = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?$"
 _TO_THE_MINUTE = len("2026-11-08T12:00")
+_REMEMBERED = 1_000_000
+"""Minutes, two years of them; a log of all times must not fill the memory."""
 _NEVER = "99"
 """Where a part of a time is none: text that no calendar knows."""
+_DATED = r"\d{4}-\d\d-\d\d[Tt ].*"
 _UNITS = {"s": (9, 11), "ms": (12, 14), "us": (15, 17), "ns": (18, 19)}
 """How many digits an epoch in that unit has, from 2000 on."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -75,7 +78,8 @@ class Times(BaseModel):
     form: str | None = None
     """Day first or otherwise unlike RFC 3339: ``%d/%m/%Y %H:%M:%S``; then every time must have this form."""
     unit: Literal["s", "ms", "us", "ns"] | None = None
-    """Epochs, all in this unit; one of another magnitude is rejected instead of being understood otherwise."""
+    """Epochs, all in this unit; one of another magnitude is rejected instead of being understood otherwise. A date with
+    its time, as a typed column has it, is understood by itself."""
     fold: Literal["reject", "first", "second"] = "reject"
     """Which of its two moments a time is that the clocks showed twice; by default such times are rejected."""
 
@@ -149,7 +153,10 @@ class LocalTimes:
     def __init__(self, times: Times) -> None:
         self._times = times
         self._form = None if times.form is None else Form(times.form)
-        self._epoch = None if times.unit is None else r"^\d{{{},{}}}(\.\d+)?$".format(*_UNITS[times.unit])
+        self._epoch = None
+        if times.unit is not None:
+            least, most = _UNITS[times.unit]
+            self._epoch = rf"^(?:\d{{{least},{most}}}(?:\.\d+)?|{_DATED})$"
         self._offsets = None if times.zone is None else _Offsets(ZoneInfo(times.zone), times.fold)
 
     def rfc3339(self, column: pa.Array, sieve: Sieve) -> pa.Array:
@@ -185,7 +192,9 @@ class _Offsets(dict[str, tuple[str, str | None]]):
         self._zone, self._fold = zone, fold
 
     def __missing__(self, minute: str) -> tuple[str, str | None]:
-        found = self[minute] = self._offset(minute)
+        found = self._offset(minute)
+        if len(self) < _REMEMBERED:
+            self[minute] = found
         return found
 
     def _offset(self, minute: str) -> tuple[str, str | None]:

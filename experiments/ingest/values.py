@@ -14,7 +14,8 @@ _WHOLE = re.compile(r"(-?\d{1,18})(?:\.0*)?", re.ASCII)
 _EPOCH_NUMBER = re.compile(r"(\d{9,19})(?:\.(\d+))?", re.ASCII)
 _EPOCH_DIGITS = ((11, 1_000_000), (14, 1_000), (17, 1))
 """An epoch of at most so many digits counts units of so many microseconds; longer ones are nanoseconds."""
-_MACRO = re.compile(r"%%[^%]*%%|\$\{[^}]*\}|\{\{[^}]*\}\}|\[[A-Z][A-Z0-9_]*\]|__[A-Z][A-Z0-9_]*__", re.ASCII)
+MACRO = r"%%[^%]*%%|\$\{[^}]*\}|\{\{[^}]*\}\}|\[[A-Z][A-Z0-9_]*\]|__[A-Z][A-Z0-9_]*__"
+_MACRO = re.compile(MACRO, re.ASCII)
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _MICROS = Decimal(1_000_000)
 _LARGEST_AMOUNT = Decimal(2**63 - 1) / _MICROS

@@ -263,6 +263,13 @@ def dying(function, steps, fatal):
     return call
 
 
+@pytest.mark.parametrize("asked", ["who + id", "id + at", "at + id"])
+def test_a_placeholder_within_a_joined_id_is_found(feed, take, stored, asked):
+    rows = [f"view,e1,{AT},ann,mosaic,,,", f"view,%%ID%%,{AT},bob,mosaic,,,"]
+    found = take(feed(**{'event_id = "id"': f'event_id = "{asked}"'}), "\n".join([HEADER, *rows]) + "\n")
+    assert (found["impression"].accepted, found["impression"].rejected) == (1, {"unexpanded_macro": 1})
+
+
 def test_killed_between_any_two_steps_the_same_call_again_ends_in_the_same_lake(
     feed, take, register, monkeypatch, tmp_path
 ):

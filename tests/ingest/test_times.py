@@ -113,7 +113,8 @@ def test_forms_are_read_as_pythons_own_parser_reads_them():
     ],
 )
 def test_an_epoch_of_another_unit_is_not_quietly_understood(unit, fits, others):
-    assert told([fits, *others, "2026-11-08T12:00:00Z"], unit=unit) == [fits] + ["bad_timestamp"] * (len(others) + 1)
+    assert told([fits, *others, "noon", ""], unit=unit) == [fits] + ["bad_timestamp"] * (len(others) + 2)
+    assert told(["2026-11-08 12:00:00.000001Z"], unit=unit) == [datetime(2026, 11, 8, 12, 0, 0, 1, tzinfo=UTC)]
 
 
 @pytest.mark.parametrize(
