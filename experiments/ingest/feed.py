@@ -21,8 +21,9 @@ import csv
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
@@ -158,14 +159,14 @@ class Mapped:
     """One kind of events in a file of a feed, and what else is to be known to read them."""
 
     file: FeedFile
-    trafficking: Trafficking = field(default_factory=dict)
-    beside: tuple[FeedFile, ...] = ()
+    trafficking: Trafficking
+    beside: tuple[FeedFile, ...]
     """The mappings of the other kinds that the same file holds."""
-    first: bool = True
+    first: bool
     """Whether lines that are of no kind count here."""
-    identity: str = ""
+    identity: str
     """What tells the file from others, for ids made of line numbers."""
-    hashed: Callable[[str], str] = str
+    hashed: Callable[[str], str]
     """The hash of a unit, for ids made of it."""
     source: str = ""
     """The feed's name."""
@@ -436,8 +437,16 @@ def read_feed(path: Path) -> Feed:
             near = difflib.get_close_matches(strangers[0], COLUMNS[file.kind], n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"ours are {', '.join(COLUMNS[file.kind])}"
             raise ExperimentError(f"{path}: {strangers[0]!r} is no column of {file.kind}s: {advice}")
+        if file.ignore and not file.where:
+            raise ExperimentError(
+                f"{path}: nothing is left to ignore where every row is one of the {file.kind}s: add where"
+            )
         if held := sorted(set(file.constants) & _NO_CONSTANTS):
             raise ExperimentError(f"{path}: {held[0]} cannot be the same in every row: name its column")
+    twice = Counter((file.kind, name) for file in feed.files for name in file.names)
+    for (kind, name), count in twice.items():
+        if count > 1:
+            raise ExperimentError(f"{path}: {name} has two mappings of {kind}s: make them one, with alternatives")
     return feed
 
 

@@ -310,6 +310,8 @@ def test_a_header_without_rows_is_an_empty_delivery_of_each_kind(feed, take):
     ("old", "new", "said"),
     [
         ('constants = { currency = "EUR" }', 'constants = { curency = "EUR" }', "did you mean 'currency'"),
+        ('names = ["mixed-*"]', 'names = ["mixed-*", "mixed-*"]', r"mixed-\* has two mappings of impressions"),
+        ('where = { type = ["view"] }', "", "nothing is left to ignore where every row is one of the impressions"),
         ('constants = { currency = "EUR" }', 'constants = { unit = "x" }', "unit cannot be the same in every row"),
         ('paid = "above zero"', 'paid = "above"', "where.paid: a condition is a list of values, or one of 'anything'"),
         ('where = { type = ["sale"]', 'wher = { type = ["sale"]', "did you mean 'where'"),
