@@ -3,6 +3,7 @@
 import json
 from itertools import count
 
+import numpy as np
 import pytest
 
 from creatives.documents import DocumentError
@@ -77,7 +78,7 @@ def take(tmp_path, ingest_all):
 
     def take(feed, text=TEXT, name="mixed-1.csv", **changed):
         path = tmp_path / name
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return ingest_all(path, feed=feed, **changed)
 
     return take
@@ -245,6 +246,35 @@ def test_an_id_that_is_made_of_a_unit_holds_its_hash(feed, take, stored, tmp_pat
     assert f"{hasher.hashed('ann')}/{AT}" in ids
     files = [path.read_bytes() for path in (tmp_path / "lake").rglob("*") if path.is_file()]
     assert not [data for data in files if b"ann" in data or b"bob" in data]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_broken_lines_of_a_mixed_file_are_each_in_one_account(feed, take, stored, form):
+    rng, names = np.random.default_rng(5), HEADER.split(",")
+    whole = []
+    for number in range(1_500):
+        made = [
+            f"view,v{number},{AT},u{number},mosaic,,,", f"click,c{number},{AT},,,v{number},,",
+            f"sale,s{number},{AT},u{number},,,5,", f"pause,p{number},{AT},,,,,", f"dance,d{number},{AT},,,,,",
+        ]  # fmt: skip
+        cells = made[rng.integers(0, len(made))]
+        whole.append(json.dumps(dict(zip(names, cells.split(","), strict=True))) if form == "jsonl" else cells)
+    nasty = [b'"', b",", b"\0", b"\xff", b"\r", b"{", b"}", b":", b"[]", b"null", b"\\u0000", b"paus", b"click"]
+    sent = []
+    for line in (each.encode() for each in whole):
+        if rng.random() < 0.4:
+            at = int(rng.integers(0, len(line)))
+            line = line[:at] + nasty[rng.integers(0, len(nasty))] + line[at + int(rng.integers(0, 6)) :]
+        sent.append(line)
+    found = take(feed(), b"\n".join([HEADER.encode(), *sent][form == "jsonl" :]) + b"\n", f"mixed-1.{form}")
+    assert sum(each.read for each in found.values()) == len(sent)
+    rows = [row["line"] for name in ("impressions", "outcomes", "rejects") for row in stored(name)]
+    assert len(rows) == len(set(rows)), "no line is in two places"
+    ignored = found["impression"].rejected["ignored_event_type"]
+    assert len(rows) + ignored + sum(each.duplicate for each in found.values()) == len(sent)
+    pairs = enumerate(zip(whole, sent, strict=True), 1 + (form == "csv"))
+    intact = {line for line, (was, now) in pairs if was.encode() == now}
+    assert not intact & {row["line"] for row in stored("rejects") if row["reason"] != "unknown_event_type"}
 
 
 class Dies(BaseException):
