@@ -34,26 +34,24 @@ def adjustments_of(outcomes: ir.Table, as_of: datetime) -> ir.Table:
     said = outcomes.filter(outcomes.adjusts.notnull() & outcomes.invalid.isnull() & (outcomes.ts < as_of))
     by_time = ibis.window(group_by=said.event_id, order_by=said.ts)
     once = said.mutate(place=ibis.row_number().over(by_time)).filter(_.place == 0)
-    return _with_paid(once).select("event_id", "ts", "adjusts", "value_micros", "paid", "currency")
+    return once.select("event_id", "ts", "adjusts", "value_micros", paid=_paid(once), currency=_currency(once))
 
 
 def adjusted(conversions: ir.Table, adjustments: ir.Table) -> ir.Table:
-    """The conversions with what is left of their ``value_micros``, and whether they still ``count``."""
+    """Of conversions ``unit, arm, ts, date, clicked``, what is left of ``value_micros``, and whether they ``count``."""
     said = _in_sum(adjustments)
-    joined = _with_paid(conversions).left_join(said, _.event_id == said.adjusts)
-    value, paid, currency = (
-        ibis.ifelse(joined.restated.notnull(), joined[new], joined[old])
-        for new, old in (("restated", "value_micros"), ("restated_paid", "paid"), ("restated_currency", "currency"))
-    )
-    value, nothing = value.fill_null(0).cast(EXACT), ibis.literal(0, EXACT)
-    left = ibis.greatest(value - joined.refunded.fill_null(nothing), nothing)
-    comparable = (joined.refund_currency == currency) & (joined.other_currency == currency)
-    some_left = ibis.ifelse(
-        joined.refunded.notnull() & comparable, paid.fill_null(0).cast(EXACT) > joined.refunded_paid, left > nothing
-    )
-    return joined.mutate(
-        value_micros=left.cast("int64"), counts=joined.adjusts.isnull() | (~joined.retracted & some_left)
-    ).drop(*said.columns, "paid", "currency")
+    both = conversions.left_join(said, conversions.event_id == said.adjusts)
+    nothing, restated = ibis.literal(0, EXACT), both.restated.notnull()
+    value = ibis.ifelse(restated, both.restated, both.value_micros).fill_null(0).cast(EXACT)
+    paid = ibis.ifelse(restated, both.restated_paid, _paid(both)).fill_null(0).cast(EXACT)
+    currency = ibis.ifelse(restated, both.restated_currency, _currency(both))
+    left = ibis.greatest(value - both.refunded.fill_null(nothing), nothing)
+    comparable = (both.refund_currency == currency) & (both.other_currency == currency)
+    some_left = ibis.ifelse(both.refunded.notnull() & comparable, paid > both.refunded_paid, left > nothing)
+    return both.select(
+        "unit", "arm", "ts", "date", "clicked", value_micros=left.cast("int64"),
+        counts=both.adjusts.isnull() | (~both.retracted & some_left),
+    )  # fmt: skip
 
 
 def unmatched(adjustments: ir.Table, outcomes: ir.Table, start: datetime, as_of: datetime) -> ir.Table:
@@ -64,11 +62,13 @@ def unmatched(adjustments: ir.Table, outcomes: ir.Table, start: datetime, as_of:
     return recent.anti_join(named, recent.adjusts == named.event_id)
 
 
-def _with_paid(events: ir.Table) -> ir.Table:
-    """What was paid in which currency; nothing is said where that is the reporting currency."""
-    return events.mutate(
-        paid=ibis.coalesce(events.paid_micros, events.value_micros), currency=events.currency.fill_null("")
-    ).drop("paid_micros")
+def _paid(events: ir.Table) -> ir.IntegerValue:
+    """In the currency it was paid in; that is the reporting one where nothing else is said."""
+    return ibis.coalesce(events.paid_micros, events.value_micros)
+
+
+def _currency(events: ir.Table) -> ir.StringValue:
+    return events.currency.fill_null("")
 
 
 def _in_sum(adjustments: ir.Table) -> ir.Table:

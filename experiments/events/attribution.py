@@ -20,22 +20,22 @@ def credited(conversions: ir.Table, kept: ir.Table, clicks: ir.Table, windows: A
         clicks: those that count, each with its impression and that one's unit and arm.
         windows: where clicks have none of their own, they are no touches.
     """
-    touches = _touches(kept.mutate(impression=kept.event_id), windows.conversion_days, clicked=False)
+    touches = _touches(kept, kept.event_id, windows.conversion_days, clicked=False)
     if windows.click_conversion_days is not None:
-        touches = ibis.union(touches, _touches(clicks, windows.click_conversion_days, clicked=True))
+        of_clicks = _touches(clicks, clicks.impression, windows.click_conversion_days, clicked=True)
+        touches = ibis.union(touches, of_clicks)
     pairs = touches.join(conversions, "unit")
     in_time = pairs.filter((pairs.touched_at <= pairs.ts) & (pairs.ts <= pairs.until))
     last = ibis.window(
         group_by=in_time.event_id,
         order_by=[in_time.clicked.desc(), in_time.touched_at.desc(), in_time.impression.desc()],
     )
-    found = in_time.mutate(rank=ibis.row_number().over(last)).filter(_.rank == 0)
-    return found.drop("rank", "touched_at", "until")
+    return in_time.mutate(rank=ibis.row_number().over(last)).filter(_.rank == 0)
 
 
-def _touches(events: ir.Table, days: int, *, clicked: bool) -> ir.Table:
+def _touches(events: ir.Table, impression: ir.StringValue, days: int, *, clicked: bool) -> ir.Table:
     """What may have the credit for what its unit does ``until`` its window has closed."""
     return events.select(
-        "unit", "arm", "impression", touched_at=_.ts, until=_.ts + ibis.interval(hours=24 * days),
+        "unit", "arm", impression=impression, touched_at=_.ts, until=_.ts + ibis.interval(hours=24 * days),
         clicked=ibis.literal(clicked),
     )  # fmt: skip

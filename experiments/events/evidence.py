@@ -185,7 +185,7 @@ def _evidence(
                 name: {arm: by_arm[arm].get(name, 0) for arm in arms}
                 for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
             },
-            conversions_by_click={arm: by_arm[arm].get("conversions_by_click", 0) for arm in arms if clicks_apart},
+            conversions_by_click=_by_click(daily, arms) if clicks_apart else {},
             invalid_rules={arm: dict(sorted(rules[arm].items())) for arm in sorted(rules)},
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
@@ -243,6 +243,13 @@ def _moments(facts: Mapping[str, int]) -> UnitMoments:
         tuple(facts.get(name, 0) for name in OUTCOMES),
         tuple(facts.get(f"{left}*{right}", 0) for left, right in PRODUCTS),
     )
+
+
+def _by_click(daily: Mapping[tuple[date, str], Mapping[str, int]], arms: Sequence[str]) -> dict[str, int]:
+    counts = dict.fromkeys(arms, 0)
+    for (_, arm), found in daily.items():
+        counts[arm] += found.get("by_click", 0)
+    return counts
 
 
 def _daily_counts(day: date, arm: str, counts: Mapping[str, int], *, told_apart: bool) -> DailyCounts:

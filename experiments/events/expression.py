@@ -108,7 +108,6 @@ def evidence_expression(
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
         _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
-        by_arm("conversions_by_click", converted.filter(converted.clicked)),
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
         *_of_bots(tally.filter(tally.invalid.notnull())),
