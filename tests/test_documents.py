@@ -110,7 +110,8 @@ SEALED = "b96397732eaaf94d54eeeba7c19a79630c62008a2e6b0118cefab0f3bebb62ae"
 """The hash of this plan, as it was sealed before clicks had a window of their own."""
 SEALED_PLAN = {
     "experiment": "autumn", "salt": "autumn", "control": "original", "start": "2026-11-02T00:00:00+00:00",
-    "arms": [{"name": "original", "style": "original", "weight": 1.0}, {"name": "ink", "style": "ink#1", "weight": 1.0}],
+    "arms": [{"name": "original", "style": "original", "weight": 1.0},
+             {"name": "ink", "style": "ink#1", "weight": 1.0}],
     "metrics": [{"name": "ctr", "numerator": "clicks", "denominator": "impressions", "direction": "increase",
                  "role": "primary", "margin": None}],
     "alpha": 0.05, "looks": {"count": 3, "days": 7}, "attribution": {"click_days": 1, "conversion_days": 7},

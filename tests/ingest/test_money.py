@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from experiments.core.errors import ExperimentError
 from experiments.ingest.money import Rates, read_rates
 from experiments.workspace import SETTINGS_TEXT, create_workspace, open_workspace
-from reports.words import reject_reason
 
 EPOCH = date(1970, 1, 1)
 LARGEST = 2**63 - 1
@@ -157,10 +156,6 @@ def test_later_rates_change_nothing_that_is_in_the_lake(deliver, stored, table):
     assert [row for row in stored("outcomes") if row["event_id"] not in ("v6", "v7")] == before
     repaired = {row["event_id"]: row["value_micros"] for row in stored("outcomes")}
     assert (repaired["v6"], repaired["v7"]) == (2_500_000, 35_000_000), "what was rejected is taken when it comes again"
-
-
-def test_the_reject_says_which_currency(deliver):
-    assert reject_reason("no_rate:SEK") == "no exchange rate for SEK in rates.csv"
 
 
 def test_a_workspace_names_its_currency_and_its_rates(tmp_path, table):
