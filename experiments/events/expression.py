@@ -11,7 +11,7 @@ outcomes, whatever it was shown later: analysis by intention to treat. Leaving s
 the people who come often, and not equally many in all arms. Its segments are those of that impression too. It is
 *mature* when nothing more can come of that impression (`Attribution.matures_after`): no click on it, and no conversion
 by it or by such a click. Of later impressions more may come, in all arms alike. Maturity goes by the first impression
-alone, which no style has any bearing on. Would it wait for what a unit did (the whole window after a click, less where
+alone, which no style has any bearing on. If it waited for what a unit did (the whole window after a click, less where
 there was none), those who clicked would be missing longest, and most of them where a style makes people click.
 
 Where the arms' shares changed in the course, units are told apart, too, by the *batch* that their first impression came
