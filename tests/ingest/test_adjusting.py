@@ -35,10 +35,10 @@ def test_every_action_with_every_value():
 
 
 def test_rows_that_adjust_nothing_stay_as_they_are():
-    values = pa.array([5, None, 0])
-    for adjusts in ([False] * 3, [False, False, True]):
-        found, unclear = adjusting(values, pa.array(["restate", "retract", "restate"]), np.array(adjusts))
-        assert (found.to_pylist(), unclear.any()) == ([5, None, 0], False)
+    values, actions = pa.array([5, 7, None, 0]), pa.array(["retract", "refund", "restate", "restate"])
+    for adjusts in ([False] * 4, [False] * 3 + [True]):
+        found, unclear = adjusting(values, actions, np.array(adjusts))
+        assert (found.to_pylist(), unclear.any()) == ([5, 7, None, 0], False)
 
 
 def test_adjustments_are_kept_with_what_they_adjust(deliver, stored):
