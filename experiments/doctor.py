@@ -37,6 +37,7 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
         ("lake", lambda: _lake(workspace)),
         ("ad servers", lambda: _ad_servers(workspace)),
         ("filters", lambda: _filters(workspace)),
+        ("money", lambda: _money(workspace)),
         ("styles", lambda: _styles(workspace)),
     )
     return tuple(_finding(name, check) for name, check in checks)
@@ -111,6 +112,15 @@ def _ad_servers(workspace: Workspace) -> Iterator[str]:
 def _filters(workspace: Workspace) -> Iterator[str]:
     found = read_filters(workspace.folder("filters"))
     yield f"declared bots, no browser, {'data centres' if found.data_centres else 'no ranges of data centres'}"
+
+
+def _money(workspace: Workspace) -> Iterator[str]:
+    """Rates that ingest will ask for are there and can be read."""
+    rates = workspace.rates()
+    if rates is None:
+        yield "as delivered: adstyle.toml names no reporting currency"
+    else:
+        yield f"reported in {rates.currency}, with rates of {', '.join(rates.known) or 'no other currency'}"
 
 
 def _styles(workspace: Workspace) -> Iterator[str]:

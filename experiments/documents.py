@@ -33,9 +33,12 @@ from experiments.core.statistics.spending import Spending
 CONTROL = "original"
 MOST_ARMS = 12
 MICROS = 1_000_000
+CLICK_CONVERSION_DAYS, VIEW_CONVERSION_DAYS = 30, 1
+"""How long a conversion counts where an experiment file does not say."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[float, Field(gt=0, lt=0.5)]
+Days = Annotated[int, Field(ge=1, le=90)]
 
 
 class _Strict(BaseModel):
@@ -90,10 +93,34 @@ class StoppingEntry(_Strict):
 
 
 class AttributionEntry(_Strict):
-    """Days after an impression in which an outcome counts."""
+    """Days in which an outcome counts: a click after its impression, a conversion after the touch that has the credit.
 
-    click_days: Annotated[int, Field(ge=1, le=90)] = 1
-    conversion_days: Annotated[int, Field(ge=1, le=90)] = 7
+    That is the unit's last click or, where no click is recent enough, its last impression.
+    """
+
+    click_days: Days = 1
+    click_conversion_days: Days | None = None
+    """After a click; CLICK_CONVERSION_DAYS where absent."""
+    view_conversion_days: Days | None = None
+    """After an impression; VIEW_CONVERSION_DAYS where absent."""
+    conversion_days: Days | None = None
+    """In place of those two: so long after the latest impression, whether it was clicked or not."""
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether it gives one window for all conversions, and another for some."""
+        some = (self.click_conversion_days, self.view_conversion_days)
+        return self.conversion_days is not None and any(days is not None for days in some)
+
+    def windows(self) -> Attribution:
+        """As the plan has them."""
+        if self.conversion_days is not None:
+            return Attribution(self.click_days, self.conversion_days)
+        return Attribution(
+            self.click_days,
+            self.view_conversion_days or VIEW_CONVERSION_DAYS,
+            self.click_conversion_days or CLICK_CONVERSION_DAYS,
+        )
 
 
 class ExperimentDocument(_Strict):
@@ -172,7 +199,7 @@ class ExperimentDocument(_Strict):
             metrics=self.metrics(),
             alpha=self.alpha,
             looks=Looks(self.looks.count, self.looks.days, self.looks.spending),
-            attribution=Attribution(self.attribution.click_days, self.attribution.conversion_days),
+            attribution=self.attribution.windows(),
             gates=Gates(**self.gates.model_dump()),
             allocation=Allocation(**self.allocation.model_dump()),
             stopping=Stopping(**self.stopping.model_dump()),
@@ -193,10 +220,27 @@ def restore_experiment(document: Mapping[str, Any]) -> ExperimentDocument:
     return _checked(validate_document(document, ExperimentDocument, str(document.get("experiment"))))
 
 
+def too_early(document: ExperimentDocument) -> str | None:
+    """One line where the last look comes before any unit counts for a metric that decides; None where all is well."""
+    plan = document.plan(dict.fromkeys((CONTROL, *document.styles), ""), datetime.now(UTC))
+    if not plan.decides_on_late or plan.look_time(plan.looks.count) > plan.first_mature:
+        return None
+    last, needed = plan.looks.count * plan.looks.days, plan.attribution.matures_after
+    return (
+        f"Warning: conversions decide, and units count {needed} days after they were first shown (attribution), but "
+        f"the last look is on day {last}, when none can be that old: plan more looks, or shorter windows."
+    )
+
+
 def _checked(document: ExperimentDocument) -> ExperimentDocument:
     check_name("experiment", document.experiment)
     check_name("brief", document.brief)
     document.metrics()
+    if document.attribution.contradicts_itself:
+        raise ExperimentError(
+            f"{document.experiment}: attribution.conversion_days is one window for all conversions: leave it out, or "
+            "leave out click_conversion_days and view_conversion_days"
+        )
     Spending.parse(document.looks.spending)
     if len(set(document.segments)) < len(document.segments):
         raise ExperimentError(f"{document.experiment}: segments name a column twice; name each once")

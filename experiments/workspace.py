@@ -11,11 +11,15 @@ import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from experiments.ingest.money import Rates
 
 SETTINGS = "adstyle.toml"
 FOLDERS = ("briefs", "experiments", "feeds", "inbox", "packs")
@@ -30,6 +34,10 @@ name = "{name}"
 database = "sqlite:///adstyle.db"   # in production: postgresql+psycopg://user@host/adstyle
 lake = "lake"                       # Delta tables; for more than one host: s3://bucket/lake
 # memory = "2GiB"                   # what gathering evidence may take; beyond that it takes disk
+
+# [money]
+# currency = "EUR"                  # what money is reported in; decide it before the first delivery
+# rates = "rates.csv"               # of other currencies: lines of currency,from,rate, as SEK,2026-01-01,0.088
 
 [secrets]
 unit_key = "secrets/unit.key"       # units are stored only as hashes under this key: back it up, never share it
@@ -67,12 +75,22 @@ class SecretSettings(_Strict):
     unit_key: str = "secrets/unit.key"
 
 
+class MoneySettings(_Strict):
+    """The ``[money]`` table."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    """What all money is reported in."""
+    rates: str | None = Field(None, min_length=1)
+    """A file of rates; without one, money in another currency is rejected."""
+
+
 class Settings(_Strict):
     """``adstyle.toml``, checked."""
 
     workspace: WorkspaceSettings
     stores: StoreSettings = StoreSettings()
     secrets: SecretSettings = SecretSettings()
+    money: MoneySettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,13 @@ class Workspace:
     def folder(self, name: str) -> Path:
         """``briefs``, ``experiments``, ``inbox``, ``packs``, ``variants`` or ``reports``."""
         return self.root / name
+
+    def rates(self) -> "Rates | None":
+        """By which money becomes the reporting currency's; None where none is set."""
+        from experiments.ingest.money import read_rates  # not for every command: it loads the columns' library
+
+        money = self.settings.money
+        return read_rates(self.root / money.rates if money.rates else None, money.currency) if money else None
 
     def unit_key(self) -> bytes:
         """The key under which units are hashed."""

@@ -34,6 +34,7 @@ def checks(experiment: ExperimentReport) -> tuple[Check, ...]:
         *_capped(experiment),
         _bots(experiment),
         _clicks(experiment),
+        *_conversions(experiment),
         _lines(experiment.health.deliveries),
     )
 
@@ -153,6 +154,25 @@ def _clicks(experiment: ExperimentReport) -> Check:
     if not parts:
         return Check("good", title, "Every click belongs to one impression.")
     return Check("note", title, f"{'; '.join(parts)}.")
+
+
+def _conversions(experiment: ExperimentReport) -> tuple[Check, ...]:
+    """By which touch they count, and what was taken back."""
+    health, parts = experiment.health, []
+    click, view = health.conversions_by_click, health.conversions_by_view
+    if click is not None and view is not None and click + view:
+        parts.append(f"{number_of(click, 'conversion')} by a click, {numbers.count(view)} by a view")
+    if health.withdrawn_conversions:
+        taken = number_of(health.withdrawn_conversions, "conversion")
+        parts.append(f"{taken} retracted or refunded whole left out")
+    if health.unmatched_adjustments:
+        lost = number_of(health.unmatched_adjustments, "refund or correction", "refunds or corrections")
+        parts.append(f"{lost} of conversions that never came")
+    return (
+        (Check("note" if health.unmatched_adjustments else "good", "Conversions", f"{'; '.join(parts)}."),)
+        if parts
+        else ()
+    )
 
 
 def _lines(deliveries: tuple[DeliveryRow, ...]) -> Check:

@@ -49,10 +49,9 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         ("Many styles", correction.format(control=control)),
         (
             "What counts",
-            f"A click counts for {number_of(facts.click_days, 'day')} after its impression, a conversion for "
-            f"{number_of(facts.conversion_days, 'day')}. Declared bots and repeated clicks are left out. A "
-            f"{facts.unit} that saw more than one style is counted under the first. Where conversions decide, only "
-            f"{facts.unit}s count for whom this time has passed.",
+            f"A click counts for {number_of(facts.click_days, 'day')} after its impression, {_conversions(facts)}. "
+            f"Declared bots and repeated clicks are left out. A {facts.unit} that saw more than one style is counted "
+            f"under the first. Where conversions decide, only {facts.unit}s count for whom this time has passed.",
         ),
         (
             "When nothing is judged",
@@ -66,6 +65,15 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         ("Assignment salt", facts.salt),
         ("Event lake", lake),
     )
+
+
+def _conversions(facts: MethodFacts) -> str:
+    """How long conversions count, and after what."""
+    shown = number_of(facts.conversion_days, "day")
+    if facts.click_conversion_days is None:
+        return f"a conversion for {shown}"
+    clicked = number_of(facts.click_conversion_days, "day")
+    return f"a conversion for {clicked} after the last click or, where there is none, {shown} after the last impression"
 
 
 def _ends(facts: MethodFacts, control: str) -> str:

@@ -272,6 +272,13 @@ class HealthView:
     """``invalid_impressions`` by the rule that marked them; nothing where that was not counted yet."""
     capped_units: tuple[ArmCount, ...] = ()
     """Units that brought more money than the plan's cap."""
+    conversions_by_click: int | None = None
+    """Conversions that a click has the credit for; None where the plan tells clicks and views not apart."""
+    conversions_by_view: int | None = None
+    withdrawn_conversions: int = 0
+    """Retracted, or refunded whole; left out."""
+    unmatched_adjustments: int = 0
+    """Refunds and corrections of conversions that never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +346,9 @@ class MethodFacts:
     """Whether it ends early where every style is worse than the control;"""
     futility_lift: float | None = None
     """or has hardly a chance left of this relative lift."""
+    click_conversion_days: int | None = None
+    """How long a conversion counts after a click; ``conversion_days`` is then for those that have none. None where it
+    is for all."""
     balance_p: float | None = None
     """Below this p-value the audiences of the styles are judged unlike."""
     mature_share: float | None = None

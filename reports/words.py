@@ -426,6 +426,8 @@ REJECTS: Mapping[str, str] = {
     "not_utf8": "not UTF-8 text",
     "nul_byte": "contains a NUL byte",
     "negative_value": "a negative amount",
+    "unclear_adjustment": "an adjustment that says neither refund, restate nor retract, nor a negative amount",
+    "no_rate": "no exchange rate for its currency in rates.csv",
     "unexpanded_macro": "a placeholder the ad server did not fill in",
     "several_days": "a sum over several days",
     "missing_ad": "a count without the ad it is of",
@@ -438,7 +440,9 @@ IGNORED = "ignored_event_type"
 
 
 def reject_reason(code: str) -> str:
-    """Why a line was rejected, in words; an unknown code is spelled out."""
+    """Why a line was rejected, in words; an unknown code is spelled out. What follows a colon is the line's own."""
+    if code.startswith("no_rate:"):
+        return f"no exchange rate for {code.partition(':')[2]} in rates.csv"
     return REJECTS.get(code, humanised(code))
 
 

@@ -8,9 +8,9 @@ import yaml
 
 from creatives.errors import CreativeError
 from experiments.core.errors import ExperimentError
-from experiments.core.plan import Allocation, Gates, Rule, Stopping
+from experiments.core.plan import Allocation, Attribution, Gates, Rule, Stopping
 from experiments.core.statistics.multiplicity import Multiplicity
-from experiments.documents import read_experiment
+from experiments.documents import read_experiment, restore_experiment, too_early
 from experiments.store.codec import plain, restore_plan
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -80,9 +80,75 @@ def test_what_was_sealed_before_it_could_end_early_does_not(tmp_path):
         ({"allocation": {"rule": "top-two"}}, "allocation"),
         ({"stopping": {"futile": 0.1}}, "futile"),
         ({"stopping": {"power": 1.0}}, "power"),
+        ({"attribution": {"conversion_days": 7, "view_conversion_days": 1}}, "one window for all conversions"),
+        ({"attribution": {"conversion_day": 7}}, "conversion_days"),
+        ({"attribution": {"click_conversion_days": 0}}, "click_conversion_days"),
+        ({"attribution": {"view_conversion_days": 91}}, "view_conversion_days"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused_before_it_starts(tmp_path, promised, said):
     with pytest.raises(Exception, match=said) as refusal:
         plan(tmp_path, **promised)
     assert isinstance(refusal.value, ExperimentError | CreativeError)
+
+
+def test_conversions_count_thirty_days_after_a_click_and_one_after_a_view(tmp_path):
+    assert plan(tmp_path).attribution == Attribution(1, 1, click_conversion_days=30)
+    assert plan(tmp_path).attribution.matures_after == 31
+    found = plan(tmp_path, attribution={"click_days": 2, "click_conversion_days": 7, "view_conversion_days": 3})
+    assert found.attribution == Attribution(2, 3, click_conversion_days=7)
+    assert restore_plan(json.loads(json.dumps(plain(found.document()))), found.seal()) == found
+
+
+def test_one_window_for_all_conversions_is_what_it_was(tmp_path):
+    found = plan(tmp_path, attribution={"click_days": 1, "conversion_days": 7})
+    assert found.attribution == Attribution(1, 7)
+    assert found.document()["attribution"] == {"click_days": 1, "conversion_days": 7}
+
+
+SEALED = "b96397732eaaf94d54eeeba7c19a79630c62008a2e6b0118cefab0f3bebb62ae"
+"""The hash of this plan, as it was sealed before clicks had a window of their own."""
+SEALED_PLAN = {
+    "experiment": "autumn", "salt": "autumn", "control": "original", "start": "2026-11-02T00:00:00+00:00",
+    "arms": [{"name": "original", "style": "original", "weight": 1.0},
+             {"name": "ink", "style": "ink#1", "weight": 1.0}],
+    "metrics": [{"name": "ctr", "numerator": "clicks", "denominator": "impressions", "direction": "increase",
+                 "role": "primary", "margin": None}],
+    "alpha": 0.05, "looks": {"count": 3, "days": 7}, "attribution": {"click_days": 1, "conversion_days": 7},
+    "gates": {"sample_ratio_p": 0.001, "crossover_share": 0.01, "minimum_units": 100, "coverage": 0.9,
+              "minimum_information": 10.0, "mature_share": 0.5, "balance_p": 0.001, "invalid_share": 0.5,
+              "invalid_p": 0.001},
+    "promotion": "propose", "holdback": 0.05, "stopping": {"harm": True, "futility_lift": None, "power": 0.9},
+}  # fmt: skip
+
+
+def test_a_plan_that_was_sealed_with_one_window_keeps_its_hash_and_its_window():
+    found = restore_plan(SEALED_PLAN, SEALED)
+    assert found.seal() == SEALED
+    assert found.attribution == Attribution(1, 7, click_conversion_days=None)
+    assert found.attribution.matures_after == 7
+
+
+def test_a_draft_from_before_keeps_its_window():
+    draft = LEAST | {"attribution": {"click_days": 1, "conversion_days": 7}}
+    assert restore_experiment(draft).plan(STYLES, START).attribution == Attribution(1, 7)
+    today = restore_experiment(LEAST).model_dump(mode="json")
+    assert restore_experiment(today).plan(STYLES, START).attribution == Attribution(1, 1, click_conversion_days=30)
+
+
+@pytest.mark.parametrize(
+    ("promised", "warned"),
+    [
+        ({"metric": "conversion-rate"}, True),
+        ({"guardrails": [{"metric": "revenue-per-unit", "margin": 0.1}]}, True),
+        ({"secondary": ["conversion-rate"]}, False),
+        ({"metric": "conversion-rate", "attribution": {"conversion_days": 20}}, False),
+        ({"metric": "conversion-rate", "attribution": {"conversion_days": 21}}, True),
+        ({"metric": "conversion-rate", "looks": {"count": 5, "days": 7}}, False),
+    ],
+    ids=str,
+)
+def test_looks_that_end_before_any_unit_counts_are_warned_of(promised, warned):
+    said = too_early(restore_experiment(LEAST | promised))
+    assert (said is not None) == warned
+    assert not warned or (said.startswith("Warning: ") and "last look is on day 21" in said and "\n" not in said)

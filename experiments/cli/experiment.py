@@ -31,7 +31,7 @@ def check(
 ) -> None:
     """Read an experiment file, its brief and its styles, and say what it would do. Changes nothing."""
     from experiments.composition import library_of
-    from experiments.documents import read_experiment
+    from experiments.documents import read_experiment, too_early
 
     shell: Shell = context.obj
     workspace = shell.workspace()
@@ -46,6 +46,8 @@ def check(
         f"at most {document.looks.count} times, so for at most {last} days; "
         f"a winner is {'promoted by itself' if document.promotion == 'auto' else 'proposed to you'}."
     )
+    if warning := too_early(document):
+        console().print(warning)
 
 
 @app.command()

@@ -29,6 +29,9 @@ class DailyCounts:
     impressions: int
     clicks: int
     conversions: int
+    by_click: int | None = None
+    """Of the conversions, those that a click has the credit for; a view has it for the others. None where the plan
+    tells them not apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,13 @@ class Health:
     """Units that brought more money than the plan's cap and count as the cap, by arm."""
     invalid_rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """``invalid_impressions`` by arm and by the name of the rule."""
+    conversions_by_click: Mapping[str, int] = field(default_factory=dict)
+    """Conversions that a click has the credit for, by arm; a view has it for the others. Empty where the plan tells
+    them not apart."""
+    withdrawn_conversions: int = 0
+    """Conversions that were retracted or whose money was refunded whole; they count no more."""
+    unmatched_adjustments: int = 0
+    """Refunds and corrections of conversions that never came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +116,8 @@ class Evidence:
     daily: tuple[DailyCounts, ...]
     health: Health
     mature: Mapping[str, UnitMoments] | None = None
-    """Of ``arms``, the units whose conversion window has closed: first shown longer ago than it is. None in evidence
-    from before maturity was measured: all units counted then."""
+    """Of ``arms``, the units of whose first impression nothing more can come. None in evidence from before maturity was
+    measured: all units counted then."""
     segments: tuple[SegmentMoments, ...] = ()
     """By the plan's segment columns."""
     batches: tuple[Batch, ...] = ()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from experiments.core.evidence import Evidence
-from experiments.core.plan import Plan, Role
+from experiments.core.plan import Plan
 from experiments.core.statistics.tables import information
 from experiments.core.verdict import Reason
 
@@ -60,8 +60,7 @@ def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
     days = plan.looks.days * look
     if gates.full_weeks is not None and plan.looks.days % 7 == 0 and days < 7 * gates.full_weeks:
         waiting.append(Reason("wait_full_weeks", {"days": days, "needed": gates.full_weeks}))
-    late = any(metric.matures for metric in plan.metrics if metric.role is not Role.SECONDARY)
-    if gates.mature_share is not None and late and evidence.mature_share() < gates.mature_share:
+    if gates.mature_share is not None and plan.decides_on_late and evidence.mature_share() < gates.mature_share:
         share = evidence.mature_share()
         waiting.append(Reason("wait_maturity", {"share": share, "needed": gates.mature_share}))
     return waiting

@@ -111,10 +111,24 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """How long after an impression an outcome still counts, in days."""
+    """How long an outcome still counts, in days; the last touch has the credit, and a click goes before a view."""
 
     click_days: int = 1
+    """A click: so long after its impression."""
     conversion_days: int = 7
+    """A conversion: so long after its unit's latest impression, where no click in its own window has the credit."""
+    click_conversion_days: int | None = None
+    """A conversion: so long after its unit's latest click that counts. None: clicks have no window of their own."""
+
+    @property
+    def matures_after(self) -> int:
+        """Days after an impression from which on nothing more can come of it.
+
+        Somebody who has not clicked may still do so on the last day, and has the whole window of a click from then on.
+        """
+        if self.click_conversion_days is None:
+            return self.conversion_days
+        return max(self.conversion_days, self.click_days + self.click_conversion_days)
 
 
 class Rule(StrEnum):
@@ -201,6 +215,7 @@ GATES_ADDED: Mapping[str, Any] = dict.fromkeys(
 )
 _METRIC_ADDED: Mapping[str, Any] = {"winsorise": None}
 _LOOKS_ADDED: Mapping[str, Any] = {"spending": "obrien_fleming"}
+_ATTRIBUTION_ADDED: Mapping[str, Any] = {"click_conversion_days": None}
 _PLAN_ADDED: Mapping[str, Any] = {
     "segments": (),
     "multiplicity": Multiplicity.HOLM,
@@ -262,6 +277,16 @@ class Plan:
         return next(metric for metric in self.metrics if metric.role is Role.PRIMARY)
 
     @property
+    def decides_on_late(self) -> bool:
+        """Whether a metric that decides, the primary one or a guardrail, counts what comes days after an impression."""
+        return any(metric.matures for metric in self.metrics if metric.role is not Role.SECONDARY)
+
+    @property
+    def first_mature(self) -> datetime:
+        """No unit is mature up to this instant: the first one was not shown before the start."""
+        return self.start + timedelta(days=self.attribution.matures_after)
+
+    @property
     def weights(self) -> dict[str, float]:
         """Relative shares by arm name, in the plan's order."""
         return {arm.name: arm.weight for arm in self.arms}
@@ -288,6 +313,7 @@ class Plan:
             "metrics": [_trimmed(metric, _METRIC_ADDED) for metric in whole["metrics"]],
             "looks": _trimmed(whole["looks"], _LOOKS_ADDED),
             "gates": _trimmed(whole["gates"], GATES_ADDED),
+            "attribution": _trimmed(whole["attribution"], _ATTRIBUTION_ADDED),
         }
 
     def seal(self) -> str:

@@ -32,6 +32,7 @@ class Campaign:
             f"promotion: {self.promotion}\n"
             f"review: {'true' if self.promotion == 'propose' else 'false'}\n"
             "secondary: [conversion-rate]\n"
+            "attribution: {click_days: 1, conversion_days: 7}\n"
         )
 
 

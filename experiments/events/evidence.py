@@ -16,12 +16,13 @@ from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, Segm
 from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
+from experiments.events.adjustments import MONEY
 from experiments.events.engine import MEMORY, bounded_engine
 from experiments.events.expression import evidence_expression
 from experiments.events.lake import EventLake, storage_failures
 from experiments.events.reading import answer
 from experiments.events.schema import TABLES
-from experiments.events.stored import StoredTable
+from experiments.events.stored import StoredTable, sql_type
 
 Source = StoredTable | pa.Table | ds.Dataset
 
@@ -30,7 +31,7 @@ _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 
 _READ = {
     "impressions": ("event_id", "ts", "experiment", "arm", "unit", "device", "placement", "country", "invalid"),
-    "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", "value_micros", "invalid"),
+    "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", *MONEY, "adjusts", "invalid"),
 }
 """The tables evidence is computed from, and their columns."""
 _NEVER_READ = frozenset({"counts"})
@@ -107,7 +108,9 @@ def _register(engine: duckdb.DuckDBPyConnection, name: str, source: Source) -> N
         query = source.query(_READ[name])
     else:
         engine.register(f"{name}_of_lake", source)
-        query = f"SELECT {', '.join(_READ[name])} FROM {name}_of_lake"
+        known = source.schema.names
+        columns = [each if each in known else f"NULL::{sql_type(name, each)} AS {each}" for each in _READ[name]]
+        query = f"SELECT {', '.join(columns)} FROM {name}_of_lake"
     engine.execute(f"CREATE VIEW {name} AS {query}")
 
 
@@ -169,18 +172,20 @@ def _evidence(
     shown = {arm for _, _, arm in scopes}.union(by_arm)
     arms = list(dict.fromkeys([*plan.weights, *sorted(shown)]))
     expected = whole_days(plan.start, as_of)
+    clicks_apart = plan.attribution.click_conversion_days is not None
     return Evidence(
         experiment=plan.experiment,
         as_of=as_of,
         lake_versions=dict(lake_versions),
         arms={arm: _moments(scopes["all", None, arm]) for arm in arms},
-        daily=tuple(_daily_counts(day, arm, daily[day, arm]) for day, arm in sorted(daily)),
+        daily=tuple(_daily_counts(day, arm, daily[day, arm], told_apart=clicks_apart) for day, arm in sorted(daily)),
         health=Health(
             **totals,
             **{
                 name: {arm: by_arm[arm].get(name, 0) for arm in arms}
                 for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
             },
+            conversions_by_click=_by_click(daily, arms) if clicks_apart else {},
             invalid_rules={arm: dict(sorted(rules[arm].items())) for arm in sorted(rules)},
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
@@ -240,5 +245,13 @@ def _moments(facts: Mapping[str, int]) -> UnitMoments:
     )
 
 
-def _daily_counts(day: date, arm: str, counts: Mapping[str, int]) -> DailyCounts:
-    return DailyCounts(day, arm, *(counts.get(name, 0) for name in ("impressions", "clicks", "conversions")))
+def _by_click(daily: Mapping[tuple[date, str], Mapping[str, int]], arms: Sequence[str]) -> dict[str, int]:
+    counts = dict.fromkeys(arms, 0)
+    for (_, arm), found in daily.items():
+        counts[arm] += found.get("by_click", 0)
+    return counts
+
+
+def _daily_counts(day: date, arm: str, counts: Mapping[str, int], *, told_apart: bool) -> DailyCounts:
+    names = ("impressions", "clicks", "conversions", *(("by_click",) if told_apart else ()))
+    return DailyCounts(day, arm, *(counts.get(name, 0) for name in names))

@@ -3,12 +3,16 @@
 Its words: *kept* impressions are the experiment's own, in its window, and by a person as far as the rules of ingest
 tell. A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
 ``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
-latest kept impression at or before it is at most ``conversion_days`` old.
+latest click that counts is at most ``click_conversion_days`` old, or else its latest kept impression at most
+``conversion_days`` (`attribution`); with what refunds and corrections have left of it (`adjustments`).
 
 A unit belongs to the arm of its first kept impression (by time, then event id), and so do all its impressions and
 outcomes, whatever it was shown later: analysis by intention to treat. Leaving such units out would leave out more of
 the people who come often, and not equally many in all arms. Its segments are those of that impression too. It is
-*mature* when that impression is older than the conversion window, so that nothing more can come of it.
+*mature* when nothing more can come of that impression (`Attribution.matures_after`): no click on it, and no conversion
+by it or by such a click. Of later impressions more may come, in all arms alike. Maturity goes by the first impression
+alone, which no style has any bearing on. If it waited for what a unit did (the whole window after a click, less where
+there was none), those who clicked would be missing longest, and most of them where a style makes people click.
 
 Where the arms' shares changed in the course, units are told apart, too, by the *batch* that their first impression came
 in, because only units that were dealt alike can be compared. A change moves some units to another arm; such a unit has
@@ -26,6 +30,8 @@ import ibis.expr.types as ir
 from ibis import _
 
 from experiments.core.plan import Plan
+from experiments.events.adjustments import MONEY, adjusted, adjustments_of, unmatched
+from experiments.events.attribution import credited
 from experiments.events.facts import EXACT, by_arm, fact, moments, total
 from experiments.events.people import day_of, decided, key, people_of, said_of, sayings_of, settled
 
@@ -64,7 +70,8 @@ def evidence_expression(
 
     units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
     outcomes = outcomes.mutate(unit=units, date=day_of(outcomes.ts))
-    happened = _once(_between(outcomes, plan.start, as_of)).alias("happened")
+    adjustments = adjustments_of(outcomes, as_of).alias("adjustments")
+    happened = _once(_between(outcomes.filter(outcomes.adjusts.isnull()), plan.start, as_of)).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
@@ -81,11 +88,15 @@ def evidence_expression(
     ranked = attributed.mutate(place=ibis.row_number().over(in_order)).alias("ranked")
     first_clicks = ranked.filter(ranked.place == 0)
     bots_clicked = _click_impressions(bot_clicks, asked, plan.attribution.click_days)
-    converted = _conversions(conversions, kept, plan.attribution.conversion_days).alias("converted")
+    bought = credited(
+        conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, plan.attribution
+    )
+    left = adjusted(bought, adjustments).alias("left")
+    converted = left.filter(left.counts)
 
     brought = _brought(first_clicks, converted).alias("brought")
     capped = brought if plan.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, plan.cap))
-    mature_at = as_of - timedelta(days=plan.attribution.conversion_days)
+    mature_at = as_of - timedelta(days=plan.attribution.matures_after)
     units = _counted(settled(people, decisions).join(sayings, "said"), capped)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max()).alias("tally")
@@ -96,6 +107,9 @@ def evidence_expression(
         _daily("impressions", _shown_daily(tally, kept)),
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
+        _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
+        total("withdrawn_conversions", left.filter(~left.counts)),
+        total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
         *_of_bots(tally.filter(tally.invalid.notnull())),
         by_arm("invalid_units", bots.select("unit", "arm").distinct()),
         *((_bots_by_batch(bots, batches),) if batches else ()),
@@ -149,13 +163,6 @@ def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir
     columns = ("event_id", "ts", "date", "impression", "arm", "unit", "shown_at")
     pairs = ibis.union(shown.join(by_name, "impression").select(*columns), shown.join(by_unit, "unit").select(*columns))
     return _latest_shown(pairs, days)
-
-
-def _conversions(conversions: ir.Table, kept: ir.Table, days: int) -> ir.Table:
-    """Conversions that count: ``event_id, ts, date, value_micros, unit, arm``."""
-    converted = conversions.select("event_id", "ts", "date", "unit", value_micros=_.value_micros.fill_null(0))
-    shown = kept.select(impression="event_id", unit="unit", arm="arm", shown_at="ts")
-    return _latest_shown(shown.join(converted, "unit"), days)
 
 
 def _latest_shown(pairs: ir.Table, days: int) -> ir.Table:

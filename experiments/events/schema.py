@@ -50,9 +50,11 @@ OUTCOMES = pa.schema(
         pa.field("click_id", pa.string()),
         pa.field("unit", pa.string()),
         pa.field("action", pa.string()),
-        pa.field("value_micros", pa.int64()),
+        pa.field("value_micros", pa.int64()),  # in the reporting currency, where a workspace has one
         pa.field("currency", pa.string()),
         *_SEEN_BY,
+        pa.field("paid_micros", pa.int64()),  # as it was delivered, in ``currency``; nothing where nothing is converted
+        pa.field("adjusts", pa.string()),  # the conversion that this one refunds (value below 0), restates or retracts
         *_DELIVERED,
     ]
 )

@@ -37,7 +37,7 @@ class StoredTable:
     def query(self, columns: Sequence[str]) -> str:
         """These columns, typed as in the schema; what a file is too old to have is missing."""
         layout = TABLES[self.name]
-        kinds = {name: _SQL_TYPES[layout.schema.field(name).type] for name in columns}
+        kinds = {name: sql_type(self.name, name) for name in columns}
         parts = [f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in kinds.items())} WHERE false"]
         told = [(place, name) for place, name in enumerate(layout.partition_by) if name in kinds]
         alike: dict[Keys, list[Path]] = {}
@@ -49,6 +49,11 @@ class StoredTable:
             ]
             parts.append(f"SELECT {', '.join(['*', *constants])} FROM {parquet(paths)}")
         return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)})"
+
+
+def sql_type(table: str, column: str) -> str:
+    """DuckDB's for a column of the lake."""
+    return _SQL_TYPES[TABLES[table].schema.field(column).type]
 
 
 def parquet(paths: Sequence[Path]) -> str:

@@ -19,6 +19,7 @@ from experiments.ingest.feed import Feed, Mapped, Trafficking
 from experiments.ingest.formats import Csv, Format, JsonLines, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
+from experiments.ingest.money import Rates
 from experiments.ingest.parquet import Parquet
 from experiments.ingest.restating import after_all_of, drop_unchanged
 from experiments.ingest.rows import Rules
@@ -76,6 +77,7 @@ def ingest_kinds(
     trafficking: Trafficking | None = None,
     zone: str | None = None,
     filters: Filters | None = None,
+    rates: Rates | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Delivery, ...]:
     """Read a file of events into the lake, each kind that it holds as a delivery.
@@ -98,6 +100,7 @@ def ingest_kinds(
         trafficking: which of the feed's creatives are which arms.
         zone: of times without an offset, where the feed declares none.
         filters: by which events are marked as not a person's; the shipped ones where None.
+        rates: into the reporting currency; None where money stays as it was delivered.
         progress: called with bytes read and bytes in all.
 
     Raises:
@@ -122,9 +125,8 @@ def ingest_kinds(
                 taken.append(replace(before, replay=True))
             else:
                 times = in_zone(zone) if mapped is None else mapped.file.times.with_zone(zone)
-                delivery = _ingest(
-                    log, mapped, kind, lake, hasher, arms, now, times, filters or Filters.shipped(), progress
-                )
+                judging = filters or Filters.shipped()
+                delivery = _ingest(log, mapped, kind, lake, hasher, arms, now, times, judging, rates, progress)
                 deliveries.record(delivery)
                 taken.append(delivery)
     return tuple(reversed(taken))
@@ -144,6 +146,7 @@ def _ingest(
     now: datetime,
     times: Times | None,
     filters: Filters,
+    rates: Rates | None,
     progress: Callable[[int, int], None] | None,
 ) -> Delivery:
     """One kind of a file's events into the lake; the register is still to be told."""
@@ -152,7 +155,7 @@ def _ingest(
         form, blocks = _form(log, kind, mapped)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
         settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
-        rules, counts = _rules(form.kind, arms, now, filters, times), form.kind == "count"
+        rules, counts = _rules(form.kind, arms, now, filters, times, rates), form.kind == "count"
         with staging(
             appended, rejects, hasher, own, after_all_of(appended, now) if counts else now, lake.root,
             expecting_known=expecting_known and not counts,
@@ -193,10 +196,15 @@ def _ingest(
 
 
 def _rules(
-    kind: str, arms: Mapping[str, frozenset[str]], now: datetime, filters: Filters, times: Times | None
+    kind: str,
+    arms: Mapping[str, frozenset[str]],
+    now: datetime,
+    filters: Filters,
+    times: Times | None,
+    rates: Rates | None,
 ) -> Rules:
     agents, hosts = Agents(filters.declared), Hosts(filters.data_centres) if filters.data_centres else None
-    return Rules(kind, arms, micros(now + FUTURE_TOLERANCE), agents, hosts, Networks(), times)
+    return Rules(kind, arms, micros(now + FUTURE_TOLERANCE), agents, hosts, Networks(), times, rates)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ COLUMNS: dict[str, list[str]] = {
         ]
     ),
     "click": ["event_id", "ts", "impression_id", "unit", "user_agent", "ip"],
-    "conversion": ["event_id", "ts", "unit", "impression_id", "click_id", "action", "value", "currency"],
+    "conversion": ["event_id", "ts", "unit", "impression_id", "click_id", "action", "value", "currency", "adjusts"],
     "count": (
         [
             "date",
@@ -58,7 +58,7 @@ CLICK_REFERENCES = frozenset({"impression_id", "unit"})
 """A click file has at least one of them."""
 PRIVATE = ("unit", "ip")
 """Columns whose values are never kept as they came."""
-_TELLS_CONVERSION = frozenset({"click_id", "action", "value", "currency"})
+_TELLS_CONVERSION = frozenset({"click_id", "action", "value", "currency", "adjusts"})
 _TELLS_COUNT = frozenset({"date", "impressions"})
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _BEGINNINGS = {kind: re.compile(kind, re.IGNORECASE) for kind in EVENTS}

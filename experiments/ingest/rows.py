@@ -14,16 +14,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.events.schema import TABLES, TIMESTAMP, table_of
+from experiments.ingest.adjusting import adjusting
 from experiments.ingest.feed import OWN
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
 from experiments.ingest.header import OF_ARMS
+from experiments.ingest.money import Rates
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.times import LocalTimes, Times
 from experiments.ingest.traffic import Agents, Hosts
 from experiments.ingest.values import (
     EARLIEST,
     Rejected,
+    amount_micros,
     currency,
     day,
     has_macro,
@@ -41,7 +44,7 @@ _DELIVERED = 4
 _TELLING = {
     "impression": ("event_id", "ts", "experiment", "arm", "unit"),
     "click": ("event_id", "ts", "impression_id", "unit"),
-    "conversion": ("event_id", "ts", "unit", "impression_id", "click_id"),
+    "conversion": ("event_id", "ts", "unit", "impression_id", "click_id", "adjusts"),
     "count": ("experiment", "arm", "ad"),
 }
 """The columns by which events are told apart and joined: in them every macro must be expanded."""
@@ -83,6 +86,7 @@ class Rules:
         hosts: Hosts | None,
         networks: Networks,
         times: Times | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self.kind = kind
         self._arms = arms
@@ -90,9 +94,10 @@ class Rules:
         self._local = None if times is None else LocalTimes(times)
         self._moments = Judged(lambda text: timestamp(text, latest))
         self._agents, self._hosts, self._networks = agents, hosts, networks
+        self._rates = rates
         self._judged: dict[str, Judged] = {
             "propensity": Judged(probability),
-            "value": Judged(value_micros),
+            "value": Judged(amount_micros if kind == "conversion" else value_micros),
             "currency": Judged(currency),
             "spend": Judged(value_micros),
             **{name: Judged(lambda text: day(text, latest)) for name in ("date", "last_date")},
@@ -151,11 +156,24 @@ class Rules:
         columns["kind"] = pa.repeat("conversion", count)
         _present(cells, "unit", count, sieve, "missing_unit")
         columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
-        names = ("impression_id", "click_id", "action")
+        names = ("impression_id", "click_id", "action", "adjusts")
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
-        columns["value_micros"] = self._value("value", cells, pa.int64(), sieve, count)
-        columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
-        return columns
+        return columns | self._money(cells, columns["ts"], count, sieve)
+
+    def _money(self, cells: Mapping[str, pa.Array], ts: pa.Array, count: int, sieve: Sieve) -> dict[str, pa.Array]:
+        """What was paid or paid back; in the reporting currency, where the workspace has one."""
+        said = self._value("value", cells, pa.int64(), sieve, count)
+        adjusts = _length(cells, "adjusts", count) > 0
+        sieve.reject(~adjusts & (pc.fill_null(said, 0).to_numpy() < 0), "negative_value")
+        paid, unclear = adjusting(said, cells.get("action"), adjusts)
+        sieve.reject(unclear, "unclear_adjustment")
+        currencies = self._value("currency", cells, pa.string(), sieve, count)
+        if self._rates is None:
+            return {"value_micros": paid, "currency": currencies}
+        converted = self._rates.convert(paid, currencies, ts.cast(pa.int64()).to_numpy() // _DAY)
+        for reason, where in converted.reasons.items():
+            sieve.reject(where, reason)
+        return {"value_micros": converted.micros, "paid_micros": paid, "currency": currencies}
 
     def _count(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
         """A day's sum. What a platform leaves blank it saw none of, but without impressions nothing was counted."""

@@ -111,17 +111,30 @@ def value_micros(text: str) -> int | None:
     Raises:
         Rejected: bad_value or negative_value.
     """
+    found = amount_micros(text)
+    if found is not None and found < 0:
+        raise Rejected("negative_value")
+    return found
+
+
+def amount_micros(text: str) -> int | None:
+    """The same, below zero where it was paid back.
+
+    Raises:
+        Rejected: bad_value; negative_value where less than half a millionth was paid back.
+    """
     if not text:
         return None
     try:
         amount = Decimal(text)
         if not amount.is_finite():
             raise Rejected("bad_value")
-        if amount < 0:
-            raise Rejected("negative_value")
-        if amount > _LARGEST_AMOUNT:
+        if amount.copy_abs() > _LARGEST_AMOUNT:
             raise Rejected("bad_value")
-        return round(amount * _MICROS)
+        found = round(amount * _MICROS)
+        if amount < 0 and not found:
+            raise Rejected("negative_value")  # so little that its sign would be lost
+        return found
     except InvalidOperation:
         raise Rejected("bad_value") from None
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from creatives.packs import StyleLibrary
 from experiments.events.lake import EventLake
 from experiments.ingest.hashing import UnitHasher
+from experiments.ingest.money import Rates
 from experiments.store.control import ControlPlane
 from experiments.store.deliveries import SqlDeliveries
 from experiments.store.ledger import SqlLedger
@@ -25,6 +26,8 @@ class Folders(Protocol):
     def name(self) -> str: ...
 
     def folder(self, name: str) -> Path: ...
+
+    def rates(self) -> Rates | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ def ingest(
             trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
             zone=zone,
             filters=read_filters(context.workspace.folder("filters")),
+            rates=context.workspace.rates(),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
         )
 

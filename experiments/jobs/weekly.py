@@ -258,6 +258,8 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
     ratio = sample_ratio_of(parts, threshold) if evidence.batches else sample_ratio(*whole, threshold)
     ratio = ratio if any(sum(units.values()) for units, _ in parts) else None
     health = evidence.health
+    by_click = sum(health.conversions_by_click.values()) if health.conversions_by_click else None
+    conversions = sum(moments.total("conversions") for moments in evidence.arms.values())
     return HealthView(
         sample_ratio_p=ratio.p if ratio else None,
         sample_ratio_ok=ratio.ok if ratio else None,
@@ -288,6 +290,10 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
         mature_share=evidence.mature_share() if any(metric.matures for metric in plan.metrics) else None,
         balance=tuple(balance_p(plan, evidence).items()),
         capped_units=tuple(ArmCount(arm, count) for arm, count in sorted(health.capped_units.items()) if count),
+        conversions_by_click=by_click,
+        conversions_by_view=None if by_click is None else conversions - by_click,
+        withdrawn_conversions=health.withdrawn_conversions,
+        unmatched_adjustments=health.unmatched_adjustments,
     )
 
 
@@ -329,6 +335,7 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence, counts_version: int 
         lake_versions=tuple(sorted(versions.items())),
         click_days=plan.attribution.click_days,
         conversion_days=plan.attribution.conversion_days,
+        click_conversion_days=plan.attribution.click_conversion_days,
         promotion=str(plan.promotion),
         holdback=plan.holdback,
         sample_ratio_p=plan.gates.sample_ratio_p,

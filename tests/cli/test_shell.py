@@ -133,7 +133,11 @@ def test_doctor_reads_the_lists_that_ingest_will_read(tmp_path: Path) -> None:
     (tmp_path / "ads" / "filters").mkdir()
     (tmp_path / "ads" / "filters" / "data_centres.txt").write_text("198.51.100.0/24\n198.51.100.300/24\n")
     (tmp_path / "ads" / "trafficking.csv").write_text("creative,arm\n")
+    with (tmp_path / "ads" / "adstyle.toml").open("a") as settings:
+        settings.write('[money]\ncurrency = "EUR"\nrates = "rates.csv"\n')
+    (tmp_path / "ads" / "rates.csv").write_text("currency,from,rate\nSEK,2026-11-01,a lot\n")
     ill = adstyle("doctor", cwd=tmp_path / "ads")
     assert ill.returncode == 1
+    assert "rates.csv:2: 'a lot' is no rate" in " ".join(ill.stdout.split())
     assert "data_centres.txt:2" in ill.stdout
     assert "has not the columns" in " ".join(ill.stdout.split())

@@ -73,6 +73,14 @@ def files(folder):
     return {path for path in folder.rglob("*") if not path.name.startswith("adstyle.db")}
 
 
+def test_looks_that_end_before_a_conversion_can_count_are_warned_of_in_one_line(workspace, adstyle):
+    write("experiments/autumn.yaml", EXPERIMENT | {"metric": "conversion-rate"})
+    said = adstyle("experiment", "check", "experiments/autumn.yaml").splitlines()
+    assert [line.split(":")[0] for line in said] == ["autumn", "Warning"]
+    write("experiments/autumn.yaml", EXPERIMENT)
+    assert "Warning" not in adstyle("experiment", "check", "experiments/autumn.yaml")
+
+
 @pytest.mark.parametrize(
     ("document", "says"),
     [

@@ -1,11 +1,14 @@
 """A lake of its own for each test, and rows for it written by hand."""
 
+import runpy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from experiments.core.plan import Arm, Attribution, Plan
+from experiments.events.evidence import evidence_of
 from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES
 
@@ -48,3 +51,38 @@ def rows():
         return pa.Table.from_pylist(kept, schema=TABLES[name].schema)
 
     return rows
+
+
+@pytest.fixture
+def measure(rows, plan):
+    """The evidence of events given as dicts, as the lake would hand them to the expression."""
+
+    def measure(impressions, outcomes, as_of, plan=plan):
+        tables = rows("impressions", impressions), rows("outcomes", outcomes)
+        return evidence_of(*tables, plan, as_of, {"impressions": 3})
+
+    return measure
+
+
+@pytest.fixture
+def impression(at):
+    def impression(event_id, unit="u1", arm="original", *, hours=1.0, **fields):
+        whole = {"experiment": "spring", "invalid": None, "ts": at(hours=hours)}
+        return {"event_id": event_id, "arm": arm, "unit": unit, **whole, **fields}
+
+    return impression
+
+
+@pytest.fixture
+def outcome(at):
+    def outcome(event_id, kind="click", *, hours=2.0, **fields):
+        whole = {"impression_id": None, "unit": None, "invalid": None, "value_micros": None, "ts": at(hours=hours)}
+        return {"event_id": event_id, "kind": kind, **whole, **fields}
+
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def loops():
+    """What counts, by loops; tests are not a package, so their file is run rather than imported."""
+    return runpy.run_path(str(Path(__file__).with_name("test_evidence.py")))["Loops"]

@@ -23,12 +23,37 @@ ARMS = ("original", "mosaic", "retired")
 DAY = timedelta(days=1)
 
 
+def left_of(conversion, adjustments):
+    """What is left of a conversion's value, as an account keeps it, entry after entry; None where it is gone."""
+
+    def money(event):
+        value = event["value_micros"] or 0
+        paid = event.get("paid_micros")
+        return value, value if paid is None else paid, event.get("currency") or ""
+
+    value, paid, currency = money(conversion)
+    back, back_paid, currencies = 0, 0, set()
+    for each in sorted(adjustments, key=lambda e: (e["ts"], e["event_id"])):
+        if each["value_micros"] is not None and each["value_micros"] >= 0:
+            value, paid, currency = money(each)
+            back, back_paid, currencies = 0, 0, set()
+        elif each["value_micros"] is not None:
+            back, back_paid = back - money(each)[0], back_paid - money(each)[1]
+            currencies.add(money(each)[2])
+    if any(each["value_micros"] is None for each in adjustments):
+        return None
+    whole = back_paid >= paid if currencies == {currency} else back >= value
+    return None if adjustments and whole else max(0, value - back)
+
+
 class Loops:
     """What counts, by loops: events as dicts, one at a time."""
 
     def __init__(self, impressions, outcomes, plan, as_of):
         self.click_window = plan.attribution.click_days * DAY
-        self.conversion_window = plan.attribution.conversion_days * DAY
+        self.view_window = plan.attribution.conversion_days * DAY
+        days = plan.attribution.click_conversion_days
+        self.click_counts_for = None if days is None else days * DAY
         self.impressions = impressions
         in_time = [event for event in impressions if plan.start <= event["ts"] < as_of]
         self.shown = [event for event in in_time if event["experiment"] == plan.experiment]
@@ -39,13 +64,25 @@ class Loops:
         self.crossover = {unit for unit, seen in by_unit.items() if len({event["arm"] for event in seen}) > 1}
         self.first = {unit: seen[0] for unit, seen in by_unit.items()}
         self.kept = [{**event, "arm": self.first[event["unit"]]["arm"]} for event in valid]
-        closed = as_of - self.conversion_window
+        last_click = None if self.click_counts_for is None else self.click_window + self.click_counts_for
+        closed = as_of - max(self.view_window, last_click or self.view_window)
         self.mature = {unit for unit, event in self.first.items() if event["ts"] < closed}
         self.cap = plan.cap
         first_of = {}
+        adjusting = {}
         for event in sorted(outcomes, key=lambda e: e["ts"]):
-            if plan.start <= event["ts"] < as_of:
+            if event.get("adjusts") is not None:
+                if event["ts"] < as_of and event["invalid"] is None:
+                    adjusting.setdefault(event["event_id"], event)
+            elif plan.start <= event["ts"] < as_of:
                 first_of.setdefault((event["kind"], event["event_id"]), event)
+        self.adjustments = list(adjusting.values())
+        known = {
+            e["event_id"] for e in outcomes if e["kind"] == "conversion" and not e.get("adjusts") and e["ts"] < as_of
+        }
+        self.unmatched_adjustments = sum(
+            each["adjusts"] not in known and each["ts"] >= plan.start for each in self.adjustments
+        )
         self.outcomes = list(first_of.values())
         self.clicks_of = defaultdict(list)
         self.unmatched = 0
@@ -60,12 +97,30 @@ class Loops:
             else:
                 self.unmatched += not self.explained(click)
         self.first_clicks = [min(clicks, key=lambda c: c[:2]) for clicks in self.clicks_of.values()]
-        self.conversions = []
+        self.conversions, self.by_click, self.withdrawn = [], [], 0
         for event in self.outcomes:
             if event["kind"] == "conversion" and event["invalid"] is None:
-                found = self.latest(event, [i for i in self.kept if i["unit"] == event["unit"]], self.conversion_window)
+                clicked = self.click_before(event)
+                found = clicked or self.latest(
+                    event, [i for i in self.kept if i["unit"] == event["unit"]], self.view_window
+                )
                 if found:
-                    self.conversions.append((event, found))
+                    left = left_of(event, [each for each in self.adjustments if each["adjusts"] == event["event_id"]])
+                    if left is None:
+                        self.withdrawn += 1
+                        continue
+                    self.conversions.append(({**event, "value_micros": left}, found))
+                    self.by_click += [self.conversions[-1]] if clicked else []
+
+    def click_before(self, event):
+        """The impression of the last click by the unit that is recent enough."""
+        if self.click_counts_for is None:
+            return None
+        own = [
+            (moment, shown) for moment, _, shown in self.first_clicks
+            if shown["unit"] == event["unit"] and timedelta(0) <= event["ts"] - moment <= self.click_counts_for
+        ]  # fmt: skip
+        return max(own, key=lambda click: click[0])[1] if own else None
 
     @staticmethod
     def latest(event, candidates, window):
@@ -120,13 +175,16 @@ class Loops:
         return len(units), sums, products
 
     def daily(self):
-        counts = defaultdict(lambda: [0, 0, 0])
+        apart = self.click_counts_for is not None
+        counts = defaultdict(lambda: [0, 0, 0, 0 if apart else None])
         for event in self.kept:
             counts[event["ts"].date(), event["arm"]][0] += 1
         for moment, _, shown in self.first_clicks:
             counts[moment.date(), shown["arm"]][1] += 1
         for event, shown in self.conversions:
             counts[event["ts"].date(), shown["arm"]][2] += 1
+        for event, shown in self.by_click:
+            counts[event["ts"].date(), shown["arm"]][3] += 1
         return [(day, arm, *counts[day, arm]) for day, arm in sorted(counts)]
 
     def last_event(self):
@@ -168,36 +226,20 @@ def world(seed, start):
         event["value_micros"] = draw.choice((None, 0, 1, 2**53 + 1, 10**15)) if kind == "conversion" else None
         event["invalid"] = invalid()
         outcomes[kind, event["event_id"], event["ts"].date()] = event  # as the lake keeps them: one a day
+    for number in range(60):
+        of = draw.choice(tuple(outcomes.values()))
+        ts = draw.choice((of["ts"], draw.choice(instants), start - DAY)) + draw.choice(edges)
+        event = {"event_id": f"a{number // 2 if draw.random() < 0.1 else number}", "ts": ts, "kind": "conversion"}
+        event["adjusts"] = draw.choice((*[of["event_id"]] * 9, "nowhere"))
+        event["value_micros"] = draw.choice((None, 0, 1, 10**15, -1, -1, -(10**15), -(2**53) - 1))
+        event |= {"unit": of["unit"], "impression_id": None, "invalid": invalid()}
+        outcomes["adjustment", event["event_id"], event["ts"].date()] = event
+    for event in outcomes.values():
+        if event["kind"] == "conversion" and draw.random() < 0.3:
+            value, factor = event["value_micros"], draw.choice((2, 3))
+            event["currency"] = draw.choice(("SEK", "SEK", "DKK"))
+            event["paid_micros"] = None if value is None else value * factor
     return impressions, list(outcomes.values())
-
-
-@pytest.fixture
-def measure(rows, plan):
-    """The evidence of events given as dicts, as the lake would hand them to the expression."""
-
-    def measure(impressions, outcomes, as_of, plan=plan):
-        tables = rows("impressions", impressions), rows("outcomes", outcomes)
-        return evidence_of(*tables, plan, as_of, {"impressions": 3})
-
-    return measure
-
-
-@pytest.fixture
-def impression(at):
-    def impression(event_id, unit="u1", arm="original", *, hours=1.0, **fields):
-        whole = {"experiment": "spring", "invalid": None, "ts": at(hours=hours)}
-        return {"event_id": event_id, "arm": arm, "unit": unit, **whole, **fields}
-
-    return impression
-
-
-@pytest.fixture
-def outcome(at):
-    def outcome(event_id, kind="click", *, hours=2.0, **fields):
-        whole = {"impression_id": None, "unit": None, "invalid": None, "value_micros": None, "ts": at(hours=hours)}
-        return {"event_id": event_id, "kind": kind, **whole, **fields}
-
-    return outcome
 
 
 def totals(evidence, arm="original"):
@@ -214,7 +256,7 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     impressions, outcomes = world(seed, start)
     money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
     chosen = replace(
-        plan, attribution=Attribution(1 + seed % 2, (7, 3, 1)[seed % 3]), metrics=(money,),
+        plan, attribution=Attribution(1 + seed % 2, (7, 3, 1)[seed % 3], (None, 2, 5)[seed // 2 % 3]), metrics=(money,),
         segments=((), ("device",), ("device", "placement"))[seed % 3],
     )  # fmt: skip
     as_of = start + timedelta(hours=(36, 100, 192, 240)[seed % 4])
@@ -230,8 +272,13 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     found = {(each.column, each.segment) for each in evidence.segments}
     assert found == {(column, loops.segment(unit, column)) for unit in loops.first for column in chosen.segments}
     assert {event["arm"] for event in loops.kept} <= set(evidence.arms)
-    assert [(d.day, d.arm, d.impressions, d.clicks, d.conversions) for d in evidence.daily] == loops.daily()
+    found = [(d.day, d.arm, d.impressions, d.clicks, d.conversions, d.by_click) for d in evidence.daily]
+    assert found == loops.daily()
     health = evidence.health
+    assert Counter(health.conversions_by_click) == Counter(shown["arm"] for _, shown in loops.by_click)
+    assert (health.withdrawn_conversions, health.unmatched_adjustments) == (
+        loops.withdrawn, loops.unmatched_adjustments
+    )  # fmt: skip
     assert health.crossover_units == len(loops.crossover)
     bots = Counter(event["arm"] for event in loops.shown if event["invalid"])
     assert Counter(health.invalid_impressions) == bots

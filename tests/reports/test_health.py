@@ -92,3 +92,23 @@ def test_of_many_files_those_with_rejects_are_shown_in_order():
     assert len(shown) == health.FILES_SHOWN
     assert {f for f in files if f.rejected} <= set(shown)
     assert list(shown) == sorted(shown, key=lambda row: int(row.name))
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "says"),
+    [
+        ({"conversions_by_click": 0, "conversions_by_view": 0}, None, None),
+        (
+            {"conversions_by_click": 1203, "conversions_by_view": 40},
+            "good",
+            "1,203 conversions by a click, 40 by a view.",
+        ),
+        ({"withdrawn_conversions": 1}, "good", "1 conversion retracted or refunded whole left out."),
+        ({"unmatched_adjustments": 2}, "note", "2 refunds or corrections of conversions that never came."),
+    ],
+    ids=str,
+)
+def test_conversions_by_touch_and_what_was_taken_back(example, found, state, says):
+    checked = {check.title: check for check in health.checks(changed(example["winner"](), **found))}
+    check = checked.get("Conversions")
+    assert (check and check.state, check and check.text) == (state, says)

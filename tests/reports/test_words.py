@@ -8,6 +8,7 @@ import pytest
 from experiments.core.lifecycle import MilestoneKind
 from reports import words
 from reports.errors import ReportError
+from reports.method import method
 from reports.model import DecisionView, MilestoneRow, VerdictView
 
 REASONS = {
@@ -91,6 +92,22 @@ def test_some_sentences_whole():
 @pytest.mark.parametrize("code", REJECTS)
 def test_every_reject_has_its_own_words(code):
     assert words.reject_reason(code) == words.REJECTS[code] != words.humanised(code)
+
+
+def test_a_currency_without_a_rate_is_named():
+    assert words.reject_reason("no_rate:SEK") == "no exchange rate for SEK in rates.csv"
+
+
+def test_the_windows_of_conversions_are_told(example):
+    def told(**changed):
+        experiment = example["winner"]()
+        return dict(method(dataclasses.replace(experiment, method=dataclasses.replace(experiment.method, **changed))))[
+            "What counts"
+        ]
+
+    assert "its impression, a conversion for 7 days. Declared" in told()
+    apart = told(conversion_days=1, click_conversion_days=30)
+    assert "a conversion for 30 days after the last click or, where there is none, 1 day after the last impr" in apart
 
 
 def test_an_unknown_reject_is_spelled_out():

@@ -1,0 +1,41 @@
+"""Which touch has the credit for a conversion: its unit's last click or, where none is recent enough, its last view.
+
+A click goes before a view however recent the view is, because a person who clicked chose to. What came before a unit
+was first shown anything has no touch at or before it, and never counts.
+"""
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+from experiments.core.plan import Attribution
+
+
+def credited(conversions: ir.Table, kept: ir.Table, clicks: ir.Table, windows: Attribution) -> ir.Table:
+    """The conversions that a touch has the credit for, with its ``arm`` and ``impression``, and whether it ``clicked``.
+
+    Args:
+        conversions: each once, with its unit.
+        kept: impressions that count, with the arm of their unit.
+        clicks: those that count, each with its impression and that one's unit and arm.
+        windows: where clicks have none of their own, they are no touches.
+    """
+    touches = _touches(kept, kept.event_id, windows.conversion_days, clicked=False)
+    if windows.click_conversion_days is not None:
+        of_clicks = _touches(clicks, clicks.impression, windows.click_conversion_days, clicked=True)
+        touches = ibis.union(touches, of_clicks)
+    pairs = touches.join(conversions, "unit")
+    in_time = pairs.filter((pairs.touched_at <= pairs.ts) & (pairs.ts <= pairs.until))
+    last = ibis.window(
+        group_by=in_time.event_id,
+        order_by=[in_time.clicked.desc(), in_time.touched_at.desc(), in_time.impression.desc()],
+    )
+    return in_time.mutate(rank=ibis.row_number().over(last)).filter(_.rank == 0)
+
+
+def _touches(events: ir.Table, impression: ir.StringValue, days: int, *, clicked: bool) -> ir.Table:
+    """What may have the credit for what its unit does ``until`` its window has closed."""
+    return events.select(
+        "unit", "arm", impression=impression, touched_at=_.ts, until=_.ts + ibis.interval(hours=24 * days),
+        clicked=ibis.literal(clicked),
+    )  # fmt: skip
