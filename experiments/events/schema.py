@@ -11,6 +11,14 @@ NOT_A_BROWSER = "not_a_browser"
 """The user agent names no browser and no device that people hold."""
 DATA_CENTRE = "data_centre"
 """The address lies in a range where servers stand."""
+PREFETCH = "prefetch"
+"""The browser said that it fetched this in advance: nobody had asked for it, and perhaps nobody saw it."""
+ZERO_SIZE = "zero_size"
+"""The slot has no width or no height."""
+IMPOSSIBLE_RATE = "impossible_rate"
+"""No event has this one by itself: its unit did more in an hour than a person can."""
+REPEATED_CLICK = "repeated_click"
+"""Likewise: the click followed another one, on the same impression or within seconds on the same creative."""
 
 _DELIVERED = [
     pa.field("line", pa.int64()),  # of that file, 1 is its first: every number can be traced to lines

@@ -21,9 +21,10 @@ COLUMNS: dict[str, list[str]] = {
             "propensity",
             "user_agent",
             "ip",
+            "purpose",
         ]
     ),
-    "click": ["event_id", "ts", "impression_id", "unit", "user_agent", "ip"],
+    "click": ["event_id", "ts", "impression_id", "unit", "user_agent", "ip", "purpose"],
     "conversion": ["event_id", "ts", "unit", "impression_id", "click_id", "action", "value", "currency", "adjusts"],
     "count": (
         [

@@ -22,7 +22,7 @@ from experiments.ingest.header import OF_ARMS
 from experiments.ingest.money import Rates
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.times import LocalTimes, Times
-from experiments.ingest.traffic import Agents, Hosts
+from experiments.ingest.traffic import Agents, Hosts, Purposes, Sizes
 from experiments.ingest.values import (
     EARLIEST,
     Rejected,
@@ -93,8 +93,10 @@ class Rules:
         self._latest = latest
         self._local = None if times is None else LocalTimes(times)
         self._moments = Judged(lambda text: timestamp(text, latest))
-        self._agents, self._hosts, self._networks = agents, hosts, networks
-        self._rates = rates
+        self._networks, self._rates = networks, rates
+        self._traffic: dict[str, Mapping[str, str | None]] = {"user_agent": agents}
+        self._traffic |= {"ip": hosts} if hosts is not None else {}
+        self._traffic |= {"purpose": Purposes(), "slot": Sizes()}
         self._judged: dict[str, Judged] = {
             "propensity": Judged(probability),
             "value": Judged(amount_micros if kind == "conversion" else value_micros),
@@ -194,11 +196,10 @@ class Rules:
         return columns | _counted(days, cells, count)
 
     def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
-        invalid = _looked_up(cells, "user_agent", self._agents, count)
-        if self._hosts is not None and "ip" in cells:
-            invalid = pc.coalesce(invalid, _looked_up(cells, "ip", self._hosts, count))
+        """By whom an event was seen: the first rule that says it was no person, in the order of the rules."""
+        marks = [_looked_up(cells, name, rule, count) for name, rule in self._traffic.items() if name in cells]
         return {
-            "invalid": invalid,
+            "invalid": pc.coalesce(*marks) if marks else pa.nulls(count, pa.string()),
             "network": _networks(cells["ip"], self._networks) if "ip" in cells else pa.nulls(count, pa.string()),
         }
 
@@ -289,6 +290,8 @@ def _looked_up(cells: Mapping[str, pa.Array], name: str, memory: Mapping[str, st
     found = list(map(memory.__getitem__, texts))
     if "" in texts:
         found[texts.index("")] = None
+    if not any(found):
+        return pa.nulls(len(encoded), pa.string())
     return pa.array(found, pa.string()).take(encoded.indices)
 
 

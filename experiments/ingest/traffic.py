@@ -1,8 +1,10 @@
 """Which events are not a person's, as far as a single event tells: general invalid traffic, no more than that.
 
-Three rules, the first that fits counts: robots that say they are (the list that its community keeps,
-crawler-user-agents), programs that name no browser, telephone or television, and addresses of data centres, where no
-people sit. What a robot does to look like a person (sophisticated invalid traffic) is for measurers with other means.
+Five rules, in this order, of which the first that fits counts: robots that say they are (the list that its community
+keeps, crawler-user-agents); programs that name no browser, telephone or television; addresses of data centres, where no
+people sit; what a browser fetched in advance, before anybody asked to see it; and slots without width or height. Rules
+that take several events are asked when evidence is gathered (`events.rates`). What a robot does to look like a person
+(sophisticated invalid traffic) is for measurers with other means.
 Events that a rule fits are kept and marked; evidence leaves them out and says how many, by arm and rule.
 """
 
@@ -19,7 +21,7 @@ from typing import Final, Self
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from experiments.core.errors import ExperimentError
-from experiments.events.schema import DATA_CENTRE, DECLARED_BOT, NOT_A_BROWSER
+from experiments.events.schema import DATA_CENTRE, DECLARED_BOT, NOT_A_BROWSER, PREFETCH, ZERO_SIZE
 
 BOTS, DATA_CENTRES = "bots.json", "data_centres.txt"
 """Of the workspace's folder ``filters``: a newer list of robots, and address ranges, one a line."""
@@ -29,6 +31,13 @@ _PEOPLE: Final = re.compile(
     re.IGNORECASE,
 )
 """Words by which browsers and the devices and libraries of apps name themselves; one of them is enough."""
+
+_IN_ADVANCE: Final = re.compile(r"(?:prefetch|prerender|preview)(?=[\s;,]|$)", re.IGNORECASE)
+"""How the header begins by which browsers say that they load what nobody asked for yet: ``Sec-Purpose: prefetch``, with
+parameters such as ``;prerender`` and ``;anonymous-client-ip`` (fetch.spec.whatwg.org/#sec-purpose-header,
+wicg.github.io/nav-speculation/prefetch.html), and before it ``Purpose: prefetch``, ``X-Moz: prefetch`` and Safari's
+``X-Purpose: preview`` (lists.webkit.org/pipermail/webkit-dev/2010-September/014485.html)."""
+_SIZE: Final = re.compile(r"(\d{1,9})\s*[x×]\s*(\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 class Agents(dict[str, str | None]):
@@ -87,6 +96,31 @@ class Hosts(dict[str, str | None]):
 
     def __missing__(self, address: str) -> str | None:
         rule = self[address] = DATA_CENTRE if address in self._ranges else None
+        return rule
+
+
+class Purposes(dict[str, str | None]):
+    """The rule that disqualifies what was requested for each purpose of one file: what was fetched in advance.
+
+    Whoever opens the page later asks for what it counts by anew, without that header.
+    """
+
+    def __missing__(self, purpose: str) -> str | None:
+        rule = self[purpose] = PREFETCH if _IN_ADVANCE.match(purpose) else None
+        return rule
+
+
+class Sizes(dict[str, str | None]):
+    """The rule that disqualifies each size of one file: a slot without width or height shows nothing.
+
+    One pixel is no such size: ad servers write 1x1 for formats that bring their own size, as native, audio and
+    out-of-page ones do (developers.google.com/ad-manager/api/reference/v202411/ForecastService.CreativeSizeType). Only
+    what is a size and nothing else is judged, not what slots are called.
+    """
+
+    def __missing__(self, slot: str) -> str | None:
+        size = _SIZE.fullmatch(slot)
+        rule = self[slot] = ZERO_SIZE if size and 0 in (int(size[1]), int(size[2])) else None
         return rule
 
 

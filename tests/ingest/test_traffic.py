@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.core.errors import ExperimentError
-from experiments.ingest.traffic import BOTS, DATA_CENTRES, Agents, Filters, Ranges, read_filters
+from experiments.ingest.traffic import BOTS, DATA_CENTRES, Agents, Filters, Purposes, Ranges, Sizes, read_filters
 
 PEOPLE = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
@@ -79,6 +79,59 @@ def test_events_are_marked_by_the_first_rule_that_fits_and_kept(deliver, impress
     rules = [None, "data_centre", "declared_bot", "not_a_browser", None, "data_centre"]
     assert [row["invalid"] for row in stored()] == rules
     assert {row["network"] for row in stored()} == {"192.0.2.0/24", "203.0.113.0/24", None}
+
+
+@pytest.mark.parametrize(
+    ("purposes", "rule"),
+    [
+        (["prefetch", "prefetch;prerender", "prefetch; anonymous-client-ip", "PREFETCH", "prerender"], "prefetch"),
+        (["preview", "preview, instant", "prefetch;prerender;preview"], "prefetch"),
+        (["", "-", "navigate", "prefetched", "prefetching-page", "no-prefetch", "previewer"], None),
+    ],
+    ids=str,
+)
+def test_purposes_are_told_apart(purposes, rule):
+    told = Purposes()
+    assert {purpose: told[purpose] for purpose in purposes} == dict.fromkeys(purposes, rule)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rule"),
+    [
+        (["0x0", "0x250", "300x0", "0 x 0", "0X0", "00x90", "0×600"], "zero_size"),
+        (["1x1", "300x250", "10x10", "100x90", "fluid", "native", "pixel-0x0", "0x0-tracking", "0", "x", ""], None),
+        (["0x" + "0" * 5000, "٠x٠"], None),
+    ],
+    ids=["nothing to see", "sizes and names", "no sizes"],
+)
+def test_slots_are_told_apart_by_their_size_alone(sizes, rule):
+    told = Sizes()
+    assert {size: told[size] for size in sizes} == dict.fromkeys(sizes, rule)
+
+
+def test_the_first_rule_that_fits_counts_and_whatever_fits_is_kept(deliver, impressions, as_jsonl, stored, filters):
+    found = filters(ranges="203.0.113.0/24\n")
+    reasons = [
+        ("user_agent", ROBOTS[1], PEOPLE[1], "declared_bot"),
+        ("ip", "203.0.113.9", "192.0.2.1", "data_centre"),
+        ("purpose", "prefetch;prerender", "", "prefetch"),
+        ("slot", "0x0", "300x250", "zero_size"),
+    ]
+    events, rules = impressions(2 ** len(reasons)), []
+    for number, event in enumerate(events):
+        fits = [bool(number >> place & 1) for place in range(len(reasons))]
+        event |= {name: bad if fit else good for fit, (name, bad, good, _) in zip(fits, reasons, strict=True)}
+        rules.append(next((rule for fit, (*_, rule) in zip(fits, reasons, strict=True) if fit), None))
+    assert deliver("impressions.jsonl", as_jsonl(events), filters=found).accepted == len(events)
+    told = {row["event_id"]: row["invalid"] for row in stored()}
+    assert told == {event["event_id"]: rule for event, rule in zip(events, rules, strict=True)}
+    assert set(rules) == {None, *(rule for *_, rule in reasons)}
+
+
+def test_a_click_that_was_fetched_in_advance_is_marked(deliver, stored):
+    header, at = "Event-ID,ts,impression_id,Purpose\n", "2026-11-07T06:00:00Z"
+    assert deliver("clicks.csv", f"{header}c1,{at},i1,prefetch\nc2,{at},i2,\n").accepted == 2
+    assert [row["invalid"] for row in stored("outcomes")] == ["prefetch", None]
 
 
 def test_a_newer_list_of_robots_takes_the_shipped_ones_place(filters):
