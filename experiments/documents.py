@@ -26,6 +26,7 @@ from experiments.core.plan import (
     Role,
     Rule,
     Stopping,
+    Traffic,
 )
 from experiments.core.statistics.multiplicity import Multiplicity
 from experiments.core.statistics.spending import Spending
@@ -92,6 +93,14 @@ class StoppingEntry(_Strict):
     power: Annotated[float, Field(ge=0.5, lt=1)] = Stopping().power
 
 
+class TrafficEntry(_Strict):
+    """What one unit may do before it is no person; null takes a rule away, those that are absent keep their default."""
+
+    repeat_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = Traffic().repeat_seconds
+    impressions_an_hour: Annotated[int, Field(ge=1)] | None = Traffic().impressions_an_hour
+    clicks_an_hour: Annotated[int, Field(ge=1)] | None = Traffic().clicks_an_hour
+
+
 class AttributionEntry(_Strict):
     """Days in which an outcome counts: a click after its impression, a conversion after the touch that has the credit.
 
@@ -149,6 +158,7 @@ class ExperimentDocument(_Strict):
     gates: GatesEntry = GatesEntry()
     allocation: AllocationEntry = AllocationEntry()
     stopping: StoppingEntry = StoppingEntry()
+    traffic: TrafficEntry = TrafficEntry()
     promotion: Promotion = Promotion.PROPOSE
     review: bool = True
     """True: a person approves the creatives before they may be served."""
@@ -203,6 +213,7 @@ class ExperimentDocument(_Strict):
             gates=Gates(**self.gates.model_dump()),
             allocation=Allocation(**self.allocation.model_dump()),
             stopping=Stopping(**self.stopping.model_dump()),
+            traffic=Traffic(**self.traffic.model_dump()),
             promotion=self.promotion,
             holdback=self.holdback,
             segments=tuple(self.segments),

@@ -8,7 +8,7 @@ import yaml
 
 from creatives.errors import CreativeError
 from experiments.core.errors import ExperimentError
-from experiments.core.plan import Allocation, Attribution, Gates, Rule, Stopping
+from experiments.core.plan import UNLIMITED, Allocation, Attribution, Gates, Rule, Stopping, Traffic
 from experiments.core.statistics.multiplicity import Multiplicity
 from experiments.documents import read_experiment, restore_experiment, too_early
 from experiments.store.codec import plain, restore_plan
@@ -42,7 +42,9 @@ def test_every_promise_reaches_the_plan(tmp_path):
         gates={"full_weeks": 2, "balance_p": None, "minimum_units": 500},
         allocation={"rule": "top_two", "floor": 0.1, "largest_step": 0.3},
         stopping={"harm": False, "futility_lift": 0.1, "power": 0.8},
+        traffic={"repeat_seconds": 10, "clicks_an_hour": None},
     )
+    assert found.traffic == Traffic(10, 360, None)
     assert found.allocation == Allocation(Rule.TOP_TWO, 0.1, 0.3)
     assert found.stopping == Stopping(harm=False, futility_lift=0.1, power=0.8)
     assert restore_plan(json.loads(json.dumps(plain(found.document()))), found.seal()) == found
@@ -61,8 +63,9 @@ def test_another_promise_is_another_seal(tmp_path):
         plan(tmp_path, gates={"invalid_share": None}).seal(),
         plan(tmp_path, allocation={"rule": "top_two"}).seal(),
         plan(tmp_path, stopping={"harm": False}).seal(),
+        plan(tmp_path, traffic={"repeat_seconds": None}).seal(),
     }
-    assert len(seals) == 6
+    assert len(seals) == 7
 
 
 def test_what_was_sealed_before_it_could_end_early_does_not(tmp_path):
@@ -70,6 +73,16 @@ def test_what_was_sealed_before_it_could_end_early_does_not(tmp_path):
     assert "stopping" not in old.document()
     assert "allocation" not in old.document()
     assert restore_plan(plain(old.document()), old.seal()).stopping.harm is False
+
+
+def test_what_was_sealed_before_there_were_limits_to_traffic_has_none(tmp_path):
+    none = dict.fromkeys(("repeat_seconds", "impressions_an_hour", "clicks_an_hour"))
+    old = plan(tmp_path, traffic=none)
+    assert "traffic" not in old.document()
+    assert restore_plan(plain(old.document()), old.seal()).traffic == UNLIMITED
+    new = plan(tmp_path)
+    assert new.traffic == Traffic()
+    assert restore_plan(plain(new.document()), new.seal()) == new
 
 
 @pytest.mark.parametrize(
@@ -84,6 +97,9 @@ def test_what_was_sealed_before_it_could_end_early_does_not(tmp_path):
         ({"attribution": {"conversion_day": 7}}, "conversion_days"),
         ({"attribution": {"click_conversion_days": 0}}, "click_conversion_days"),
         ({"attribution": {"view_conversion_days": 91}}, "view_conversion_days"),
+        ({"traffic": {"repeat_second": 30}}, "repeat_second"),
+        ({"traffic": {"impressions_an_hour": 0}}, "impressions_an_hour"),
+        ({"traffic": {"repeat_seconds": 1.5}}, "repeat_seconds"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused_before_it_starts(tmp_path, promised, said):

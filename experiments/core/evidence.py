@@ -81,7 +81,7 @@ class Health:
     """Impressions that are not a person's by some rule, by the arm that was shown; dropped."""
     invalid_clicks: Mapping[str, int]
     repeated_clicks: int
-    """Clicks after the first on the same impression; dropped."""
+    """Clicks after the first on the same impression, or soon after one on the same creative; dropped."""
     unmatched_clicks: int
     """Clicks in the window that belong to no impression of any experiment."""
     days_expected: int
@@ -102,6 +102,8 @@ class Health:
     """Conversions that were retracted or whose money was refunded whole; they count no more."""
     unmatched_adjustments: int = 0
     """Refunds and corrections of conversions that never came."""
+    click_rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """``invalid_clicks`` and ``repeated_clicks`` by arm and by the name of the rule."""
 
 
 @dataclass(frozen=True, slots=True)

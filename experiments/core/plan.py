@@ -173,6 +173,32 @@ class Stopping:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Which events of one unit are more than a person's (`events.rates`). A rule that is None is not asked.
+
+    The limits are far above what people do: they are to stop machines. A limit that people reach would take them out of
+    the arm that makes them click, and so hide the very effect that is looked for.
+    """
+
+    repeat_seconds: int | None = 30
+    """A click at most so long after another one of the same unit on the same creative is the same click again."""
+    impressions_an_hour: int | None = 360
+    """A unit with more in any hour of the clock is no person: that is one every ten seconds, the whole hour long."""
+    clicks_an_hour: int | None = 60
+    """Likewise: that is one a minute."""
+
+    def __post_init__(self) -> None:
+        for name in ("repeat_seconds", "impressions_an_hour", "clicks_an_hour"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise BadPlan(f"traffic: {name} of {limit} is no limit: give a whole number from 1 on, or null")
+
+
+UNLIMITED = Traffic(None, None, None)
+"""As it was before there were such rules."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
     """What must hold before a verdict may speak of winners. A gate that is None is not asked.
 
@@ -221,6 +247,7 @@ _PLAN_ADDED: Mapping[str, Any] = {
     "multiplicity": Multiplicity.HOLM,
     "allocation": asdict(Allocation()),
     "stopping": asdict(Stopping(harm=False)),
+    "traffic": asdict(UNLIMITED),
 }
 
 
@@ -249,6 +276,7 @@ class Plan:
     """For secondary metrics, and for the segments' lifts."""
     allocation: Allocation = field(default_factory=Allocation)
     stopping: Stopping = field(default_factory=Stopping)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
         strangers = [column for column in self.segments if column not in SEGMENTS]

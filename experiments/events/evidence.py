@@ -30,12 +30,26 @@ _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 """Facts by scope, segment and arm."""
 
 _READ = {
-    "impressions": ("event_id", "ts", "experiment", "arm", "unit", "device", "placement", "country", "invalid"),
+    "impressions": (
+        "event_id",
+        "ts",
+        "experiment",
+        "arm",
+        "unit",
+        "variant",
+        "device",
+        "placement",
+        "country",
+        "invalid",
+    ),
     "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", *MONEY, "adjusts", "invalid"),
 }
 """The tables evidence is computed from, and their columns."""
 _NEVER_READ = frozenset({"counts"})
 """What platforms counted is no evidence: its versions are not evidence's either, which so stays the same without it."""
+
+_RULES = ("invalid_rules", "click_rules")
+"""Facts by arm and rule."""
 
 
 def _unbound(name: str) -> ir.Table:
@@ -147,7 +161,7 @@ def _evidence(
     scopes: _Scopes = defaultdict(dict)
     batches: dict[int, _Scopes] = defaultdict(lambda: defaultdict(dict))
     daily: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
-    rules: dict[str, dict[str, int]] = defaultdict(dict)
+    rules: dict[str, dict[str, dict[str, int]]] = {name: defaultdict(dict) for name in _RULES}
     totals: dict[str, int] = {}
     seen: set[date] = set()
     moments: list[datetime] = []
@@ -163,8 +177,8 @@ def _evidence(
             seen.add(row["day"])
         elif fact == "last_event":
             moments += [row["moment"].astimezone(UTC)] if value else []
-        elif fact == "invalid_rules":
-            rules[row["arm"]][row["segment"]] = value
+        elif fact in rules:
+            rules[fact][row["arm"]][row["segment"]] = value
         elif row["arm"] is None:
             totals[fact] = value
         else:
@@ -186,7 +200,7 @@ def _evidence(
                 for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
             },
             conversions_by_click=_by_click(daily, arms) if clicks_apart else {},
-            invalid_rules={arm: dict(sorted(rules[arm].items())) for arm in sorted(rules)},
+            **{name: {arm: dict(sorted(of.items())) for arm, of in sorted(rules[name].items())} for name in _RULES},
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
             last_event=max(moments, default=None),

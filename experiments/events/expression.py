@@ -4,7 +4,8 @@ Its words: *kept* impressions are the experiment's own, in its window, and by a 
 tell. A click belongs to the kept impression it names or, naming none, to its unit's latest one, if it came at most
 ``click_days`` after it; the first click of an impression counts. A conversion counts for its unit, once, if the unit's
 latest click that counts is at most ``click_conversion_days`` old, or else its latest kept impression at most
-``conversion_days`` (`attribution`); with what refunds and corrections have left of it (`adjustments`).
+``conversion_days`` (`attribution`); with what refunds and corrections have left of it (`adjustments`). Units that do
+more than people can are left out, and so are clicks that repeat one of seconds before (`rates`).
 
 A unit belongs to the arm of its first kept impression (by time, then event id), and so do all its impressions and
 outcomes, whatever it was shown later: analysis by intention to treat. Leaving such units out would leave out more of
@@ -34,6 +35,8 @@ from experiments.events.adjustments import MONEY, adjusted, adjustments_of, unma
 from experiments.events.attribution import credited
 from experiments.events.facts import EXACT, by_arm, fact, moments, total
 from experiments.events.people import day_of, decided, key, people_of, said_of, sayings_of, settled
+from experiments.events.rates import Machines, creative_of, first_clicks_of, machines_of, suspects_of
+from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK
 
 _BROUGHT = ("clicks", "conversions", "value_micros")
 
@@ -66,7 +69,7 @@ def evidence_expression(
     shown = _between(everything.filter(everything.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
     bots = shown.filter(shown.invalid.notnull())
-    people = people_of(valid).alias("people")
+    everybody = people_of(valid).alias("people")
 
     units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
     outcomes = outcomes.mutate(unit=units, date=day_of(outcomes.ts))
@@ -76,18 +79,27 @@ def evidence_expression(
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
-    moved = people.filter(people.tied | people.crossed).alias("moved")
-    asked = _asked(shown, happened, moved).alias("asked")
+    shifty = everybody.filter(everybody.tied | everybody.crossed).alias("moved")
+    suspects = suspects_of(everybody, plan.traffic).alias("suspects")
+    asked = _asked(shown, happened, shifty, suspects).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
-    decisions = decided(moved.filter(moved.tied), asked_valid).alias("decisions")
-    sayings = sayings_of(valid, people, decisions, plan.segments).alias("sayings")
-    kept = _at_home(asked_valid, settled(moved, decisions), sayings).alias("kept")
+    clicked = _click_impressions(clicks, asked_valid, plan.attribution.click_days).alias("clicked")
+    machines = machines_of(suspects, asked_valid, clicked, plan.traffic)
+    rushed = machines.shown(valid, asked_valid)
+    people, moved = everybody.anti_join(machines.units, "unit"), shifty.anti_join(machines.units, "unit")
+    asked_of_people = asked_valid.anti_join(machines.units, "unit")
 
-    attributed = _click_impressions(clicks, kept, plan.attribution.click_days).alias("attributed")
-    in_order = ibis.window(group_by=attributed.impression, order_by=[attributed.ts, attributed.event_id])
-    ranked = attributed.mutate(place=ibis.row_number().over(in_order)).alias("ranked")
-    first_clicks = ranked.filter(ranked.place == 0)
-    bots_clicked = _click_impressions(bot_clicks, asked, plan.attribution.click_days)
+    decisions = decided(moved.filter(moved.tied), asked_of_people).alias("decisions")
+    sayings = sayings_of(valid, people, decisions, plan.segments).alias("sayings")
+    homes = settled(moved, decisions)
+    kept = _at_home(asked_of_people, homes, sayings).alias("kept")
+
+    attributed = _at_home(clicked.anti_join(machines.units, "unit"), homes, sayings)
+    ranked = first_clicks_of(attributed, plan.traffic).alias("ranked")
+    first_clicks = ranked.filter(ranked.counts)
+    bots_clicked = _bots_clicked(bot_clicks, clicked, asked, machines, plan.attribution.click_days).alias(
+        "bots_clicked"
+    )
     bought = credited(
         conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, plan.attribution
     )
@@ -100,28 +112,34 @@ def evidence_expression(
     units = _counted(settled(people, decisions).join(sayings, "said"), capped)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max()).alias("tally")
+    rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count()).alias("rushed_daily")
+    bots = ibis.union(bots.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
 
     return ibis.union(
         *moments(units, plan.segments, batched=bool(batches)),
         *(() if plan.cap is None else (by_arm("capped_units", brought.filter(brought.value_micros > plan.cap)),)),
-        _daily("impressions", _shown_daily(tally, kept)),
+        _daily("impressions", _shown_daily(tally, rushed_daily, kept)),
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
         _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
-        *_of_bots(tally.filter(tally.invalid.notnull())),
+        *_of_bots(tally, rushed_daily),
         by_arm("invalid_units", bots.select("unit", "arm").distinct()),
         *((_bots_by_batch(bots, batches),) if batches else ()),
         by_arm("invalid_clicks", bots_clicked),
+        _click_rules(bots_clicked, ranked.filter(~ranked.counts)),
         total("crossover_units", _crossover(kept.semi_join(moved, "unit"), changes)),
-        total("repeated_clicks", ranked.filter(ranked.place > 0)),
-        total("unmatched_clicks", _unmatched(clicks, attributed, _beyond(everything, plan, as_of), valid, kept)),
+        total("repeated_clicks", ranked.filter(~ranked.counts)),
+        total(
+            "unmatched_clicks",
+            _unmatched(clicks, clicked, _beyond(everything, asked_valid, machines, plan, as_of), valid, kept, machines),
+        ),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
         fact("last_event", tally.aggregate(value=_.value.sum().fill_null(0), moment=_.moment.max()), moment=_.moment),
         *(
             fact("last_event", events.aggregate(value=_.count(), moment=_.ts.max()), moment=_.moment)
-            for events in (attributed, converted)
+            for events in (ranked, converted)
         ),
     )
 
@@ -136,31 +154,30 @@ def _once(outcomes: ir.Table) -> ir.Table:
     return outcomes.mutate(place=ibis.row_number().over(by_time)).filter(_.place == 0).drop("place")
 
 
-def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table) -> ir.Table:
+def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table, suspects: ir.Table) -> ir.Table:
     """The impressions that must be looked at one by one, and a few whose ids only have the key of one that must."""
     of_clicks = happened.kind == "click"
     named = happened.filter(of_clicks & happened.impression_id.notnull())
     by_unit = happened.filter(~(of_clicks & happened.impression_id.notnull()) & happened.unit.notnull())
     names = named.select(name=key(named.impression_id)).distinct()
-    units = ibis.union(by_unit.select("unit"), moved.select("unit"), distinct=True)
-    return shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit)).select(
-        "event_id", "unit", "ts", "date", "arm", "invalid", "said"
-    )
+    units = ibis.union(by_unit.select("unit"), moved.select("unit"), suspects, distinct=True)
+    found = shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit))
+    return found.select("event_id", "unit", "ts", "date", "arm", "invalid", "said", creative=creative_of(found))
 
 
 def _at_home(asked: ir.Table, moved: ir.Table, sayings: ir.Table) -> ir.Table:
-    """Impressions with the arm that their unit belongs to, and the ``shown_arm``."""
+    """Impressions, or clicks on them, with the arm that their unit belongs to, and the ``shown_arm``."""
     homes = moved.join(sayings, "said").select("arm", moved_unit="unit")
     joined = asked.rename(shown_arm="arm").left_join(homes, asked.unit == homes.moved_unit)
     return joined.mutate(arm=ibis.coalesce(joined.arm, joined.shown_arm)).drop("moved_unit")
 
 
 def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir.Table:
-    """Clicks that belong to one of ``impressions``, with it: ``event_id, ts, date, impression, arm, unit``."""
-    shown = impressions.select(impression="event_id", unit="unit", arm="arm", shown_at="ts")
+    """Clicks that belong to one of ``impressions``: ``event_id, ts, date, impression, arm, unit, creative``."""
+    shown = impressions.select("unit", "arm", "creative", impression="event_id", shown_at="ts")
     by_name = clicks.filter(clicks.impression_id.notnull()).select("event_id", "ts", "date", impression="impression_id")
     by_unit = clicks.filter(clicks.impression_id.isnull()).select("event_id", "ts", "date", "unit")
-    columns = ("event_id", "ts", "date", "impression", "arm", "unit", "shown_at")
+    columns = ("event_id", "ts", "date", "impression", "arm", "unit", "creative", "shown_at")
     pairs = ibis.union(shown.join(by_name, "impression").select(*columns), shown.join(by_unit, "unit").select(*columns))
     return _latest_shown(pairs, days)
 
@@ -200,11 +217,12 @@ def _batch(instant: ir.TimestampValue, begin: Sequence[datetime]) -> ir.IntegerV
     return number.cast("int32")
 
 
-def _shown_daily(tally: ir.Table, kept: ir.Table) -> ir.Table:
+def _shown_daily(tally: ir.Table, rushed_daily: ir.Table, kept: ir.Table) -> ir.Table:
     """Kept impressions by the arm of their unit: all by the arm that was shown, less and more where that is another."""
     elsewhere = kept.filter(kept.arm != kept.shown_arm)
     counts = ibis.union(
         tally.filter(tally.invalid.isnull()).select("arm", "date", "value"),
+        rushed_daily.select("arm", "date", value=-_.value),
         elsewhere.select("arm", "date", value=ibis.literal(1, "int64")),
         elsewhere.select(arm="shown_arm", date="date", value=ibis.literal(-1, "int64")),
     )
@@ -218,11 +236,29 @@ def _crossover(crossed: ir.Table, changes: Sequence[datetime]) -> ir.Table:
     return arms_of_unit.filter(arms_of_unit.arms > 1).select("unit").distinct()
 
 
-def _of_bots(tally: ir.Table) -> tuple[ir.Table, ir.Table]:
+def _of_bots(tally: ir.Table, rushed_daily: ir.Table) -> tuple[ir.Table, ir.Table]:
     """Impressions by no person, of each arm and, of each arm, by each rule."""
-    arms = tally.group_by("arm").aggregate(value=_.value.sum())
-    rules = tally.group_by("arm", "invalid").aggregate(value=_.value.sum())
+    marked = ibis.union(
+        tally.filter(tally.invalid.notnull()).select("arm", "invalid", "value"),
+        rushed_daily.select("arm", "value", invalid=ibis.literal(IMPOSSIBLE_RATE)).select("arm", "invalid", "value"),
+    )
+    arms = marked.group_by("arm").aggregate(value=_.value.sum())
+    rules = marked.group_by("arm", "invalid").aggregate(value=_.value.sum())
     return fact("invalid_impressions", arms, arm=_.arm), fact("invalid_rules", rules, arm=_.arm, segment=_.invalid)
+
+
+def _bots_clicked(bot_clicks: ir.Table, clicked: ir.Table, asked: ir.Table, machines: Machines, days: int) -> ir.Table:
+    """Clicks by no person that belong to an impression, whoever saw it: ``arm``, the one shown, and ``invalid``."""
+    found = _click_impressions(bot_clicks, asked, days).select("event_id", "arm")
+    told = found.join(bot_clicks.select("event_id", "invalid"), "event_id").select("arm", "invalid")
+    rushed = clicked.semi_join(machines.units, "unit").select("arm", invalid=ibis.literal(IMPOSSIBLE_RATE))
+    return ibis.union(told, rushed)
+
+
+def _click_rules(bots_clicked: ir.Table, repeated: ir.Table) -> ir.Table:
+    """Clicks that are left out of each arm, by each rule."""
+    told = ibis.union(bots_clicked, repeated.select("arm", invalid=ibis.literal(REPEATED_CLICK)))
+    return fact("click_rules", told.group_by("arm", "invalid").aggregate(value=_.count()), arm=_.arm, segment=_.invalid)
 
 
 def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
@@ -232,32 +268,39 @@ def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
     return fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
 
 
-def _unmatched(clicks: ir.Table, attributed: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table) -> ir.Table:
-    """Clicks that nothing explains: not attributed here, nor naming an impression (or unit) left out or elsewhere.
+def _unmatched(
+    clicks: ir.Table, clicked: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table, machines: Machines
+) -> ir.Table:
+    """Clicks that nothing explains: of no impression here, nor naming an impression (or unit) left out or elsewhere.
 
     An id may have come twice, for a kept impression and another: what is kept is not elsewhere.
     """
-    loose = clicks.anti_join(attributed, "event_id").alias("loose")
+    loose = clicks.anti_join(clicked, "event_id").alias("loose")
     named = loose.filter(loose.impression_id.notnull())
     unnamed = loose.filter(loose.impression_id.isnull() & loose.unit.notnull())
     found = beyond.filter(beyond.event_id.isin(named.impression_id) | beyond.unit.isin(unnamed.unit)).alias("elsewhere")
     of_units = found.semi_join(unnamed, "unit")
     by_name = found.anti_join(kept, "event_id")
-    by_unit = of_units.anti_join(valid.semi_join(of_units, "event_id"), "event_id")
+    same_ids = valid.semi_join(of_units, "event_id").anti_join(machines.units, "unit")
+    by_unit = of_units.anti_join(same_ids, "event_id")
     return ibis.union(
         named.anti_join(by_name, named.impression_id == by_name.event_id).select("event_id"),
         loose.filter(loose.impression_id.isnull()).anti_join(by_unit, "unit").select("event_id"),
     )
 
 
-def _beyond(everything: ir.Table, plan: Plan, as_of: datetime) -> ir.Table:
-    """All impressions that are not kept, in parts that the engine can leave unread by what files say of themselves."""
+def _beyond(everything: ir.Table, asked: ir.Table, machines: Machines, plan: Plan, as_of: datetime) -> ir.Table:
+    """All impressions that are not kept, in parts that the engine can leave unread by what files say of themselves.
+
+    Of machines only those that were asked for; what is not asked for is named by no click.
+    """
     own = everything.filter(everything.experiment == plan.experiment)
     parts = (
         everything.filter(everything.experiment != plan.experiment),
         own.filter(own.ts < plan.start),
         own.filter(own.ts >= as_of),
         own.filter(own.invalid.notnull() & own.ts.between(plan.start, as_of)),
+        asked.semi_join(machines.units, "unit"),
     )
     return ibis.union(*(part.select("event_id", "unit") for part in parts))
 

@@ -16,6 +16,7 @@ from typing import Any
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
 from experiments.core.plan import (
+    UNLIMITED,
     Allocation,
     Arm,
     Attribution,
@@ -29,6 +30,7 @@ from experiments.core.plan import (
     Role,
     Rule,
     Stopping,
+    Traffic,
 )
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity
@@ -164,6 +166,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
             "multiplicity": Multiplicity(document.get("multiplicity", Multiplicity.HOLM)),
             "allocation": _allocation(document.get("allocation", {})),
             "stopping": Stopping(**document.get("stopping", {"harm": False})),
+            "traffic": Traffic(**document["traffic"]) if "traffic" in document else UNLIMITED,
         }
     )
 

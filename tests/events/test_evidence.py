@@ -13,10 +13,10 @@ from experiments.core.errors import ExperimentError
 from experiments.core.evidence import MOST_SEGMENTS, OTHER, UNKNOWN
 from experiments.core.lifecycle import Dealing
 from experiments.core.metrics import metric_named
-from experiments.core.plan import Attribution, Looks
+from experiments.core.plan import UNLIMITED, Attribution, Looks, Traffic
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UnitMoments
 from experiments.events.evidence import evidence_of, gather, whole_days
-from experiments.events.schema import DATA_CENTRE, DECLARED_BOT
+from experiments.events.schema import DATA_CENTRE, DECLARED_BOT, IMPOSSIBLE_RATE, REPEATED_CLICK
 from experiments.store.codec import evidence_document, restore_evidence
 
 ARMS = ("original", "mosaic", "retired")
@@ -57,17 +57,6 @@ class Loops:
         self.impressions = impressions
         in_time = [event for event in impressions if plan.start <= event["ts"] < as_of]
         self.shown = [event for event in in_time if event["experiment"] == plan.experiment]
-        valid = [event for event in self.shown if event["invalid"] is None]
-        by_unit = defaultdict(list)
-        for event in sorted(valid, key=lambda e: (e["ts"], e["event_id"])):
-            by_unit[event["unit"]].append(event)
-        self.crossover = {unit for unit, seen in by_unit.items() if len({event["arm"] for event in seen}) > 1}
-        self.first = {unit: seen[0] for unit, seen in by_unit.items()}
-        self.kept = [{**event, "arm": self.first[event["unit"]]["arm"]} for event in valid]
-        last_click = None if self.click_counts_for is None else self.click_window + self.click_counts_for
-        closed = as_of - max(self.view_window, last_click or self.view_window)
-        self.mature = {unit for unit, event in self.first.items() if event["ts"] < closed}
-        self.cap = plan.cap
         first_of = {}
         adjusting = {}
         for event in sorted(outcomes, key=lambda e: e["ts"]):
@@ -84,19 +73,49 @@ class Loops:
             each["adjusts"] not in known and each["ts"] >= plan.start for each in self.adjustments
         )
         self.outcomes = list(first_of.values())
+        likely = [event for event in self.shown if event["invalid"] is None]
+        self.machines = self.too_many(likely, plan.traffic)
+        for event in likely:
+            if event["unit"] in self.machines:
+                self.shown[self.shown.index(event)] = {**event, "invalid": IMPOSSIBLE_RATE}
+        valid = [event for event in self.shown if event["invalid"] is None]
+        by_unit = defaultdict(list)
+        for event in sorted(valid, key=lambda e: (e["ts"], e["event_id"])):
+            by_unit[event["unit"]].append(event)
+        self.crossover = {unit for unit, seen in by_unit.items() if len({event["arm"] for event in seen}) > 1}
+        self.first = {unit: seen[0] for unit, seen in by_unit.items()}
+        self.kept = [
+            {**event, "arm": self.first[event["unit"]]["arm"], "creative": (event["arm"], event["variant"])}
+            for event in valid
+        ]
+        last_click = None if self.click_counts_for is None else self.click_window + self.click_counts_for
+        closed = as_of - max(self.view_window, last_click or self.view_window)
+        self.mature = {unit for unit, event in self.first.items() if event["ts"] < closed}
+        self.cap = plan.cap
         self.clicks_of = defaultdict(list)
         self.unmatched = 0
-        self.invalid_clicks = Counter()
+        self.click_rules = Counter()
+        rushed = [event for event in self.shown if event["invalid"] == IMPOSSIBLE_RATE]
         for click in (event for event in self.outcomes if event["kind"] == "click"):
             if click["invalid"]:
                 found = self.impression_of(click, self.shown)
                 if found:
-                    self.invalid_clicks[found["arm"]] += 1
-            elif found := self.impression_of(click, self.kept):
-                self.clicks_of[found["event_id"]].append((click["ts"], click["event_id"], found))
+                    self.click_rules[found["arm"], click["invalid"]] += 1
+            elif found := self.impression_of(click, self.kept + rushed):
+                if found["invalid"]:
+                    self.click_rules[found["arm"], IMPOSSIBLE_RATE] += 1
+                else:
+                    self.clicks_of[found["event_id"]].append((click["ts"], click["event_id"], found))
             else:
                 self.unmatched += not self.explained(click)
-        self.first_clicks = [min(clicks, key=lambda c: c[:2]) for clicks in self.clicks_of.values()]
+        self.invalid_clicks = Counter()
+        for (arm, _), count in self.click_rules.items():
+            self.invalid_clicks[arm] += count
+        firsts = [min(clicks, key=lambda c: c[:2]) for clicks in self.clicks_of.values()]
+        self.first_clicks = [click for click in firsts if not self.soon(click, plan.traffic.repeat_seconds)]
+        repeated = [click for clicks in self.clicks_of.values() for click in clicks if click not in self.first_clicks]
+        self.repeated = len(repeated)
+        self.click_rules.update((shown["arm"], REPEATED_CLICK) for _, _, shown in repeated)
         self.conversions, self.by_click, self.withdrawn = [], [], 0
         for event in self.outcomes:
             if event["kind"] == "conversion" and event["invalid"] is None:
@@ -121,6 +140,27 @@ class Loops:
             if shown["unit"] == event["unit"] and timedelta(0) <= event["ts"] - moment <= self.click_counts_for
         ]  # fmt: skip
         return max(own, key=lambda click: click[0])[1] if own else None
+
+    def too_many(self, shown, traffic):
+        """Units with an hour of too much."""
+        seen = Counter((event["unit"], event["ts"].replace(minute=0, second=0, microsecond=0)) for event in shown)
+        clicked = Counter()
+        for click in self.outcomes:
+            if click["kind"] == "click" and click["invalid"] is None and (found := self.impression_of(click, shown)):
+                clicked[found["unit"], click["ts"].replace(minute=0, second=0, microsecond=0)] += 1
+        limits = ((seen, traffic.impressions_an_hour), (clicked, traffic.clicks_an_hour))
+        return {unit for counts, limit in limits for (unit, _), n in counts.items() if limit is not None and n > limit}
+
+    def soon(self, click, seconds):
+        """Whether any click of the unit on the same creative came so shortly before it."""
+        at, name, shown = click
+        others = [other for clicks in self.clicks_of.values() for other in clicks]
+        return seconds is not None and any(
+            (when, other) < (at, name)
+            and (of["unit"], of["creative"]) == (shown["unit"], shown["creative"])
+            and at - when <= timedelta(seconds=seconds)
+            for when, other, of in others
+        )
 
     @staticmethod
     def latest(event, candidates, window):
@@ -213,6 +253,7 @@ def world(seed, start):
         fields = {"ts": draw.choice(instants), "experiment": experiment, "arm": arm, "unit": unit}
         fields["device"] = draw.choice(("phone", "desktop", None))
         fields["placement"] = f"p{round(draw.expovariate(0.1))}"
+        fields["variant"] = draw.choice(("v1", "v1", "v2", None))
         impressions.append({"event_id": f"i{number}", "invalid": invalid(), **fields})
     outcomes = {}
     for number in range(200):
@@ -251,13 +292,17 @@ def as_tuple(moments):
     return moments.units, moments.sums, moments.products
 
 
-@pytest.mark.parametrize("seed", range(12))
+LIMITS = (Traffic(), Traffic(86_400, 2, None), UNLIMITED, Traffic(86_400, None, 1), Traffic(3600, 2, 1))
+"""The usual ones, and such as the units of these small worlds reach."""
+
+
+@pytest.mark.parametrize("seed", range(15))
 def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     impressions, outcomes = world(seed, start)
     money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
     chosen = replace(
         plan, attribution=Attribution(1 + seed % 2, (7, 3, 1)[seed % 3], (None, 2, 5)[seed // 2 % 3]), metrics=(money,),
-        segments=((), ("device",), ("device", "placement"))[seed % 3],
+        segments=((), ("device",), ("device", "placement"))[seed % 3], traffic=LIMITS[seed % 5],
     )  # fmt: skip
     as_of = start + timedelta(hours=(36, 100, 192, 240)[seed % 4])
     loops = Loops(impressions, outcomes, chosen, as_of)
@@ -285,21 +330,37 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     rules = Counter((event["arm"], event["invalid"]) for event in loops.shown if event["invalid"])
     assert {(arm, rule): n for arm, each in health.invalid_rules.items() for rule, n in each.items()} == rules
     assert Counter(health.invalid_clicks) == loops.invalid_clicks
+    assert {(arm, rule): n for arm, of in health.click_rules.items() for rule, n in of.items()} == loops.click_rules
     bot_units = Counter(arm for _, arm in {(e["unit"], e["arm"]) for e in loops.shown if e["invalid"]})
     assert Counter(health.invalid_units) == bot_units
     above = [arm for (_, arm), money in loops.money_of_units().items() if chosen.cap and money > chosen.cap]
     assert Counter(health.capped_units) == Counter(above)
-    assert health.repeated_clicks == sum(len(clicks) - 1 for clicks in loops.clicks_of.values())
+    assert health.repeated_clicks == loops.repeated
     assert health.unmatched_clicks == loops.unmatched
     assert health.last_event == loops.last_event()
     days = {event["ts"].date() for event in loops.shown}
     assert health.days_covered == len(days & set(whole_days(chosen.start, as_of)))
 
 
+def test_the_worlds_have_what_every_limit_forbids(plan, start):
+    """Or the loops above would prove nothing of them."""
+    for limits, machines, soon in zip(LIMITS[1:], (6, 0, 10, 10), (3, 0, 3, 0), strict=True):
+        found = Counter()
+        for seed in range(15):
+            loops = Loops(*world(seed, start), replace(plan, traffic=limits), start + timedelta(hours=192))
+            clicks = sum(count for (_, rule), count in loops.click_rules.items() if rule == IMPOSSIBLE_RATE)
+            soon_again = len(loops.clicks_of) - len(loops.first_clicks)
+            found.update(machines=len(loops.machines), clicks=clicks, soon=soon_again, people=len(loops.first))
+        assert (found["machines"] >= machines, found["clicks"] >= machines, found["soon"] >= soon) == (True,) * 3, (
+            limits
+        )
+        assert found["people"] > 300
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_batches_say_what_the_loops_say(rows, plan, start, seed):
     impressions, outcomes = world(seed, start)
-    chosen = replace(plan, segments=("device",), looks=Looks(4, 2))
+    chosen = replace(plan, segments=("device",), looks=Looks(4, 2), traffic=LIMITS[seed])
     as_of = start + timedelta(hours=192)
     dealt = [
         Dealing(start, {"original": 0.5, "mosaic": 0.5}),
