@@ -20,6 +20,8 @@ class Check:
     text: str
 
 
+GENERAL = "only general invalid traffic is looked for, not robots that pass for people"
+
 STATES = {"good": "Good", "note": "Note", "bad": "Problem"}
 
 
@@ -127,17 +129,18 @@ def _bots(experiment: ExperimentReport) -> Check:
     counts, title = experiment.health.invalid_impressions, "Bots"
     total = sum(row.count for row in counts)
     if not total:
-        return Check("good", title, "No impressions by bots or other programs.")
+        return Check("good", title, f"No impressions by bots or other programs ({GENERAL}).")
     rules = experiment.health.invalid_rules or (("declared_bot", counts),)
     parts = [
         f"{numbers.count(sum(row.count for row in rows))} {invalid_rule(rule)} ({_by_arm(rows)})"
         for rule, rows in rules
     ]
     if len(parts) > 1:
-        text = f"{number_of(total, 'impression')} not by a person left out: {'; '.join(parts)}."
+        text = f"{number_of(total, 'impression')} not by a person left out ({GENERAL}): {'; '.join(parts)}."
         return Check("note", title, text)
     ((rule, rows),) = rules
-    return Check("note", title, f"{number_of(total, 'impression')} {invalid_rule(rule)} left out ({_by_arm(rows)}).")
+    text = f"{number_of(total, 'impression')} {invalid_rule(rule)} left out ({_by_arm(rows)}; {GENERAL})."
+    return Check("note", title, text)
 
 
 def _by_arm(counts: tuple[ArmCount, ...]) -> str:
@@ -146,9 +149,18 @@ def _by_arm(counts: tuple[ArmCount, ...]) -> str:
 
 def _clicks(experiment: ExperimentReport) -> Check:
     health, title = experiment.health, "Clicks"
-    parts = []
-    if health.repeated_clicks:
+    parts, rules = [], dict(health.click_rules)
+    if repeated := rules.pop("repeated_click", ()):
+        count = number_of(health.repeated_clicks, "repeated click")
+        parts.append(
+            f"{count}, on the same impression or soon after on the same creative, left out ({_by_arm(repeated)})"
+        )
+    elif health.repeated_clicks:
         parts.append(f"{number_of(health.repeated_clicks, 'repeated click')} on the same impression left out")
+    parts += [
+        f"{number_of(sum(row.count for row in rows), 'click')} {invalid_rule(rule)} left out ({_by_arm(rows)})"
+        for rule, rows in rules.items()
+    ]
     if health.unmatched_clicks:
         parts.append(f"{number_of(health.unmatched_clicks, 'click')} without a matching impression left out")
     if not parts:

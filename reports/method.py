@@ -50,8 +50,8 @@ def method(experiment: ExperimentReport) -> tuple[tuple[str, str], ...]:
         (
             "What counts",
             f"A click counts for {number_of(facts.click_days, 'day')} after its impression, {_conversions(facts)}. "
-            f"Declared bots and repeated clicks are left out. A {facts.unit} that saw more than one style is counted "
-            f"under the first. Where conversions decide, only {facts.unit}s count for whom this time has passed.",
+            f"{_left_out(facts)} A {facts.unit} that saw more than one style is counted under the first. Where "
+            f"conversions decide, only {facts.unit}s count for whom this time has passed.",
         ),
         (
             "When nothing is judged",
@@ -74,6 +74,21 @@ def _conversions(facts: MethodFacts) -> str:
         return f"a conversion for {shown}"
     clicked = number_of(facts.click_conversion_days, "day")
     return f"a conversion for {clicked} after the last click or, where there is none, {shown} after the last impression"
+
+
+def _left_out(facts: MethodFacts) -> str:
+    """What is no person's, and which clicks are the same click again."""
+    hourly = ((facts.impressions_an_hour, "impression"), (facts.clicks_an_hour, "click"))
+    limits = " or ".join(number_of(limit, what) for limit, what in hourly if limit is not None)
+    fast = f", {facts.unit}s with more than {limits} in an hour" if limits else ""
+    soon = ""
+    if facts.repeat_seconds is not None:
+        soon = f", unless it follows another on the same creative within {number_of(facts.repeat_seconds, 'second')}"
+    return (
+        "General invalid traffic is left out: robots that say they are, programs, data centres, what browsers fetch in "
+        f"advance, slots without size{fast}. Robots that pass for people are not found. An impression's first "
+        f"click counts{soon}."
+    )
 
 
 def _ends(facts: MethodFacts, control: str) -> str:

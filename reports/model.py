@@ -279,6 +279,8 @@ class HealthView:
     """Retracted, or refunded whole; left out."""
     unmatched_adjustments: int = 0
     """Refunds and corrections of conversions that never came."""
+    click_rules: tuple[tuple[str, tuple[ArmCount, ...]], ...] = ()
+    """Clicks that are not a person's, and repeated ones, by rule; nothing where that was not counted yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,12 @@ class MethodFacts:
     """Below this p-value the audiences of the styles are judged unlike."""
     mature_share: float | None = None
     """So many units must have had the whole conversion window."""
+    repeat_seconds: int | None = None
+    """A click at most so long after another on the same creative is the same click again;"""
+    impressions_an_hour: int | None = None
+    """a unit with more of them in an hour is no person,"""
+    clicks_an_hour: int | None = None
+    """nor is one with more of these."""
 
 
 @dataclass(frozen=True, slots=True)

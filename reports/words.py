@@ -450,11 +450,14 @@ INVALID: Mapping[str, str] = {
     "declared_bot": "by declared bots",
     "not_a_browser": "by programs that are no browser",
     "data_centre": "from data centres",
+    "prefetch": "fetched in advance by browsers",
+    "zero_size": "in slots without width or height",
+    "impossible_rate": "at a rate that no person reaches",
 }
 
 
 def invalid_rule(code: str) -> str:
-    """Whose an impression is that is not a person's, after its number."""
+    """Whose an impression or a click is that is not a person's, after its number."""
     return INVALID.get(code, f"by {humanised(code)}")
 
 

@@ -250,6 +250,14 @@ def _estimates(pairs: Mapping[str, PairMoments], plan: Plan, evidence: Evidence)
     return {each.arm: each for each in found.arms}
 
 
+def _by_rule(counts: Mapping[str, Mapping[str, int]]) -> tuple[tuple[str, tuple[ArmCount, ...]], ...]:
+    """Counts by arm and rule, by rule and arm."""
+    return tuple(
+        (rule, tuple(ArmCount(arm, of[rule]) for arm, of in sorted(counts.items()) if rule in of))
+        for rule in sorted({rule for of in counts.values() for rule in of})
+    )
+
+
 def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, end: datetime) -> HealthView:
     whole = ({name: moments.units for name, moments in evidence.arms.items()}, plan.shares)
     dealt = [({arm: each.units for arm, each in batch.arms.items()}, batch.shares) for batch in evidence.dealt]
@@ -273,10 +281,8 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
         ),
         crossover_units=health.crossover_units,
         invalid_impressions=tuple(ArmCount(arm, count) for arm, count in sorted(health.invalid_impressions.items())),
-        invalid_rules=tuple(
-            (rule, tuple(ArmCount(arm, of[rule]) for arm, of in sorted(health.invalid_rules.items()) if rule in of))
-            for rule in sorted({rule for of in health.invalid_rules.values() for rule in of})
-        ),
+        invalid_rules=_by_rule(health.invalid_rules),
+        click_rules=_by_rule(health.click_rules),
         repeated_clicks=health.repeated_clicks,
         unmatched_clicks=health.unmatched_clicks,
         days_expected=health.days_expected,
@@ -348,4 +354,7 @@ def _method(plan: Plan, plan_hash: str, evidence: Evidence, counts_version: int 
         futility_lift=plan.stopping.futility_lift,
         balance_p=plan.gates.balance_p,
         mature_share=plan.gates.mature_share,
+        repeat_seconds=plan.traffic.repeat_seconds,
+        impressions_an_hour=plan.traffic.impressions_an_hour,
+        clicks_an_hour=plan.traffic.clicks_an_hour,
     )

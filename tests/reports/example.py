@@ -261,7 +261,8 @@ def winner() -> ExperimentReport:
             MilestoneRow(at(23, 0, 10), "promoted", "job:promote", {"arm": "ink"}),
         ),
         method=replace(
-            method(3, "user", "9f2c41d0"), ends_on_harm=True, futility_lift=0.05, balance_p=0.001, mature_share=0.5
+            method(3, "user", "9f2c41d0"), ends_on_harm=True, futility_lift=0.05, balance_p=0.001, mature_share=0.5,
+            repeat_seconds=30, impressions_an_hour=360, clicks_an_hour=60
         ),
         secondary=(
             SecondaryRow(MetricView("revenue-per-unit", "value_micros", "units"), "ink", 412_300.0, 431_800.0, 0.0473,
@@ -369,6 +370,11 @@ def invalid() -> ExperimentReport:
                 ("declared_bot", (ArmCount("original", 12), ArmCount("halftone", 9))),
             ),
             repeated_clicks=9,
+            click_rules=(
+                ("declared_bot", (ArmCount("halftone", 4),)),
+                ("impossible_rate", (ArmCount("halftone", 61),)),
+                ("repeated_click", (ArmCount("original", 7), ArmCount("halftone", 2))),
+            ),
             unmatched_clicks=2,
             days_expected=7,
             days_covered=6,

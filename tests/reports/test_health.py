@@ -39,7 +39,7 @@ def test_one_of_a_thing_is_in_the_singular(example):
     assert "1 user saw more than one style and was counted under the first" in texts
     assert "1 repeated click on" in texts
     assert "1 day of 21 has no impressions" in texts
-    assert '1 impression by declared bots left out ("ink" 1)' in texts
+    assert '1 impression by declared bots left out ("ink" 1; only general invalid traffic' in texts
 
 
 def test_impressions_by_no_person_are_told_by_rule_and_style(example):
@@ -51,14 +51,44 @@ def test_impressions_by_no_person_are_told_by_rule_and_style(example):
         ),
     }
     (bots,) = (check for check in health.checks(changed(example["winner"](), **invalid)) if check.title == "Bots")
+    said = "only general invalid traffic is looked for, not robots that pass for people"
     assert bots.text == (
-        "1,243 impressions not by a person left out: "
+        f"1,243 impressions not by a person left out ({said}): "
         '1,200 from data centres ("ink" 1,200); 43 by declared bots ("ink" 3, "original" 40).'
     )
     invalid["invalid_rules"] = invalid["invalid_rules"][:1]
     invalid["invalid_impressions"] = (ArmCount("ink", 1200),)
     (bots,) = (check for check in health.checks(changed(example["winner"](), **invalid)) if check.title == "Bots")
-    assert bots.text == '1,200 impressions from data centres left out ("ink" 1,200).'
+    assert bots.text == f'1,200 impressions from data centres left out ("ink" 1,200; {said}).'
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("prefetch", "fetched in advance by browsers"),
+        ("zero_size", "in slots without width or height"),
+        ("impossible_rate", "at a rate that no person reaches"),
+    ],
+)
+def test_every_rule_has_words(example, rule, words):
+    invalid = {"invalid_impressions": (ArmCount("ink", 4),), "invalid_rules": ((rule, (ArmCount("ink", 4),)),)}
+    (bots,) = (check for check in health.checks(changed(example["winner"](), **invalid)) if check.title == "Bots")
+    assert bots.text.startswith(f'4 impressions {words} left out ("ink" 4;')
+
+
+def test_clicks_that_are_left_out_are_told_by_rule_and_style(example):
+    rules = (
+        ("impossible_rate", (ArmCount("ink", 61),)),
+        ("repeated_click", (ArmCount("ink", 1), ArmCount("original", 1))),
+    )
+    left_out = {"click_rules": rules, "repeated_clicks": 2, "unmatched_clicks": 3}
+    (clicks,) = (check for check in health.checks(changed(example["winner"](), **left_out)) if check.title == "Clicks")
+    assert (clicks.state, clicks.text) == (
+        "note",
+        "2 repeated clicks, on the same impression or soon after on the same creative, left out "
+        '("ink" 1, "original" 1); 61 clicks at a rate that no person reaches left out ("ink" 61); '
+        "3 clicks without a matching impression left out.",
+    )
 
 
 def test_lines_are_accounted_for(example):
