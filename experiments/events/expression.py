@@ -79,14 +79,14 @@ def evidence_expression(
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
-    shifty = everybody.filter(everybody.tied | everybody.crossed).alias("moved")
+    moved = everybody.filter(everybody.tied | everybody.crossed).alias("moved")
     suspects = suspects_of(everybody, plan.traffic).alias("suspects")
-    asked = _asked(shown, happened, shifty, suspects).alias("asked")
+    asked = _asked(shown, happened, moved, suspects).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
     clicked = _click_impressions(clicks, asked_valid, plan.attribution.click_days).alias("clicked")
     machines = machines_of(suspects, asked_valid, clicked, plan.traffic)
-    rushed = machines.shown(valid, asked_valid)
-    people, moved = everybody.anti_join(machines.units, "unit"), shifty.anti_join(machines.units, "unit")
+    rushed = machines.shown(valid, asked_valid).alias("rushed")
+    people = everybody.anti_join(machines.units, "unit")
     asked_of_people = asked_valid.anti_join(machines.units, "unit")
 
     decisions = decided(moved.filter(moved.tied), asked_of_people).alias("decisions")
@@ -112,7 +112,7 @@ def evidence_expression(
     units = _counted(settled(people, decisions).join(sayings, "said"), capped)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max()).alias("tally")
-    rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count()).alias("rushed_daily")
+    rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
     bots = ibis.union(bots.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
 
     return ibis.union(

@@ -12,12 +12,14 @@ from typing import Any
 from urllib.parse import unquote
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import RemoveAction
+from numpy.typing import NDArray
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.engine import MEMORY
@@ -185,6 +187,14 @@ class Append:
         with storage_failures(self._root):
             rows = self._table.to_pyarrow_dataset().to_table(list(columns), filter=pc.field("delivery") == delivery)
         return rows.to_pylist()
+
+    def lines_of(self, delivery: str) -> NDArray[np.int64]:
+        """Which lines of a delivery are in the table."""
+        if not self.delivered(delivery):
+            return np.empty(0, np.int64)
+        with storage_failures(self._root):
+            found = self._table.to_pyarrow_dataset().to_table(["line"], filter=pc.field("delivery") == delivery)
+        return found["line"].drop_null().to_numpy()
 
     def parts(self) -> Parts:
         """Where rows may be written before they are committed."""

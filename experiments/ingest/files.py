@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from experiments.core.delivery import Delivery
 from experiments.events.lake import EventLake
@@ -155,12 +156,13 @@ def _ingest(
         form, blocks = _form(log, kind, mapped)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
         settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
+        taken = appended.lines_of(own)
         rules, counts = _rules(form.kind, arms, now, filters, times, rates), form.kind == "count"
         with staging(
             appended, rejects, hasher, own, after_all_of(appended, now) if counts else now, lake.root,
             expecting_known=expecting_known and not counts,
         ) as staged:  # fmt: skip
-            reading = _read(log, own, form, blocks, rules, hasher, now, settled, staged, progress)
+            reading = _read(log, own, form, blocks, rules, hasher, now, settled, taken, staged, progress)
             if counts:
                 duplicate = drop_unchanged(staged, appended, own, log.path.name)
             else:
@@ -225,10 +227,11 @@ def _read(
     hasher: UnitHasher,
     now: datetime,
     settled: Mapping[int, str],
+    taken: NDArray[np.int64],
     staged: Staging,
     progress: Callable[[int, int], None] | None,
 ) -> _Reading:
-    """Every line into the staging, as an event or a reject."""
+    """Every line into the staging, as an event or a reject; what ``settled`` and ``taken`` say was judged before."""
     units = HashedUnits(hasher)
     reading = _Reading()
     own = {
@@ -242,6 +245,8 @@ def _read(
         progress(0, log.size)
     for block, rows, events, sieve in _ahead(form, rules, blocks):
         numbers = block.numbers[rows.places]
+        if len(taken):
+            sieve.accept(np.isin(numbers, taken))
         for row in np.flatnonzero(np.isin(numbers, list(settled))).tolist() if settled else ():
             sieve.overrule(row, settled[int(numbers[row])])
         kept = sieve.kept

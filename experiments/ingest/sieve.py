@@ -24,6 +24,10 @@ class Sieve:
                 self.reasons.append(reason)
             self.codes[where & (self.codes == 0)] = self.reasons.index(reason)
 
+    def accept(self, where: NDArray[np.bool_]) -> None:
+        """Those rows, whatever was found."""
+        self.codes[where] = 0
+
     def overrule(self, row: int, reason: str) -> None:
         """One row is rejected, whatever was found."""
         self.codes[row] = 0

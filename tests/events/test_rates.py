@@ -144,6 +144,7 @@ def test_all_that_a_machine_did_is_left_out_and_told_by_the_arm_it_was_shown(mea
     clicks = [click(0, seconds=50), click(4, seconds=86_500), click(5, seconds=60)]
     clicks += [click(1, seconds=5 * 86_400), click(9, seconds=70)]
     clicks += [click(7, seconds=86_600, impression_id=None, unit="u1")]
+    clicks += [click(8, seconds=6 * 86_400, impression_id=None, unit="u1")]
     evidence = measure([*fast, *slow], [*clicks, bought], segments=("device",))
     assert (counted(evidence), counted(evidence, "mosaic")) == ((1, 1, 1), (0, 0, 0))
     assert sum(each.total("conversions") for each in evidence.arms.values()) == 0
@@ -155,8 +156,16 @@ def test_all_that_a_machine_did_is_left_out_and_told_by_the_arm_it_was_shown(mea
     assert health.invalid_clicks == {"original": 2, "mosaic": 1}
     assert health.click_rules == {"original": {IMPOSSIBLE_RATE: 2}, "mosaic": {IMPOSSIBLE_RATE: 1}}
     assert health.crossover_units == 0
-    assert health.unmatched_clicks == 1, "the one on an impression that nobody knows; the late one is explained"
+    assert health.unmatched_clicks == 1, "the one on an impression that nobody knows; the late ones are explained"
     assert sum(day.impressions for day in evidence.daily) == 1
+
+
+def test_a_machine_by_both_limits_is_told_once(measure, shown, click):
+    impressions = [shown(f"i{number}") for number in range(4)] + [shown("i4", seconds=86_400), shown("i5", "u2")]
+    evidence = measure(impressions, [click(number, seconds=60) for number in range(3)])
+    assert counted(evidence) == (1, 1, 0)
+    assert evidence.health.invalid_rules == {"original": {IMPOSSIBLE_RATE: 5}}
+    assert evidence.health.click_rules == {"original": {IMPOSSIBLE_RATE: 3}}
 
 
 def test_a_machine_does_not_choose_who_counts_as_the_largest_segments(measure, shown):
