@@ -31,19 +31,10 @@ _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 
 _READ = {
     "impressions": (
-        "event_id",
-        "ts",
-        "experiment",
-        "arm",
-        "unit",
-        "variant",
-        "device",
-        "placement",
-        "country",
-        "invalid",
+        "event_id", "ts", "experiment", "arm", "unit", "variant", "device", "placement", "country", "invalid",
     ),
     "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", *MONEY, "adjusts", "invalid"),
-}
+}  # fmt: skip
 """The tables evidence is computed from, and their columns."""
 _NEVER_READ = frozenset({"counts"})
 """What platforms counted is no evidence: its versions are not evidence's either, which so stays the same without it."""
