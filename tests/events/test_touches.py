@@ -282,8 +282,8 @@ def test_whole_is_what_was_paid_in_the_currency_it_was_paid_in(result, impressio
     assert result([impression("i1")], [bought, cheaper])[0] == (0, 0), "the krona fell, and all was paid back"
     dearer = said("a1", -110, paid_micros=-990, currency="SEK")
     assert result([impression("i1")], [bought, dearer])[0] == (1, 0), "it rose, and some was not"
-    other = said("a1", -90, paid_micros=-90, currency="EUR")
-    assert result([impression("i1")], [bought, other])[0] == (1, 10)
+    other, pounds = said("a1", -90, paid_micros=-90, currency="EUR"), {"paid_micros": 80, "currency": "GBP"}
+    assert result([impression("i1")], [sale(value=100, **pounds), other])[0] == (1, 10), "90 euros are not 90 pounds"
 
 
 def test_columns_that_came_later_are_missing_from_older_tables(rows, plan, impression, sale, at):
