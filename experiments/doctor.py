@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from creatives.errors import CreativeError
-from experiments.composition import library_of
+from experiments.composition import lake_of, library_of
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import EventLake
+from experiments.events.keys import HASHED, refuse_other_keys
 from experiments.ingest.feed import feeds, read_trafficking
+from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Clock
 from experiments.store.control import ControlPlane
@@ -58,11 +59,19 @@ def _folders(workspace: Workspace) -> Iterator[str]:
 
 
 def _unit_key(workspace: Workspace) -> Iterator[str]:
-    key = workspace.unit_key()
-    path = workspace.root / workspace.settings.secrets.unit_key
-    if path.stat().st_mode & 0o077:
-        raise ExperimentError(f"others can read {path}: chmod 600 {path}")
-    yield f"{len(key) * 8} bits, readable by its owner alone"
+    file = workspace.key_file
+    keys = file.keys()
+    for path in (file.path, file.pending):
+        if path.exists() and path.stat().st_mode & 0o077:
+            raise ExperimentError(f"others can read {path}: chmod 600 {path}")
+    if file.changing:
+        raise ExperimentError(
+            "a change of key was begun and not ended: run adstyle events rekey, which goes on with it"
+        )
+    for name in HASHED:
+        refuse_other_keys(lake_of(workspace).begin(name), UnitHasher(*keys).keys)
+    counted = f", the newest of {len(keys)}" if len(keys) > 1 else ""
+    yield f"{len(keys[-1]) * 8} bits{counted}, readable by its owner alone"
 
 
 def _database(workspace: Workspace, clock: Clock) -> Iterator[str]:
@@ -93,7 +102,7 @@ def _newest_fact(workspace: Workspace, clock: Clock) -> datetime | None:
 
 def _lake(workspace: Workspace) -> Iterator[str]:
     """Every file that the tables are made of is there, whole."""
-    lake = EventLake(workspace.lake_root)
+    lake = lake_of(workspace)
     for table in lake.health():
         if lost := lake.lost(table.name):
             raise ExperimentError(

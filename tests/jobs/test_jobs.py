@@ -364,6 +364,11 @@ def test_a_unit_may_see_and_erase_what_is_held_of_it(office, capsys):
     office.types("events", "show", "w1-7")
     (shown,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (shown["event_id"], shown["table"], shown["line"]) == ("i-w1-7", "impressions", 9)
+    office.types("events", "rekey", "--yes")
+    assert "impressions: 300 rows hashed once more" in capsys.readouterr().out
+    office.types("events", "show", "w1-7")
+    (again,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert {key for key in again if again[key] != shown[key]} == {"unit"}
     office.types("events", "erase", "w1-7", "--yes")
     assert "impressions: 1 rows erased" in capsys.readouterr().out
     office.types("events", "show", "w1-7")
