@@ -1,6 +1,7 @@
 """The event lake: four Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
+import re
 import shutil
 import tempfile
 import time
@@ -32,6 +33,7 @@ LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_COLOURS, _CAUSED_BY = re.compile(r"\x1b\[\d*m"), "↳ "
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
 
 
@@ -108,8 +110,8 @@ class EventLake:
                     table.load_as_version(version)
                 except DeltaError as error:
                     raise ExperimentError(
-                        f"table {name} in {self.root} has version {version} no longer: versions before a change "
-                        "of unit key, or before a unit was erased, are gone; the evidence that was recorded of them stays"
+                        f"table {name} in {self.root} has version {version} no longer: versions before a change of the "
+                        "unit key, or before a unit was erased, are gone; what evidence was recorded stays"
                     ) from error
             return table
 
@@ -383,4 +385,7 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """And, where an object store's client tells its causes below it, the last of them."""
+    lines = _COLOURS.sub("", str(error)).splitlines() or [type(error).__name__]
+    causes = [line.strip().removeprefix(_CAUSED_BY) for line in lines if line.strip().startswith(_CAUSED_BY)]
+    return ": ".join([lines[0], *causes[-1:]])

@@ -7,7 +7,9 @@ through deltalake's own storage layer: the same options and credentials hold as 
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pf
 from deltalake.fs import DeltaStorageHandler
 
@@ -15,12 +17,32 @@ _PIECE = 8 << 20
 """Bytes copied at a time."""
 
 
+class _Handler(DeltaStorageHandler):
+    """deltalake's, whose streams take nothing but bytes, while pyarrow hands its own buffers on."""
+
+    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
+        return pa.PythonFile(_Bytes(self._handler.open_output_stream(path, metadata)))
+
+
+class _Bytes:
+    """A stream that makes bytes of what it is to write."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> int:
+        return int(self._stream.write(bytes(data)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Objects:
     """The files of one table, by their paths from the table's folder on."""
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         if "://" in uri:
-            self._store: pf.FileSystem = pf.PyFileSystem(DeltaStorageHandler(uri, dict(options)))
+            self._store: pf.FileSystem = pf.PyFileSystem(_Handler(uri, dict(options)))
         else:
             self._store = pf.SubTreeFileSystem(uri, pf.LocalFileSystem())
 

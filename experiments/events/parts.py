@@ -26,8 +26,10 @@ _MANY = ("event_id", "unit", "impression_id", "click_id", "text", "ts", "line")
 
 _LONGEST_BOUND = 64
 """Characters; a log is no place for longer texts."""
-_UNBOUNDED = ("unit", "text")
+_PRIVATE = ("unit", "text")
 """Columns that speak of people: the log outlives files, and must not go on naming a unit that was erased."""
+_LEAST, _MOST = "", "\U0010ffff"
+"""Bounds of any text. (A column that has values and no bounds is one that pyarrow's filters find nothing in.)"""
 
 Keys = tuple[str, ...]
 """Values of the partition columns, as the log writes them."""
@@ -179,13 +181,12 @@ def _statistics(facts: pq.FileMetaData) -> dict[str, Any]:
         if any(each is None or not each.has_null_count for each in known):
             continue
         missing[name] = sum(each.null_count for each in known)
-        if name in _UNBOUNDED:
-            continue
         some = [each for each in known if each.has_min_max]
         if some and all(each.has_min_max or each.num_values == 0 for each in known):
             least, most = min(each.min for each in some), max(each.max for each in some)
-            if not (isinstance(most, str) and max(len(least), len(most)) > _LONGEST_BOUND):
-                ends["minValues"][name], ends["maxValues"][name] = _bound(least), _bound(most)
+            if isinstance(most, str) and (name in _PRIVATE or max(len(least), len(most)) > _LONGEST_BOUND):
+                least, most = _LEAST, _MOST
+            ends["minValues"][name], ends["maxValues"][name] = _bound(least), _bound(most)
     return {"numRecords": facts.num_rows, **ends, "nullCount": missing}
 
 

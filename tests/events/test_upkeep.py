@@ -128,6 +128,46 @@ def test_a_unit_is_handed_all_that_is_held_of_it(filled):
     assert list(upkeep.of_unit(filled, "ef" * 16)) == []
 
 
+def test_a_log_that_still_names_an_erased_unit_is_forgotten(lake, rows, at, monkeypatch):
+    """Logs of earlier versions of this program bounded a file's units by name."""
+    monkeypatch.setattr("experiments.events.parts._PRIVATE", ())
+    for number, unit in enumerate([UNIT, OTHER]):
+        event = {"event_id": f"i{number}", "ts": at(hours=1), "arm": "original", "unit": unit}
+        lake.begin("impressions").commit(rows("impressions", [event], f"d{number}"), f"d{number}")
+    log = Path(lake.root, "impressions", "_delta_log")
+    assert UNIT in "".join(path.read_text() for path in log.glob("*.json"))
+    upkeep.erase(lake, UNIT)
+    assert [path for path in Path(lake.root).rglob("*") if path.is_file() and UNIT.encode() in path.read_bytes()] == []
+    assert [row["event_id"] for row in contents(lake)] == ["i1"]
+    assert lake.begin("impressions").delivered("d0")
+    entries = sorted(log.iterdir())
+    upkeep.erase(lake, "ef" * 16)
+    assert entries[0].exists(), "what names nobody stays"
+
+
+def test_an_erasure_that_was_interrupted_finds_all_when_it_is_repeated(filled, monkeypatch):
+    """Killed after any of its commits: clicks are known as the unit's by its impressions."""
+    from experiments.events.lake import Append
+
+    class Killed(BaseException):
+        pass
+
+    real = Append.replace
+    for _ in range(3):
+
+        def once(*arguments, **options):
+            real(*arguments, **options)
+            raise Killed
+
+        monkeypatch.setattr(Append, "replace", once)
+        with pytest.raises(Killed):
+            upkeep.erase(filled, UNIT)
+    monkeypatch.setattr(Append, "replace", real)
+    upkeep.erase(filled, UNIT)
+    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["c1", "v1"]
+    assert UNIT not in repr([contents(filled, name) for name in ("impressions", "outcomes", "rejects")])
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_tables_are_exported_whole(filled, tmp_path, form):
     out = tmp_path / f"it's.{form}"

@@ -198,7 +198,7 @@ def test_versions_before_the_change_are_refused_by_name_and_later_ones_grow_on(f
     filled()
     versions = lake.versions()
     rekey(lake, file)
-    with pytest.raises(ExperimentError, match="has version 1 no longer: versions before a change of unit key"):
+    with pytest.raises(ExperimentError, match="has version 1 no longer: versions before a change of the unit key"):
         gather(lake, plan, now, versions)
     now_at = lake.versions()["impressions"]
     assert now_at > versions["impressions"]
