@@ -69,7 +69,7 @@ def refuse_mixed_keys(lake: EventLake, versions: dict[str, int]) -> None:
     Raises:
         TryLater: where one is, at its version, hashed under a key that another is not.
     """
-    layers = {name: layers_of(lake.begin(name, versions[name])) for name in HASHED if name in versions}
+    layers = {name: layers_of(lake.at(name, versions[name])) for name in HASHED if name in versions}
     if len(set(layers.values())) > 1:
         told = ", ".join(f"{name} under {count}" for name, count in layers.items())
         raise TryLater(

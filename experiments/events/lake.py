@@ -1,6 +1,7 @@
 """The event lake: four Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
+import json
 import re
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -88,11 +89,12 @@ class EventLake:
                 return table.to_pyarrow_dataset()
             return StoredTable(name, Path(self.root, name), tuple(Append(table, name, self.root).files()))
 
-    def begin(self, name: str, version: int | None = None) -> "Append":
-        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
+    def begin(self, name: str) -> "Append":
+        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
+        return self.at(name)
 
-        At an earlier ``version`` it can be looked at, and nothing appended.
-        """
+    def at(self, name: str, version: int | None = None) -> "Append":
+        """A table at one version (the latest by default); to an earlier one nothing can be appended."""
         return Append(self._open(name, version), name, self.root, self.options)
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
@@ -122,11 +124,26 @@ class EventLake:
             sizes = handle.sizes()
         return [f"{self.root}/{name}/{file.path}" for file in handle.files() if sizes.get(file.path) != file.size]
 
-    def orphans(self, name: str) -> dict[str, int]:
-        """Files in a table's folder that its log does not speak of, or no longer, and their sizes."""
+    def outdated(self, name: str) -> dict[str, int]:
+        """Files in a table's folder that its latest version does not need, and their sizes."""
+        return self._without(self.begin(name), None)
+
+    def orphans(self, name: str, before: datetime | None = None) -> dict[str, int]:
+        """Those of them that no version needs: a writer died before it told of them, or is about to tell.
+
+        With ``before`` only files that were last written before that instant.
+        """
         handle = self.begin(name)
+        found = self._without(handle, before)
+        if not found:
+            return {}
         with storage_failures(self.root):
-            sizes = handle.sizes()
+            told = {path for entry in handle.log() for path in _paths_in(entry)}
+        return {path: size for path, size in found.items() if path not in told}
+
+    def _without(self, handle: "Append", before: datetime | None) -> dict[str, int]:
+        with storage_failures(self.root):
+            sizes = handle.sizes(before)
         known = {file.path for file in handle.files()}
         return {path: size for path, size in sizes.items() if path not in known}
 
@@ -170,9 +187,14 @@ class Append:
         """The table's files, whether its log speaks of them or not."""
         return Objects(f"{self._root}/{self._name}", self._options)
 
-    def sizes(self) -> dict[str, int]:
-        """The files of data among them, with their sizes."""
-        found = self.objects().sizes().items()
+    def log(self) -> Iterator[str]:
+        """What the log says, commit by commit; its checkpoints say nothing else."""
+        objects = self.objects()
+        return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
+
+    def sizes(self, before: datetime | None = None) -> dict[str, int]:
+        """The files of data among them, with their sizes; those last written before an instant, where one is given."""
+        found = self.objects().sizes(before=before).items()
         return {path: size for path, size in found if path.endswith(".parquet") and not path.startswith(f"{LOG}/")}
 
     @contextmanager
@@ -378,6 +400,15 @@ def storage_failures(where: str) -> Iterator[None]:
                 f"{where}: the disk is full; free some space and run the same command again"
             ) from error
         raise StorageFailure(f"{where}: the lake cannot be read or written: {_first_line(error)}") from error
+
+
+def _paths_in(entry: str) -> Iterator[str]:
+    """The files that a commit speaks of."""
+    for line in entry.splitlines():
+        action = json.loads(line)
+        told = action.get("add") or action.get("remove")
+        if told:
+            yield unquote(told["path"])
 
 
 def _is_disk_full(error: BaseException) -> bool:

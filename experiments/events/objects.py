@@ -6,6 +6,7 @@ through deltalake's own storage layer: the same options and credentials hold as 
 
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class Objects:
         if self._store.get_file_info(path).type == pf.FileType.File:
             self._store.delete_file(path)
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Every file's size, by path."""
+    def sizes(self, folder: str = "", before: datetime | None = None) -> dict[str, int]:
+        """Every file's size, by path; only of those last written before an instant where one is given."""
         found = self._store.get_file_info(pf.FileSelector(folder, allow_not_found=True, recursive=True))
-        return {each.path: each.size for each in found if each.type == pf.FileType.File}
+        files = [each for each in found if each.type == pf.FileType.File]
+        return {each.path: each.size for each in files if before is None or each.mtime.timestamp() < before.timestamp()}

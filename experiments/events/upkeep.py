@@ -7,7 +7,7 @@ is what was deleted gone from the disk. Files of an object store are worked on a
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,21 @@ def vacuum(lake: EventLake, name: str, hours: int) -> Upkeep:
         return Upkeep(name, files=len(gone), version=table.version())
 
 
+def orphaned(lake: EventLake, as_of: datetime) -> tuple[str, ...]:
+    """The tables that have files of writers who died, none of them so young that its writer may live."""
+    before = as_of - timedelta(hours=ORPHAN_HOURS)
+    return tuple(name for name in TABLES if lake.orphans(name, before))
+
+
+def clear(lake: EventLake, name: str, as_of: datetime) -> Upkeep:
+    """Remove those files; no version loses anything."""
+    handle, gone = lake.begin(name), lake.orphans(name, as_of - timedelta(hours=ORPHAN_HOURS))
+    with storage_failures(lake.root):
+        for path in gone:
+            handle.objects().remove(path)
+    return Upkeep(name, files=len(gone), version=handle.version)
+
+
 def folders(lake: EventLake, name: str) -> tuple[tuple[date, str | None], ...]:
     """The days, and where the table has them the experiments, that it has rows of; from its log alone."""
     return tuple(_day_and_experiment(name, keys) for keys in _by_folder(lake.begin(name)))
@@ -116,7 +131,7 @@ def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upke
     for name in TABLES:
         vacuum(lake, name, 0)
         handle = lake.begin(name)
-        if any(each in entry for entry in _log_entries(handle) for each in (unit, *earlier)):
+        if any(each in entry for entry in handle.log() for each in (unit, *earlier)):
             forget_log(lake, name)
     return done
 
@@ -194,12 +209,6 @@ def forget_log(lake: EventLake, name: str) -> None:
             number = path.rpartition("/")[2].partition(".")[0]
             if number.isdigit() and int(number) < table.version():
                 objects.remove(path)
-
-
-def _log_entries(handle: Append) -> Iterator[str]:
-    """What the log says, commit by commit; its checkpoints say nothing else."""
-    objects = handle.objects()
-    return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
 
 
 def export(lake: EventLake, name: str, out: Path, form: str) -> int:

@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -133,9 +134,15 @@ def test_it_is_kept_as_a_folder_is(lake, impressions, rows, at, tmp_path):
     assert upkeep.compact(lake, "impressions").files == 8
     assert lake.dataset("impressions").to_table().sort_by("event_id").to_pylist() == before
     assert lake.lost("impressions") == []
-    assert len(lake.orphans("impressions")) == 8, "earlier versions still need them"
-    upkeep.vacuum(lake, "impressions", 0)
     assert lake.orphans("impressions") == {}
+    assert len(lake.outdated("impressions")) == 8, "earlier versions still need them"
+    upkeep.vacuum(lake, "impressions", 0)
+    assert lake.outdated("impressions") == {}
+    lake.begin("impressions").objects().send(Path(__file__), "experiment=a%20b/date=2026-11-02/part-0.parquet")
+    assert len(lake.orphans("impressions")) == 1
+    now = datetime.now(UTC)
+    assert upkeep.clear(lake, "impressions", now).files == 0, "somebody may be writing it"
+    assert upkeep.clear(lake, "impressions", now + timedelta(hours=49)).files == 1
     assert [row["event_id"] for row in upkeep.of_unit(lake, UNIT)] == ["i0", "i2", "i4", "i6", "i30", "c0", "c2"]
     assert {each.table: each.rows for each in upkeep.erase(lake, UNIT)} == {
         "impressions": 5, "outcomes": 2, "rejects": 0
@@ -159,8 +166,8 @@ def test_upkeep_that_meets_an_ingest_is_told_to_try_later_and_leaves_nothing(lak
     lake.begin("impressions").commit(impressions(0, 1), "d0")
     real = EventLake.begin
 
-    def overtaken(self, name, *version):
-        handle = real(self, name, *version)
+    def overtaken(self, name):
+        handle = real(self, name)
         if name == "impressions":
             monkeypatch.setattr(EventLake, "begin", real)
             real(self, "impressions").commit(impressions(5, delivery="d5"), "d5")
@@ -186,7 +193,7 @@ def test_a_column_is_rewritten_and_the_log_forgotten(lake, impressions):
 
 def test_a_store_that_cannot_be_reached_is_one_line(store, impressions):
     options = store | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "max_retries": "0"}
-    with pytest.raises(StorageFailure, match="cannot be read or written: .*[Cc]onnect") as failure:
+    with pytest.raises(StorageFailure, match=r"cannot be read or written: .*[Cc]onnect") as failure:
         EventLake("s3://bucket/lake", options=options).versions()
     assert "\n" not in str(failure.value)
 

@@ -1,15 +1,21 @@
 """Small files made one, days forgotten, a unit erased or handed out: what is left says the same as before."""
 
-from datetime import date
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.events import upkeep
 from experiments.events.lake import EventLake
+from experiments.events.schema import TABLES
 
 UNIT, OTHER = "ab" * 16, "cd" * 16
 
@@ -200,3 +206,64 @@ def test_evidence_is_the_same_after_compaction(filled):
     before = filled.dataset("impressions").to_table(filter=chosen).num_rows
     upkeep.compact(filled, "impressions")
     assert filled.dataset("impressions").to_table(filter=chosen).num_rows == before == 10
+
+
+def test_files_of_writers_who_died_are_told_from_those_of_older_versions_and_cleared(filled):
+    def aged(path, hours):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+
+    folder = Path(filled.root, "impressions", "experiment=spring", "date=2026-11-02")
+    (folder / "part-old.parquet").write_bytes(b"12345")
+    (folder / "part-new.parquet").write_bytes(b"1")
+    aged(folder / "part-old.parquet", 50)
+    upkeep.compact(filled, "impressions")
+    for path in folder.glob("part-*"):
+        if path.name != "part-new.parquet":
+            aged(path, 50)
+    assert len(filled.outdated("impressions")) == 11
+    inside = folder.relative_to(Path(filled.root, "impressions"))
+    assert filled.orphans("impressions") == {f"{inside}/part-old.parquet": 5, f"{inside}/part-new.parquet": 1}
+    now = datetime.now(UTC)
+    assert upkeep.orphaned(filled, now) == ("impressions",)
+    assert upkeep.orphaned(filled, now - timedelta(hours=3)) == ()
+    assert upkeep.clear(filled, "impressions", now).files == 1
+    assert not (folder / "part-old.parquet").exists()
+    assert (folder / "part-new.parquet").exists()
+    assert len(contents(filled, version=9)) == 9, "older versions lose nothing"
+    assert upkeep.orphaned(filled, now) == ()
+
+
+def test_work_that_is_larger_than_its_memory_goes_to_disk_or_is_told(lake, rows, at):
+    """Compaction sorts: in little memory it must still end, in the order of the events, or say what to do."""
+    rng = np.random.default_rng(7)
+    for number in range(8):
+        moments = rng.integers(0, 80_000, 30_000)
+        table = pa.table({
+            "event_id": [f"i{number}-{n}-{'x' * 100}" for n in range(30_000)],
+            "ts": pa.array([at(seconds=int(each)) for each in moments], TABLES["impressions"].schema.field("ts").type),
+        })  # fmt: skip
+        one = rows("impressions", [{"event_id": "i", "ts": at(hours=1), "arm": "original", "unit": UNIT}], f"d{number}")
+        for name in one.schema.names:
+            if name not in table.column_names:
+                value = pa.scalar(one[name][0].as_py(), one.schema.field(name).type)
+                table = table.append_column(one.schema.field(name), pa.repeat(value, 30_000))
+        lake.begin("impressions").commit(table.select(one.schema.names).cast(one.schema), f"d{number}")
+    small = EventLake(lake.root, "160MB")
+    assert upkeep.compact(small, "impressions").files == 8
+    (file,) = (Path(lake.root, "impressions", each.path) for each in small.begin("impressions").files())
+    moments = pq.read_table(file, columns=["ts"])["ts"].to_pylist()
+    assert len(moments) == 240_000
+    assert moments == sorted(moments)
+    with pytest.raises(ExperimentError, match="give more as `memory`"):
+        upkeep.export(EventLake(lake.root, "1MB"), "impressions", Path(lake.root) / "out.csv", "csv")
+
+
+def test_a_table_that_other_tools_gave_features_of_their_own_is_left_alone(filled, monkeypatch):
+    class Protocol:
+        reader_features = ("deletionVectors",)
+
+    monkeypatch.setattr("deltalake.DeltaTable.protocol", lambda _table: Protocol)
+    with pytest.raises(ExperimentError, match="uses deletionVectors of Delta"):
+        upkeep.compact(filled, "impressions")
+    with pytest.raises(ExperimentError, match="keep it with the tool that brought that in"):
+        upkeep.rewrite(filled, "impressions", "unit", "unit", ())

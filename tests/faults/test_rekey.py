@@ -87,7 +87,7 @@ def looked(workspace):
             found = lake.dataset(name).to_table(["event_id", "unit"]).to_pylist()
             rows[name] = sorted([row["event_id"], row["unit"]] for row in found)
             rows[name + " lost"] = lake.lost(name)
-            rows[name + " orphans"] = sorted(lake.orphans(name))
+            rows[name + " orphans"] = sorted(lake.outdated(name))
         (scratch / "looked.json").write_text(json.dumps(rows))
         os._exit(0)
     os.waitpid(child, 0)

@@ -326,7 +326,7 @@ def test_interrupted_before_and_after_any_step_nothing_mixes_and_the_next_run_en
         for name in HASHED:
             raised = [row | {"unit": row["unit"] and hasher.raised(row["unit"], 1)} for row in whole[name]]
             assert contents(lake, name) == raised
-            assert (lake.lost(name), lake.orphans(name)) == ([], {})
+            assert (lake.lost(name), lake.outdated(name)) == ([], {})
     steps = 17
     key_file(tmp_path)
     shutil.rmtree(lake.root)
