@@ -12,6 +12,7 @@ from experiments.events.keys import HASHED, refuse_other_keys
 from experiments.events.schema import TABLES, table_of
 from experiments.events.upkeep import ORPHAN_HOURS
 from experiments.ingest.feed import feeds, read_trafficking
+from experiments.ingest.files import IGNORED
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Clock
@@ -22,8 +23,8 @@ from experiments.store.deliveries import SqlDeliveries
 from experiments.workspace import FOLDERS, Workspace
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
-NOT_KEPT = frozenset({"superseded"})
-"""Reasons whose lines are counted and not kept: of a file that came after the one that replaces it."""
+NOT_KEPT = frozenset({IGNORED, "superseded"})
+"""Reasons whose lines are counted and not kept: they are of no matter, or the file came after the one in its place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """What may be kept of people: units as keyed hashes, addresses as networks.
 
 The key can be changed although raw ids are gone, because hashes are hashed again: under keys k1 ... kn a unit is
-h_n = HMAC(k_n, h_n-1), h_1 = HMAC(k1, unit), and a change adds a key. What that protects from: whoever has an old copy
-of the lake, and even the old keys, cannot find its units in the lake as it is now, nor the reverse, without the newest
-key; there is no table of links. What it does not: every key stays needed, the first too; whoever has an old copy *and*
-the keys of its time can still search that copy for units whose ids can be guessed; and rejected lines keep the hashes
-that they were given, until they are forgotten.
+h_n = HMAC(k_n, h_n-1), h_1 = HMAC(k1, unit), and a change adds a key; no table of links exists.
+
+What that protects from: whoever got to know the old keys, or hashes made under them, cannot find a unit in the lake as
+it is now without the newest key. What it does not: every key stays needed, the first too; whoever has an old copy of
+the lake *and* the keys of its time can search that copy for units whose ids can be guessed; whoever has an old copy
+*and* the lake as it is now can tell by the events' ids, which stay, which of its units is which, as long as both hold
+the same events; and rejected lines keep the hashes that they were given, until they are forgotten.
 """
 
 import hmac
@@ -25,6 +27,9 @@ _BLOCK, _INNER, _OUTER = 64, 0x36, 0x5C
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
 _KEYS_TOGETHER = "adstyle: the unit keys"
 """Hashed as if it were a unit, this says which keys those are, and nothing of what they are."""
+
+
+_FOR_IDS = b"adstyle: units that ids of events are made of"
 
 
 class KeyIsChanging(TryLater):
@@ -67,6 +72,14 @@ class UnitHasher:
         """What a unit's hash under the first ``layers`` keys is under all of them."""
         self._refuse_while_changing()
         return self._under(hashed, self._keys[layers:])
+
+    @property
+    def of_ids(self) -> "UnitHasher":
+        """For units that ids of events are made of: its hashes are no unit's, and stay when the key is changed.
+
+        Ids are compared with those that came before, so a hash that changed would bring every such event in again.
+        """
+        return UnitHasher(hmac.digest(self._keys[0], _FOR_IDS, "sha256"), changing=self._changing)
 
     def earlier(self, unit: str) -> tuple[str, ...]:
         """The unit's hashes before each change of key, the oldest first: rejected lines keep what they were told."""
