@@ -57,7 +57,7 @@ def compact(lake: EventLake, name: str) -> Upkeep:
     handle = _begin(lake, name)
     parts, gone = handle.parts(), list[StoredFile]()
     order = "ORDER BY ts, event_id" if name in EVENTS else ""
-    with _discarding(parts, lake), bounded_engine(lake.memory) as engine:
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine, _discarding(parts):
         for keys, files in _by_folder(handle).items():
             if len(files) >= MANY_FILES:
                 with handle.at_hand(files) as paths:
@@ -121,7 +121,7 @@ def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upke
     that an erasure that was interrupted finds those when it is repeated. Rejected lines may know the unit by its
     ``earlier`` hashes, those before the key was changed.
     """
-    with bounded_engine(lake.memory) as engine:
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
         _theirs(lake, engine, unit)
         done = (
             _delete(lake, engine, "outcomes", f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)"),
@@ -182,7 +182,7 @@ def rewrite(
     parts, gone, rows, done = handle.parts(), list[StoredFile](), 0, 0
     files = handle.files()
     of = sum(file.rows for file in files)
-    with _discarding(parts, lake), bounded_engine(lake.memory) as engine:
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine, _discarding(parts):
         engine.execute("SET preserve_insertion_order = true")
         progress(0, of)
         for file in files:
@@ -238,7 +238,7 @@ def _delete(lake: EventLake, engine: duckdb.DuckDBPyConnection, name: str, condi
     """Rewrite the files that hold such rows without them."""
     handle = _begin(lake, name)
     parts, gone, rows = handle.parts(), list[StoredFile](), 0
-    with _discarding(parts, lake):
+    with _discarding(parts):
         for file in handle.files():
             with handle.at_hand([file]) as paths:
                 source = parquet(paths)
@@ -291,13 +291,12 @@ def _copy(engine: duckdb.DuckDBPyConnection, parts: Parts, keys: Keys, query: st
 
 
 @contextmanager
-def _discarding(parts: Parts, lake: EventLake) -> Iterator[None]:
+def _discarding(parts: Parts) -> Iterator[None]:
     """What nobody was told of does not stay behind."""
-    with storage_failures(lake.root):
-        try:
-            yield
-        finally:
-            parts.discard()
+    try:
+        yield
+    finally:
+        parts.discard()
 
 
 @contextmanager

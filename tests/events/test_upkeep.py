@@ -14,6 +14,7 @@ import pytest
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.events import upkeep
+from experiments.events.inspection import inspect
 from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES
 
@@ -254,8 +255,27 @@ def test_work_that_is_larger_than_its_memory_goes_to_disk_or_is_told(lake, rows,
     moments = pq.read_table(file, columns=["ts"])["ts"].to_pylist()
     assert len(moments) == 240_000
     assert moments == sorted(moments)
-    with pytest.raises(ExperimentError, match="give more as `memory`"):
-        upkeep.export(EventLake(lake.root, "1MB"), "impressions", Path(lake.root) / "out.csv", "csv")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda lake: upkeep.compact(lake, "impressions"),
+        lambda lake: upkeep.erase(lake, UNIT),
+        lambda lake: upkeep.rewrite(lake, "impressions", "unit", "unit || 'x'", ()),
+        lambda lake: list(upkeep.of_unit(lake, UNIT)),
+        lambda lake: upkeep.export(lake, "impressions", Path(lake.root) / "out.csv", "csv"),
+        inspect,
+    ],
+    ids=["compact", "erase", "rewrite", "of_unit", "export", "inspect"],
+)
+def test_all_work_is_done_in_the_memory_that_the_workspace_gives(filled, work):
+    """So little that nothing can be done in it, which is told in one line and leaves the lake as it was."""
+    before = contents(filled)
+    with pytest.raises(ExperimentError, match="1MB of memory is too little for this; give more as `memory`"):
+        work(EventLake(filled.root, "1MB"))
+    assert contents(filled) == before
+    assert filled.orphans("impressions") == {}
 
 
 def test_a_table_that_other_tools_gave_features_of_their_own_is_left_alone(filled, monkeypatch):
