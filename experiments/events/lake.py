@@ -214,11 +214,6 @@ class Append:
         """The version this handle has seen, or made."""
         return self._table.version()
 
-    @property
-    def folder(self) -> Path | None:
-        """Where its files lie, if that is on this machine."""
-        return None if "://" in self._root else Path(self._root, self._name)
-
     def newest(self, column: str) -> Any:
         """The greatest value of a column, by what the log says of the files; None where it says nothing."""
         actions, name = pa.table(self._table.get_add_actions(flatten=True)), f"max.{column}"

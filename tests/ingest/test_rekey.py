@@ -209,7 +209,7 @@ def test_versions_before_the_change_are_refused_by_name_and_later_ones_grow_on(f
     versions = lake.versions()
     rekey(lake, file)
     with pytest.raises(ExperimentError, match="has version 1 no longer: versions before a change of the unit key"):
-        gather(lake, plan, now, versions)
+        gather(lake, plan, now, {"impressions": versions["impressions"]})
     now_at = lake.versions()["impressions"]
     assert now_at > versions["impressions"]
     filled(first=100, hasher=UnitHasher(*file.keys()))
