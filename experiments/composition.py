@@ -31,14 +31,20 @@ def open_context(workspace: Workspace, clock: Clock = system_clock) -> Iterator[
             control=ControlPlane(database, clock),
             ledger=SqlLedger(database, system_clock),  # a lease lasts real time, whatever instant is rehearsed
             deliveries=SqlDeliveries(database),
-            lake=EventLake(workspace.lake_root, workspace.settings.stores.memory),
+            lake=lake_of(workspace),
             library=library_of(workspace),
-            hasher=UnitHasher(workspace.unit_key()),
+            hasher=UnitHasher(*workspace.key_file.keys(), changing=workspace.key_file.changing),
             clock=clock,
             owner=process_owner(secrets.token_hex(4)),
         )
     finally:
         database.dispose()
+
+
+def lake_of(workspace: Workspace) -> EventLake:
+    """The workspace's events."""
+    stores = workspace.settings.stores
+    return EventLake(workspace.lake_root, stores.memory, stores.options)
 
 
 def library_of(workspace: Workspace | None) -> StyleLibrary:

@@ -1,21 +1,30 @@
 """The doctor: one check a store, engine, folder and clock, each with what to do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from creatives.errors import CreativeError
-from experiments.composition import library_of
+from experiments.composition import lake_of, library_of
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import EventLake
+from experiments.events.inspection import inspect
+from experiments.events.keys import HASHED, refuse_other_keys
+from experiments.events.schema import TABLES, table_of
+from experiments.events.upkeep import ORPHAN_HOURS
 from experiments.ingest.feed import feeds, read_trafficking
+from experiments.ingest.files import IGNORED
+from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Clock
+from experiments.jobs.upkeep import RETENTION_DAYS
 from experiments.store.control import ControlPlane
 from experiments.store.database import open_database
+from experiments.store.deliveries import SqlDeliveries
 from experiments.workspace import FOLDERS, Workspace
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
+NOT_KEPT = frozenset({IGNORED, "superseded"})
+"""Reasons whose lines are counted and not kept: they are of no matter, or the file came after the one in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,9 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
         ("database", lambda: _database(workspace, clock)),
         ("clock", lambda: _clock(workspace, clock)),
         ("lake", lambda: _lake(workspace)),
+        ("left behind", lambda: _left_behind(workspace)),
+        ("deliveries", lambda: _deliveries(workspace)),
+        ("currencies", lambda: _currencies(workspace)),
         ("ad servers", lambda: _ad_servers(workspace)),
         ("filters", lambda: _filters(workspace)),
         ("money", lambda: _money(workspace)),
@@ -58,11 +70,19 @@ def _folders(workspace: Workspace) -> Iterator[str]:
 
 
 def _unit_key(workspace: Workspace) -> Iterator[str]:
-    key = workspace.unit_key()
-    path = workspace.root / workspace.settings.secrets.unit_key
-    if path.stat().st_mode & 0o077:
-        raise ExperimentError(f"others can read {path}: chmod 600 {path}")
-    yield f"{len(key) * 8} bits, readable by its owner alone"
+    file = workspace.key_file
+    keys = file.keys()
+    for path in (file.path, file.pending):
+        if path.exists() and path.stat().st_mode & 0o077:
+            raise ExperimentError(f"others can read {path}: chmod 600 {path}")
+    if file.changing:
+        raise ExperimentError(
+            "a change of key was begun and not ended: run adstyle events rekey, which goes on with it"
+        )
+    for name in HASHED:
+        refuse_other_keys(lake_of(workspace).begin(name), UnitHasher(*keys).keys)
+    counted = f", the newest of {len(keys)}" if len(keys) > 1 else ""
+    yield f"{len(keys[-1]) * 8} bits{counted}, readable by its owner alone"
 
 
 def _database(workspace: Workspace, clock: Clock) -> Iterator[str]:
@@ -75,7 +95,9 @@ def _database(workspace: Workspace, clock: Clock) -> Iterator[str]:
 
 def _clock(workspace: Workspace, clock: Clock) -> Iterator[str]:
     """A clock that was set back would order new facts before old ones."""
-    now, newest = clock(), _newest_fact(workspace, clock)
+    now = clock()
+    moments = (_newest_fact(workspace, clock), inspect(lake_of(workspace)).newest)
+    newest = max((moment for moment in moments if moment is not None), default=None)
     if newest and newest > now + FUTURE_TOLERANCE:
         raise ExperimentError(
             f"the clock says {now:%Y-%m-%d %H:%M} UTC but facts were recorded at {newest:%Y-%m-%d %H:%M}: set the clock"
@@ -93,13 +115,71 @@ def _newest_fact(workspace: Workspace, clock: Clock) -> datetime | None:
 
 def _lake(workspace: Workspace) -> Iterator[str]:
     """Every file that the tables are made of is there, whole."""
-    lake = EventLake(workspace.lake_root)
+    lake = lake_of(workspace)
     for table in lake.health():
         if lost := lake.lost(table.name):
             raise ExperimentError(
                 f"{len(lost)} files of {table.name} are missing or cut, {lost[0]} first: restore it from your backup"
             )
         yield f"{table.name} version {table.version}, {table.rows:,} rows"
+
+
+def _left_behind(workspace: Workspace) -> Iterator[str]:
+    """Files that no version of the lake needs, or only old ones: they cost room."""
+    lake = lake_of(workspace)
+    orphans, outdated = ({name: look(name) for name in TABLES} for look in (lake.orphans, lake.outdated))
+    older = {
+        name: {path: size for path, size in sizes.items() if path not in orphans[name]}
+        for name, sizes in outdated.items()
+    }
+    if told := _counted(orphans):
+        yield f"{told} of interrupted work: adstyle events compact removes those of more than {ORPHAN_HOURS} hours"
+    if told := _counted(older):
+        yield f"{told} that only older versions need, which go with compaction after {RETENTION_DAYS} days"
+    if not any(outdated.values()):
+        yield "no file but those that the lake is made of"
+
+
+def _counted(found: Mapping[str, Mapping[str, int]]) -> str:
+    """How many files there are, of which tables, and how large they are together."""
+    told = ", ".join(f"{len(sizes):,} of {name}" for name, sizes in found.items() if sizes)
+    size = sum(sum(sizes.values()) for sizes in found.values())
+    return f"{sum(map(len, found.values())):,} files ({told}; {size / 2**20:,.1f} MiB)" if told else ""
+
+
+def _deliveries(workspace: Workspace) -> Iterator[str]:
+    """The register and the lake know the same files."""
+    lake, database = lake_of(workspace), open_database(workspace.database_url)
+    try:
+        known = {each.sha256: each for each in SqlDeliveries(database).all()}
+    finally:
+        database.dispose()
+    handles = {name: lake.begin(name) for name in TABLES}
+    for each in known.values():
+        kept = sum(count for reason, count in each.rejected.items() if reason not in NOT_KEPT)
+        for name, lines in ((table_of(each.kind), each.accepted), ("rejects", kept)):
+            if lines and not handles[name].delivered(each.sha256):
+                raise ExperimentError(
+                    f"{each.name} was delivered on {each.finished_at:%Y-%m-%d}, but {name} does not know it "
+                    f"({each.sha256[:12]}): the lake is older than the database; restore its newer backup"
+                )
+    strangers = sorted({each for found in inspect(lake).deliveries.values() for each in found} - set(known))
+    if strangers:
+        raise ExperimentError(
+            f"the lake has rows of {len(strangers):,} files that the register does not know ({strangers[0][:12]} "
+            "first): an ingest was interrupted, or the database is older than the lake; ingest those files again: what "
+            "is there is not added twice"
+        )
+    yield f"{len(known):,} files, known to the register and the lake"
+
+
+def _currencies(workspace: Workspace) -> Iterator[str]:
+    found = inspect(lake_of(workspace)).currencies
+    told = ", ".join(f"{currency or 'without one'} {count:,}" for currency, count in found.items())
+    if len(found) > 1:
+        yield f"conversions are in several currencies ({told}): do not add them up as they are"
+    else:
+        yield f"conversions: {told}" if found else "no conversion has a value"
 
 
 def _ad_servers(workspace: Workspace) -> Iterator[str]:

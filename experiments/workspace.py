@@ -3,11 +3,10 @@
 adstyle.toml   settings         briefs/       what advertisers hand in      inbox/    ad-server logs are dropped here
 adstyle.db     control plane    experiments/  what ad ops schedule          packs/    the team's own style packs
 lake/          events           variants/     finished advertisements       reports/  the weekly pages
-secrets/       the key under which units are hashed; never leaves the machine
+secrets/       the keys under which units are hashed; never leaves the machine
 """
 
 import os
-import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
+from experiments.ingest.keyfile import KeyFile
 
 if TYPE_CHECKING:
     from experiments.ingest.money import Rates
@@ -34,6 +34,9 @@ name = "{name}"
 database = "sqlite:///adstyle.db"   # in production: postgresql+psycopg://user@host/adstyle
 lake = "lake"                       # Delta tables; for more than one host: s3://bucket/lake
 # memory = "2GiB"                   # what gathering evidence may take; beyond that it takes disk
+
+# [stores.options]                  # how an object store is reached: deltalake's storage_options, as text
+# AWS_REGION = "eu-west-1"          # (credentials rather from the environment: AWS_ACCESS_KEY_ID and so on)
 
 # [money]
 # currency = "EUR"                  # what money is reported in; decide it before the first delivery
@@ -65,6 +68,7 @@ class StoreSettings(_Strict):
 
     database: str = "sqlite:///adstyle.db"
     lake: str = "lake"
+    options: dict[str, str] = Field({}, description="How an object store is reached: deltalake's storage_options.")
     memory: str | None = Field(None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
     """What evidence may take of it; beyond that it takes disk."""
 
@@ -130,20 +134,10 @@ class Workspace:
         money = self.settings.money
         return read_rates(self.root / money.rates if money.rates else None, money.currency) if money else None
 
-    def unit_key(self) -> bytes:
-        """The key under which units are hashed."""
-        path = self.root / self.settings.secrets.unit_key
-        try:
-            key = bytes.fromhex(path.read_text().strip())
-        except FileNotFoundError:
-            raise ExperimentError(
-                f"{path} is missing: without it no unit can be recognised again. Restore it from your backup."
-            ) from None
-        except ValueError:
-            raise ExperimentError(f"{path} does not hold a key in hexadecimal. Restore it from your backup.") from None
-        if len(key) < 16:
-            raise ExperimentError(f"{path} holds {len(key)} bytes; a key has at least 16. Restore it from your backup.")
-        return key
+    @property
+    def key_file(self) -> KeyFile:
+        """The keys under which units are hashed."""
+        return KeyFile(self.root / self.settings.secrets.unit_key)
 
 
 def find_workspace(start: Path) -> Workspace:
@@ -193,7 +187,7 @@ def create_workspace(root: Path, name: str | None = None) -> Workspace:
     try:
         for folder in (*FOLDERS, "secrets"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-        _write_key(root / "secrets" / "unit.key")
+        KeyFile(root / "secrets" / "unit.key").create()
         (root / ".gitignore").write_text(IGNORED)
         aside = root / f"{SETTINGS}.part"
         aside.write_text(SETTINGS_TEXT.format(name=title or "workspace"), encoding="utf-8")
@@ -201,11 +195,3 @@ def create_workspace(root: Path, name: str | None = None) -> Workspace:
     except PermissionError as error:
         raise ExperimentError(f"{error.filename} cannot be written: {error.strerror.lower()}") from None
     return open_workspace(root)
-
-
-def _write_key(path: Path) -> None:
-    if path.exists():
-        return  # a key is never replaced: units hashed under it would become strangers
-    path.parent.chmod(0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32) + "\n")

@@ -46,14 +46,44 @@ def erase(
 ) -> None:
     """Erase one unit's events everywhere in the lake, and from the disk; moments that were taken from them stay."""
     from experiments.events import upkeep
+    from experiments.ingest.rekey import refuse_strangers
     from experiments.jobs.ingest import WRITER, WRITER_SECONDS
 
     shell: Shell = context.obj
     if not yes:
         typer.confirm("Erase all events of this unit? They cannot be brought back", abort=True)
     with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS):
-        done = upkeep.erase(stores.lake, stores.hasher.hashed(unit))
+        refuse_strangers(stores.lake, stores.hasher)
+        done = upkeep.erase(stores.lake, stores.hasher.hashed(unit), stores.hasher.earlier(unit))
     console().print("; ".join(f"{each.table}: {each.rows:,} rows erased" for each in done))
+
+
+@events.command()
+def rekey(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Change the unit key: all units in the lake are hashed once more under a new one, and future ones under both.
+
+    The same people stay the same units, so evidence does not change. Interrupted, the same command goes on; until it
+    has ended nothing is ingested, erased or shown. Older versions of the lake leave the disk; recorded evidence stays.
+    Old keys stay in the key file, and stay needed: back that up.
+    """
+    from experiments.ingest.rekey import rekey as change_key
+    from experiments.jobs.ingest import WRITER, WRITER_SECONDS
+
+    shell: Shell = context.obj
+    file = shell.workspace().key_file
+    if not yes:
+        go_on = "Go on with the change of unit key that was interrupted" if file.changing else "Change the unit key"
+        typer.confirm(
+            f"{go_on}? Older versions of the lake can then no longer be read; what evidence was recorded stays",
+            abort=True,
+        )
+    with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS), progress_bar() as progress:
+        done = change_key(stores.lake, file, progress)
+    console().print("; ".join(f"{name}: {rows:,} rows hashed once more" for name, rows in done.rows.items()))
+    console().print(f"Units are hashed under {done.layers} keys now: back up {file.path}, and copy it to every machine")
 
 
 @events.command()
@@ -62,11 +92,13 @@ def show(
 ) -> None:
     """Everything the lake holds of one unit, an object a line: what the unit may ask for."""
     from experiments.events import upkeep
+    from experiments.ingest.rekey import refuse_strangers
     from experiments.store.codec import plain
 
     shell: Shell = context.obj
     with shell.open() as stores:
-        for row in upkeep.of_unit(stores.lake, stores.hasher.hashed(unit)):
+        refuse_strangers(stores.lake, stores.hasher)
+        for row in upkeep.of_unit(stores.lake, stores.hasher.hashed(unit), stores.hasher.earlier(unit)):
             print_json(plain({key: value for key, value in row.items() if value is not None}))
 
 

@@ -19,6 +19,7 @@ from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitM
 from experiments.events.adjustments import MONEY
 from experiments.events.engine import MEMORY, bounded_engine
 from experiments.events.expression import evidence_expression
+from experiments.events.keys import refuse_mixed_keys
 from experiments.events.lake import EventLake, storage_failures
 from experiments.events.reading import answer
 from experiments.events.schema import TABLES
@@ -73,12 +74,14 @@ def gather(
 
     Raises:
         ExperimentError: when the lake has no such version.
+        TryLater: while the unit key is being changed.
         StorageFailure: when it cannot be read.
     """
     latest = {name: version for name, version in lake.versions().items() if name not in _NEVER_READ}
     if versions and (unknown := sorted(set(versions) - set(latest))):
         raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
     chosen = latest | dict(versions or {})
+    refuse_mixed_keys(lake, {name: chosen[name] for name in _READ})
     impressions, outcomes = (lake.source(name, chosen[name]) for name in _READ)
     with storage_failures(lake.root):
         return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, memory=lake.memory)

@@ -1,12 +1,15 @@
 """The event lake: four Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
+import json
+import re
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import RemoveAction
 from numpy.typing import NDArray
@@ -24,13 +27,16 @@ from numpy.typing import NDArray
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.engine import MEMORY
 from experiments.events.native import native_silence
+from experiments.events.objects import Objects
 from experiments.events.parts import Parts
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
+LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_COLOURS, _CAUSED_BY = re.compile(r"\x1b\[\d*m"), "↳ "
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
 
 
@@ -48,11 +54,13 @@ class EventLake:
     """The tables under one root, a local folder or an object store URL; a missing table is created empty.
 
     Gathering evidence from them takes no more than ``memory``, in DuckDB's words, and a folder for what is beyond it.
+    ``options`` say how an object store is reached (deltalake's ``storage_options``); a folder needs none.
     """
 
-    def __init__(self, root: str | Path, memory: str | None = None) -> None:
+    def __init__(self, root: str | Path, memory: str | None = None, options: Mapping[str, str] | None = None) -> None:
         self.root = str(root).rstrip("/")
         self.memory = memory or MEMORY
+        self.options = dict(options or {}) if "://" in self.root else {}
 
     def versions(self) -> dict[str, int]:
         """The latest version of each table."""
@@ -66,7 +74,7 @@ class EventLake:
         """A table's rows at one version (the latest by default), read only where and when a query needs them.
 
         Raises:
-            ExperimentError: when the table has no such version.
+            ExperimentError: when the table has no such version, or no longer.
         """
         with storage_failures(self.root):
             return self._open(name, version).to_pyarrow_dataset()
@@ -85,32 +93,61 @@ class EventLake:
 
     def begin(self, name: str) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
-        return Append(self._open(name), name, self.root)
+        return self.at(name)
+
+    def at(self, name: str, version: int | None = None) -> "Append":
+        """A table at one version (the latest by default); to an earlier one nothing can be appended."""
+        return Append(self._open(name, version), name, self.root, self.options)
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         uri = f"{self.root}/{name}"
         with storage_failures(self.root):
-            if not DeltaTable.is_deltatable(uri):
-                _create(uri, TABLES[name])
-            table = _grown(DeltaTable(uri), TABLES[name])
+            if not DeltaTable.is_deltatable(uri, self.options):
+                _create(uri, TABLES[name], self.options)
+            table = _grown(DeltaTable(uri, storage_options=self.options), TABLES[name])
             if version is not None and version != table.version():
                 if not 0 <= version < table.version():
                     raise ExperimentError(
                         f"table {name} in {self.root} has no version {version}: its latest is {table.version()}"
                     )
-                table.load_as_version(version)
+                try:
+                    table.load_as_version(version)
+                except DeltaError as error:
+                    raise ExperimentError(
+                        f"table {name} in {self.root} has version {version} no longer: versions before a change of the "
+                        "unit key, or before a unit was erased, are gone; what evidence was recorded stays"
+                    ) from error
             return table
 
     def lost(self, name: str) -> list[str]:
-        """Files of a table that are missing or of another size than the log says; not looked for in an object store."""
-        if "://" in self.root:
-            return []
-        folder, found = Path(self.root, name), []
-        for file in self.begin(name).files():
-            path = folder / file.path
-            if not path.is_file() or path.stat().st_size != file.size:
-                found.append(str(path))
-        return found
+        """Files of a table that are missing or of another size than the log says."""
+        handle = self.begin(name)
+        with storage_failures(self.root):
+            sizes = handle.sizes()
+        return [f"{self.root}/{name}/{file.path}" for file in handle.files() if sizes.get(file.path) != file.size]
+
+    def outdated(self, name: str) -> dict[str, int]:
+        """Files in a table's folder that its latest version does not need, and their sizes."""
+        return self._without(self.begin(name), None)
+
+    def orphans(self, name: str, before: datetime | None = None) -> dict[str, int]:
+        """Those of them that no version needs: a writer died before it told of them, or is about to tell.
+
+        With ``before`` only files that were last written before that instant.
+        """
+        handle = self.begin(name)
+        found = self._without(handle, before)
+        if not found:
+            return {}
+        with storage_failures(self.root):
+            told = {path for entry in handle.log() for path in _paths_in(entry)}
+        return {path: size for path, size in found.items() if path not in told}
+
+    def _without(self, handle: "Append", before: datetime | None) -> dict[str, int]:
+        with storage_failures(self.root):
+            sizes = handle.sizes(before)
+        known = {file.path for file in handle.files()}
+        return {path: size for path, size in sizes.items() if path not in known}
 
     def _health(self, name: str) -> TableHealth:
         table = self._open(name)
@@ -127,10 +164,11 @@ class Append:
     delivered?", the look for duplicates and the commit share this handle, and the commit is not retried.
     """
 
-    def __init__(self, table: DeltaTable, name: str, root: str) -> None:
+    def __init__(self, table: DeltaTable, name: str, root: str, options: Mapping[str, str] | None = None) -> None:
         self._table = table
         self._name = name
         self._root = root
+        self._options = dict(options or {})
 
     @property
     def table(self) -> DeltaTable:
@@ -138,14 +176,45 @@ class Append:
         return self._table
 
     @property
-    def version(self) -> int:
-        """The version this handle has seen, or made."""
-        return self._table.version()
+    def name(self) -> str:
+        """The table's."""
+        return self._name
 
     @property
     def folder(self) -> Path | None:
-        """Where its files lie, if that is on this machine."""
+        """Where its files lie; none where that is an object store."""
         return None if "://" in self._root else Path(self._root, self._name)
+
+    def objects(self) -> Objects:
+        """The table's files, whether its log speaks of them or not."""
+        return Objects(f"{self._root}/{self._name}", self._options)
+
+    def log(self) -> Iterator[str]:
+        """What the log says, commit by commit; its checkpoints say nothing else."""
+        objects = self.objects()
+        return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
+
+    def sizes(self, before: datetime | None = None) -> dict[str, int]:
+        """The files of data among them, with their sizes; those last written before an instant, where one is given."""
+        found = self.objects().sizes(before=before).items()
+        return {path: size for path, size in found if path.endswith(".parquet") and not path.startswith(f"{LOG}/")}
+
+    @contextmanager
+    def at_hand(self, files: Sequence[StoredFile]) -> Iterator[list[Path]]:
+        """These files on this machine, for as long as the body runs."""
+        if self.folder is not None:
+            yield [self.folder / file.path for file in files]
+            return
+        folder, objects = Path(tempfile.mkdtemp(prefix="adstyle-")), self.objects()
+        try:
+            yield [objects.fetch(file.path, folder) for file in files]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def version(self) -> int:
+        """The version this handle has seen, or made."""
+        return self._table.version()
 
     def newest(self, column: str) -> Any:
         """The greatest value of a column, by what the log says of the files; None where it says nothing."""
@@ -198,9 +267,10 @@ class Append:
 
     def parts(self) -> Parts:
         """Where rows may be written before they are committed."""
-        local = "://" not in self._root
-        folder = Path(self._root, self._name) if local else Path(tempfile.mkdtemp(prefix="adstyle-"))
-        return Parts(folder, TABLES[self._name])
+        layout = TABLES[self._name]
+        if self.folder is None:
+            return Parts(Path(tempfile.mkdtemp(prefix="adstyle-")), layout, passing=True)
+        return Parts(self.folder, layout)
 
     def commit(self, rows: pa.Table | Parts, delivery: str) -> None:
         """Append ``rows`` in one atomic commit that also records the delivery.
@@ -217,13 +287,7 @@ class Append:
                     parts.add(rows)
                     parts.close()
                 with native_silence():
-                    if "://" in self._root:
-                        reader = (
-                            ds.dataset(parts.folder, schema=layout.schema, partitioning="hive").scanner().to_reader()
-                        )
-                        write_deltalake(self._table, reader, mode="append", commit_properties=once)
-                        parts.discard()
-                        return
+                    self._send(parts)
                     self._table.create_write_transaction(
                         parts.actions(), "append", layout.schema, list(layout.partition_by), commit_properties=once
                     )
@@ -234,6 +298,21 @@ class Append:
                 if _is_disk_full(error):
                     raise
                 raise TryLater(f"{self._root}: another ingest wrote to {self._name}; try again in a moment") from error
+
+    def _send(self, parts: Parts) -> None:
+        """Files that wait on this machine go where the log will speak of them."""
+        if self.folder is None:
+            parts.sent, objects = True, self.objects()
+            for file in parts.files:
+                objects.send(file, parts.path_of(file))
+
+    def _withdraw(self, parts: Parts) -> None:
+        """Remove files that nobody will be told of, wherever they are."""
+        if parts.sent:
+            objects = self.objects()
+            for file in parts.files:
+                objects.remove(parts.path_of(file))
+        parts.discard()
 
     def files(self) -> list[StoredFile]:
         """The table's files as its log has them."""
@@ -247,8 +326,10 @@ class Append:
             for path, each, size, count in zip(paths, keys, sizes, rows, strict=True)
         ]
 
-    def replace(self, gone: Sequence[StoredFile], by: Parts, *, data_change: bool) -> None:
-        """Other files in place of these, in one atomic commit.
+    def replace(
+        self, gone: Sequence[StoredFile], by: Parts, *, data_change: bool, also: Sequence[Transaction] = ()
+    ) -> None:
+        """Other files in place of these, in one atomic commit, which remembers what is ``also`` told.
 
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was changed.
@@ -258,14 +339,18 @@ class Append:
             RemoveAction(each.path, data_change, now, each.size, dict(zip(layout.partition_by, each.keys, strict=True)))
             for each in gone
         ]
+        once = CommitProperties(max_commit_retries=0, app_transactions=list(also))
         with storage_failures(self._root):
             try:
+                self._send(by)
                 self._table.create_write_transaction(
                     [*by.actions(data_change=data_change), *removed], "append", layout.schema,
-                    list(layout.partition_by), commit_properties=CommitProperties(max_commit_retries=0),
+                    list(layout.partition_by), commit_properties=once,
                 )  # fmt: skip
             except CommitFailedError as error:
-                by.discard()
+                self._withdraw(by)
+                if _is_disk_full(error):
+                    raise
                 raise TryLater(f"{self._root}: somebody else wrote to {self._name}; try again in a moment") from error
             by.told()
             self._table.update_incremental()
@@ -273,14 +358,17 @@ class Append:
     def take_back(self, parts: Parts, delivery: str) -> None:
         """Remove files that no log speaks of. Where the log knows of the delivery, or cannot be asked, they stay."""
         try:
-            known = DeltaTable(f"{self._root}/{self._name}").transaction_version(delivery) is not None
+            table = DeltaTable(f"{self._root}/{self._name}", storage_options=self._options)
+            known = table.transaction_version(delivery) is not None
         except (OSError, DeltaError):
             return
-        if not known:
-            parts.discard()
+        if known:
+            parts.told()
+        else:
+            self._withdraw(parts)
 
 
-def _create(uri: str, layout: TableLayout) -> None:
+def _create(uri: str, layout: TableLayout, options: dict[str, str]) -> None:
     """An empty table. Whoever is a moment too late must not create it again on top: that would be version 1."""
     try:
         DeltaTable.create(
@@ -289,10 +377,11 @@ def _create(uri: str, layout: TableLayout) -> None:
             mode="ignore",
             partition_by=list(layout.partition_by),
             configuration=_CONFIGURATION,
+            storage_options=options,
             commit_properties=CommitProperties(max_commit_retries=0),
         )
     except CommitFailedError:
-        if not DeltaTable.is_deltatable(uri):
+        if not DeltaTable.is_deltatable(uri, options):
             raise
 
 
@@ -318,9 +407,21 @@ def storage_failures(where: str) -> Iterator[None]:
         raise StorageFailure(f"{where}: the lake cannot be read or written: {_first_line(error)}") from error
 
 
+def _paths_in(entry: str) -> Iterator[str]:
+    """The files that a commit speaks of."""
+    for line in entry.splitlines():
+        action = json.loads(line)
+        told = action.get("add") or action.get("remove")
+        if told:
+            yield unquote(told["path"])
+
+
 def _is_disk_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in _DISK_FULL or any(words in str(error) for words in _DISK_FULL_WORDS)
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """And, where an object store's client tells its causes below it, the last of them."""
+    lines = _COLOURS.sub("", str(error)).splitlines() or [type(error).__name__]
+    causes = [line.strip().removeprefix(_CAUSED_BY) for line in lines if line.strip().startswith(_CAUSED_BY)]
+    return ": ".join([lines[0], *causes[-1:]])

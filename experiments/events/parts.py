@@ -4,6 +4,7 @@ Until the log speaks of them they count for nothing, so a writer may die at any 
 """
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ _MANY = ("event_id", "unit", "impression_id", "click_id", "text", "ts", "line")
 
 _LONGEST_BOUND = 64
 """Characters; a log is no place for longer texts."""
+_PRIVATE = ("unit", "text")
+"""Columns that speak of people: the log outlives files, and must not go on naming a unit that was erased."""
+_LEAST, _MOST = "", "\U0010ffff"
+"""Bounds of any text. (A column that has values and no bounds is one that pyarrow's filters find nothing in.)"""
 
 Keys = tuple[str, ...]
 """Values of the partition columns, as the log writes them."""
@@ -50,10 +55,16 @@ class _Part:
 
 
 class Parts:
-    """The files of one attempt at one delivery. Close them before anybody reads them."""
+    """The files of one attempt at one delivery. Close them before anybody reads them.
 
-    def __init__(self, folder: Path, layout: TableLayout) -> None:
+    Where the folder is a ``passing`` one, files only wait in it to be sent elsewhere, and it goes when that is done.
+    """
+
+    def __init__(self, folder: Path, layout: TableLayout, *, passing: bool = False) -> None:
         self.folder = folder
+        self.sent = False
+        """Whether the files, or some, are where the log may speak of them."""
+        self._passing = passing
         self._layout = layout
         self._attempt = uuid.uuid4().hex
         self._stored = pa.schema([each for each in layout.schema if each.name not in layout.partition_by])
@@ -89,6 +100,7 @@ class Parts:
     def told(self) -> None:
         """The log speaks of them now: they are no longer ours to remove."""
         self.files.clear()
+        self._pass()
 
     def discard(self) -> None:
         """Remove them all: nobody will be told."""
@@ -98,6 +110,11 @@ class Parts:
         for file in self.files:
             file.unlink(missing_ok=True)
         self.files.clear()
+        self._pass()
+
+    def path_of(self, file: Path) -> str:
+        """As the log names it."""
+        return file.relative_to(self.folder).as_posix()
 
     def beginning(self, keys: Keys) -> Path:
         """A file of that folder, to be written by somebody else."""
@@ -108,6 +125,10 @@ class Parts:
     def actions(self, *, data_change: bool = True) -> list[AddAction]:
         """What the log is to say of them."""
         return [self._action(file, keys, data_change=data_change) for file, keys in self.files.items()]
+
+    def _pass(self) -> None:
+        if self._passing:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _folder_of(self, keys: Keys) -> Path:
         named = zip(self._layout.partition_by, keys, strict=True)
@@ -125,7 +146,7 @@ class Parts:
     def _action(self, file: Path, keys: Keys, *, data_change: bool) -> AddAction:
         facts, size = pq.read_metadata(file), file.stat().st_size
         return AddAction(
-            path=file.relative_to(self.folder).as_posix(),
+            path=self.path_of(file),
             size=size,
             partition_values=dict(zip(self._layout.partition_by, keys, strict=True)),
             modification_time=int(file.stat().st_mtime * 1000),
@@ -163,8 +184,9 @@ def _statistics(facts: pq.FileMetaData) -> dict[str, Any]:
         some = [each for each in known if each.has_min_max]
         if some and all(each.has_min_max or each.num_values == 0 for each in known):
             least, most = min(each.min for each in some), max(each.max for each in some)
-            if not (isinstance(most, str) and max(len(least), len(most)) > _LONGEST_BOUND):
-                ends["minValues"][name], ends["maxValues"][name] = _bound(least), _bound(most)
+            if isinstance(most, str) and (name in _PRIVATE or max(len(least), len(most)) > _LONGEST_BOUND):
+                least, most = _LEAST, _MOST
+            ends["minValues"][name], ends["maxValues"][name] = _bound(least), _bound(most)
     return {"numRecords": facts.num_rows, **ends, "nullCount": missing}
 
 

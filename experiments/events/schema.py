@@ -93,6 +93,7 @@ REJECTS = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),  # the line, without raw units and addresses
+        pa.field("layers", pa.int64()),  # under so many keys its units are hashed; none: under the first
         *_DELIVERED,
     ]
 )

@@ -1,25 +1,26 @@
 """Keeping the lake: small files made one, old days forgotten, one unit erased or handed out, tables exported.
 
 Every change is a commit of Delta, so whoever reads a version goes on reading it until its files are vacuumed; only then
-is what was deleted gone from the disk.
+is what was deleted gone from the disk. Files of an object store are worked on as copies on this machine, few at a time.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from experiments.core.errors import ExperimentError, TryLater
-from experiments.events.lake import Append, EventLake, storage_failures
+from experiments.events.engine import bounded_engine
+from experiments.events.lake import LOG, Append, EventLake, storage_failures
 from experiments.events.parts import Keys, Parts
 from experiments.events.schema import TABLES
-from experiments.events.stored import StoredFile, parquet
+from experiments.events.stored import StoredFile, StoredTable, parquet
 
 MANY_FILES = 8
 """In one folder: so many are worth making one."""
@@ -53,13 +54,14 @@ def compact(lake: EventLake, name: str) -> Upkeep:
     Raises:
         TryLater: where somebody else wrote meanwhile.
     """
-    handle = _local(lake, name)
+    handle = _begin(lake, name)
     parts, gone = handle.parts(), list[StoredFile]()
-    with _discarding(parts, lake), duckdb.connect() as engine:
+    order = "ORDER BY ts, event_id" if name in EVENTS else ""
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine, _discarding(parts):
         for keys, files in _by_folder(handle).items():
             if len(files) >= MANY_FILES:
-                order = "ORDER BY ts, event_id" if name in EVENTS else ""
-                _copy(engine, parts, keys, f"SELECT * FROM {_read(parts, files)} {order}")
+                with handle.at_hand(files) as paths:
+                    _copy(engine, parts, keys, f"SELECT * FROM {parquet(paths)} {order}")
                 gone += files
         if gone:
             handle.replace(gone, parts, data_change=False)
@@ -76,6 +78,21 @@ def vacuum(lake: EventLake, name: str, hours: int) -> Upkeep:
         return Upkeep(name, files=len(gone), version=table.version())
 
 
+def orphaned(lake: EventLake, as_of: datetime) -> tuple[str, ...]:
+    """The tables that have files of writers who died, none of them so young that its writer may live."""
+    before = as_of - timedelta(hours=ORPHAN_HOURS)
+    return tuple(name for name in TABLES if lake.orphans(name, before))
+
+
+def clear(lake: EventLake, name: str, as_of: datetime) -> Upkeep:
+    """Remove those files; no version loses anything."""
+    handle, gone = lake.begin(name), lake.orphans(name, as_of - timedelta(hours=ORPHAN_HOURS))
+    with storage_failures(lake.root):
+        for path in gone:
+            handle.objects().remove(path)
+    return Upkeep(name, files=len(gone), version=handle.version)
+
+
 def folders(lake: EventLake, name: str) -> tuple[tuple[date, str | None], ...]:
     """The days, and where the table has them the experiments, that it has rows of; from its log alone."""
     return tuple(_day_and_experiment(name, keys) for keys in _by_folder(lake.begin(name)))
@@ -87,7 +104,7 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
     Raises:
         TryLater: where somebody else wrote meanwhile.
     """
-    handle, gone = _local(lake, name), list[StoredFile]()
+    handle, gone = _begin(lake, name), list[StoredFile]()
     for keys, files in _by_folder(handle).items():
         day, experiment = _day_and_experiment(name, keys)
         if day < before and experiment not in keep:
@@ -97,36 +114,101 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
     return Upkeep(name, rows=sum(each.rows for each in gone), files=len(gone), version=handle.version)
 
 
-def erase(lake: EventLake, unit: str) -> tuple[Upkeep, ...]:
+def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upkeep, ...]:
     """Delete every row of a unit, given by its hash, and what rejected lines say of it; the disk is vacuumed at once.
 
-    Clicks that name an impression of the unit, and not the unit itself, are the unit's too.
+    Clicks that name an impression of the unit, and not the unit itself, are the unit's too; its impressions go last, so
+    that an erasure that was interrupted finds those when it is repeated. Rejected lines may know the unit by its
+    ``earlier`` hashes, those before the key was changed.
     """
-    with duckdb.connect() as engine:
-        engine.register("impressions", lake.dataset("impressions"))
-        engine.execute("CREATE TABLE theirs AS SELECT event_id FROM impressions WHERE unit = ?", [unit])
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
+        _theirs(lake, engine, unit)
         done = (
-            _delete(lake, engine, "impressions", f"unit = '{unit}'"),
             _delete(lake, engine, "outcomes", f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)"),
-            _delete(lake, engine, "rejects", f"contains(text, '{unit}')"),
+            _delete(lake, engine, "rejects", _speaks_of(unit, *earlier)),
+            _delete(lake, engine, "impressions", f"unit = '{unit}'"),
         )
     for name in TABLES:
         vacuum(lake, name, 0)
+        handle = lake.begin(name)
+        if any(each in entry for entry in handle.log() for each in (unit, *earlier)):
+            forget_log(lake, name)
     return done
 
 
-def of_unit(lake: EventLake, unit: str) -> Iterator[Mapping[str, Any]]:
-    """Everything the lake holds of a unit, given by its hash, each with its table."""
-    with storage_failures(lake.root), duckdb.connect() as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        for name in EVENTS:
-            engine.register(name, lake.dataset(name))
-        engine.execute("CREATE TABLE theirs AS SELECT event_id FROM impressions WHERE unit = ?", [unit])
-        conditions = ("unit = $1", "unit = $1 OR impression_id IN (SELECT event_id FROM theirs)")
-        for name, condition in zip(EVENTS, conditions, strict=True):
-            query = f"SELECT * FROM {name} WHERE {condition} ORDER BY ts, event_id"
-            for row in engine.sql(query, params=[unit]).to_arrow_table().to_pylist():
+def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator[Mapping[str, Any]]:
+    """Everything the lake holds of a unit, given by its hash (and its ``earlier`` ones), each with its table."""
+    conditions = {
+        "impressions": f"unit = '{unit}'",
+        "outcomes": f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)",
+        "rejects": _speaks_of(unit, *earlier),
+    }
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
+        _theirs(lake, engine, unit)
+        for name, condition in conditions.items():
+            order = "ts, event_id" if name in EVENTS else "delivered_at, delivery, line"
+            source = _rows(lake, engine, name)
+            rows = engine.sql(f"SELECT * FROM {source} WHERE {condition} ORDER BY {order}").to_arrow_table()
+            for row in rows.to_pylist():
                 yield {"table": name, **row}
+
+
+def _theirs(lake: EventLake, engine: duckdb.DuckDBPyConnection, unit: str) -> None:
+    """Make the table ``theirs`` of the unit's impressions."""
+    source = _rows(lake, engine, "impressions")
+    engine.execute(f"CREATE TABLE theirs AS SELECT event_id FROM {source} WHERE unit = '{unit}'")
+
+
+def _speaks_of(*hashes: str) -> str:
+    return " OR ".join(f"contains(text, '{each}')" for each in hashes)
+
+
+def rewrite(
+    lake: EventLake,
+    name: str,
+    column: str,
+    by: str,
+    told: Sequence[Transaction],
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Upkeep:
+    """Put the SQL expression ``by`` in place of a column, in every row that has a value in it, in their order.
+
+    A file is rewritten at a time, and one commit, which remembers what it is ``told``, makes all of them count at once.
+
+    Raises:
+        TryLater: where somebody else wrote meanwhile.
+    """
+    handle = _begin(lake, name)
+    parts, gone, rows, done = handle.parts(), list[StoredFile](), 0, 0
+    files = handle.files()
+    of = sum(file.rows for file in files)
+    with storage_failures(lake.root), bounded_engine(lake.memory) as engine, _discarding(parts):
+        engine.execute("SET preserve_insertion_order = true")
+        progress(0, of)
+        for file in files:
+            with handle.at_hand([file]) as paths:
+                ((found,),) = engine.execute(f"SELECT count({column}) FROM {parquet(paths)}").fetchall()
+                if found:
+                    _copy(engine, parts, file.keys, f"SELECT * REPLACE ({by} AS {column}) FROM {parquet(paths)}")
+                    gone.append(file)
+            rows, done = rows + found, done + file.rows
+            progress(done, of)
+        handle.replace(gone, parts, data_change=True, also=told)
+    return Upkeep(name, rows=rows, files=len(gone), version=handle.version)
+
+
+def forget_log(lake: EventLake, name: str) -> None:
+    """Remove the log's entries before the latest version: they name what files held that are gone.
+
+    The latest version is written down whole first, what was delivered included; older ones can no longer be asked for.
+    """
+    with _changing(lake, name) as table:
+        table.create_checkpoint()
+        objects = lake.begin(name).objects()
+        for path in objects.sizes(LOG):
+            number = path.rpartition("/")[2].partition(".")[0]
+            if number.isdigit() and int(number) < table.version():
+                objects.remove(path)
 
 
 def export(lake: EventLake, name: str, out: Path, form: str) -> int:
@@ -139,12 +221,13 @@ def export(lake: EventLake, name: str, out: Path, form: str) -> int:
         raise ExperimentError(f"events are exported as parquet or csv, not as {form!r}")
     aside = out.with_name(f".{out.name}.part")
     try:
-        with storage_failures(str(out)), duckdb.connect() as engine:
-            engine.execute("SET TimeZone = 'UTC'")
-            engine.register("rows", lake.dataset(name))
+        with storage_failures(str(out)), bounded_engine(lake.memory) as engine:
+            source = _rows(lake, engine, name)
             target = str(aside).replace("'", "''")
             header = "" if form == "parquet" else ", HEADER"
-            ((count,),) = engine.execute(f"COPY (SELECT * FROM rows) TO '{target}' (FORMAT {form}{header})").fetchall()
+            ((count,),) = engine.execute(
+                f"COPY (SELECT * FROM {source}) TO '{target}' (FORMAT {form}{header})"
+            ).fetchall()
         aside.replace(out)
         return int(count)
     finally:
@@ -153,28 +236,41 @@ def export(lake: EventLake, name: str, out: Path, form: str) -> int:
 
 def _delete(lake: EventLake, engine: duckdb.DuckDBPyConnection, name: str, condition: str) -> Upkeep:
     """Rewrite the files that hold such rows without them."""
-    handle = _local(lake, name)
+    handle = _begin(lake, name)
     parts, gone, rows = handle.parts(), list[StoredFile](), 0
-    with _discarding(parts, lake):
+    with _discarding(parts):
         for file in handle.files():
-            source = _read(parts, [file])
-            ((found,),) = engine.execute(f"SELECT count(*) FROM {source} WHERE {condition}").fetchall()
-            if found:
-                gone.append(file)
-                rows += found
-                if found < file.rows:
-                    _copy(engine, parts, file.keys, f"SELECT * FROM {source} WHERE ({condition}) IS NOT TRUE")
+            with handle.at_hand([file]) as paths:
+                source = parquet(paths)
+                ((found,),) = engine.execute(f"SELECT count(*) FROM {source} WHERE {condition}").fetchall()
+                if found:
+                    gone.append(file)
+                    rows += found
+                    if found < file.rows:
+                        _copy(engine, parts, file.keys, f"SELECT * FROM {source} WHERE ({condition}) IS NOT TRUE")
         if gone:
             handle.replace(gone, parts, data_change=True)
     return Upkeep(name, rows=rows, files=len(gone), version=handle.version)
 
 
-def _local(lake: EventLake, name: str) -> Append:
-    if "://" in lake.root:
+def _begin(lake: EventLake, name: str) -> Append:
+    """A handle on a table whose files hold its rows and no others."""
+    handle = lake.begin(name)
+    if features := handle.table.protocol().reader_features:
         raise ExperimentError(
-            f"{lake.root}: files in an object store are kept by that store's own tools for Delta tables"
+            f"{lake.root}/{name} uses {', '.join(sorted(features))} of Delta, which we do not: keep it with the tool "
+            "that brought that in"
         )
-    return lake.begin(name)
+    return handle
+
+
+def _rows(lake: EventLake, engine: duckdb.DuckDBPyConnection, name: str) -> str:
+    """A table of the lake as DuckDB is to name it."""
+    source = lake.source(name)
+    if isinstance(source, StoredTable):
+        return f"({source.query(TABLES[name].schema.names)})"
+    engine.register(name, source)
+    return name
 
 
 def _by_folder(handle: Append) -> dict[Keys, list[StoredFile]]:
@@ -189,23 +285,18 @@ def _day_and_experiment(name: str, keys: Keys) -> tuple[date, str | None]:
     return date.fromisoformat(told["date"]), told.get("experiment")
 
 
-def _read(parts: Parts, files: Sequence[StoredFile]) -> str:
-    return parquet([parts.folder / file.path for file in files])
-
-
 def _copy(engine: duckdb.DuckDBPyConnection, parts: Parts, keys: Keys, query: str) -> None:
     target = str(parts.beginning(keys)).replace("'", "''")
     engine.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
 
 
 @contextmanager
-def _discarding(parts: Parts, lake: EventLake) -> Iterator[None]:
+def _discarding(parts: Parts) -> Iterator[None]:
     """What nobody was told of does not stay behind."""
-    with storage_failures(lake.root):
-        try:
-            yield
-        finally:
-            parts.discard()
+    try:
+        yield
+    finally:
+        parts.discard()
 
 
 @contextmanager

@@ -183,7 +183,7 @@ class Mapped:
     ) -> "Mapped":
         """One of the kinds of the file with this hash."""
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
-        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hasher.hashed, source)
+        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hasher.of_ids.hashed, source)
 
     @property
     def conditions(self) -> frozenset[str]:

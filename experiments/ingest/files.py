@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from experiments.core.delivery import Delivery
+from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.feed import Feed, Mapped, Trafficking
@@ -106,7 +107,8 @@ def ingest_kinds(
 
     Raises:
         FileRefused: the file as a whole is not usable; nothing was added.
-        TryLater: another ingest wrote to the lake meanwhile.
+        TryLater: another ingest wrote to the lake meanwhile, or the unit key is being changed.
+        OtherKeys: the lake's units are hashed under other keys than the hasher's.
         StorageFailure: the disk is full; nothing is half written.
     """
     with open_log(path) as log:
@@ -155,6 +157,7 @@ def _ingest(
     for expecting_known in (True, False):
         form, blocks = _form(log, kind, mapped)
         appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
+        refuse_other_keys(appended, hasher.keys)
         settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
         taken = appended.lines_of(own)
         rules, counts = _rules(form.kind, arms, now, filters, times, rates), form.kind == "count"
@@ -237,6 +240,7 @@ def _read(
     own = {
         "name": log.path.name,
         "kind": form.kind,
+        "layers": hasher.keys.layers,
         "delivery": delivery,
         "delivered_at": now,
         "date": now.date(),

@@ -5,9 +5,10 @@ written together or not at all. Of two writers at once one wins; the other's wis
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from experiments.core.commands import Command, Conclude, Create, Decline, RecordLook, Reweight, Start
@@ -192,6 +193,20 @@ class ControlPlane(Catalogue):
                 raise Unknown(f"there is no evidence number {evidence_id}")
             return restore_evidence(row.experiment, row.as_of, row.lake_versions, row.document)
 
+    def unjudged_evidence(self, before: datetime) -> int:
+        """How many snapshots of evidence before ``before`` no verdict rests on."""
+        with Session(self._engine) as session:
+            return session.scalar(select(func.count()).select_from(EvidenceRow).where(*_unjudged(before))) or 0
+
+    def forget_evidence(self, before: datetime) -> int:
+        """Delete those; what a verdict rests on stays for ever. Returns how many they were."""
+
+        def work(session: Session) -> int:
+            gone = session.scalars(delete(EvidenceRow).where(*_unjudged(before)).returning(EvidenceRow.id))
+            return len(gone.all())
+
+        return write(self._engine, work)
+
     def record_judgement(
         self,
         name: str,
@@ -277,6 +292,10 @@ class ControlPlane(Catalogue):
         evidence = session.get(EvidenceRow, evidence_id)
         if evidence is None or evidence.experiment != name:
             raise WrongPlan(f"{name}: evidence number {evidence_id} is not this experiment's; judge its own")
+
+
+def _unjudged(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return EvidenceRow.as_of < before, ~exists().where(VerdictRow.evidence_id == EvidenceRow.id)
 
 
 def _milestones(session: Session, name: str) -> Sequence[MilestoneRow]:

@@ -193,3 +193,21 @@ def test_a_damaged_log_is_one_line_and_a_failure_of_storage(lake, impressions):
         lake.dataset("impressions")
     assert "\n" not in str(failure.value)
     assert failure.value.exit_code == 1
+
+
+def test_the_log_names_no_unit_and_units_are_found_all_the_same(lake, rows, at):
+    units = ["ab" * 16, "cd" * 16]
+    events = [{"event_id": f"i{n}" * 40, "ts": at(hours=1), "arm": "a", "unit": unit} for n, unit in enumerate(units)]
+    lake.begin("impressions").commit(rows("impressions", events), "d1")
+    rejected = [{"name": "f", "kind": "click", "reason": "r", "text": f"x,{units[0]}", "ts": at(hours=1)}]
+    lake.begin("rejects").commit(rows("rejects", rejected), "d1")
+    log = "".join(path.read_text() for path in Path(lake.root).rglob("_delta_log/*.json"))
+    assert [unit for unit in units if unit in log] == []
+    for column, value in (("unit", units[1]), ("event_id", "i1" * 40)):
+        found = lake.dataset("impressions").to_table(filter=pc.field(column) == value)
+        assert found["event_id"].to_pylist() == ["i1" * 40]
+    with duckdb.connect() as engine:
+        engine.register("impressions", lake.dataset("impressions"))
+        assert engine.sql(f"SELECT count(*) FROM impressions WHERE unit = '{units[0]}'").fetchall() == [(1,)]
+    found = lake.dataset("rejects").to_table(filter=pc.match_substring(pc.field("text"), units[0]))
+    assert found.num_rows == 1

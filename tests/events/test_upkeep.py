@@ -1,15 +1,22 @@
 """Small files made one, days forgotten, a unit erased or handed out: what is left says the same as before."""
 
-from datetime import date
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.events import upkeep
+from experiments.events.inspection import inspect
 from experiments.events.lake import EventLake
+from experiments.events.schema import TABLES
 
 UNIT, OTHER = "ab" * 16, "cd" * 16
 
@@ -128,6 +135,46 @@ def test_a_unit_is_handed_all_that_is_held_of_it(filled):
     assert list(upkeep.of_unit(filled, "ef" * 16)) == []
 
 
+def test_a_log_that_still_names_an_erased_unit_is_forgotten(lake, rows, at, monkeypatch):
+    """Logs of earlier versions of this program bounded a file's units by name."""
+    monkeypatch.setattr("experiments.events.parts._PRIVATE", ())
+    for number, unit in enumerate([UNIT, OTHER]):
+        event = {"event_id": f"i{number}", "ts": at(hours=1), "arm": "original", "unit": unit}
+        lake.begin("impressions").commit(rows("impressions", [event], f"d{number}"), f"d{number}")
+    log = Path(lake.root, "impressions", "_delta_log")
+    assert UNIT in "".join(path.read_text() for path in log.glob("*.json"))
+    upkeep.erase(lake, UNIT)
+    assert [path for path in Path(lake.root).rglob("*") if path.is_file() and UNIT.encode() in path.read_bytes()] == []
+    assert [row["event_id"] for row in contents(lake)] == ["i1"]
+    assert lake.begin("impressions").delivered("d0")
+    entries = sorted(log.iterdir())
+    upkeep.erase(lake, "ef" * 16)
+    assert entries[0].exists(), "what names nobody stays"
+
+
+def test_an_erasure_that_was_interrupted_finds_all_when_it_is_repeated(filled, monkeypatch):
+    """Killed after any of its commits: clicks are known as the unit's by its impressions."""
+    from experiments.events.lake import Append
+
+    class Killed(BaseException):
+        pass
+
+    real = Append.replace
+    for _ in range(3):
+
+        def once(*arguments, **options):
+            real(*arguments, **options)
+            raise Killed
+
+        monkeypatch.setattr(Append, "replace", once)
+        with pytest.raises(Killed):
+            upkeep.erase(filled, UNIT)
+    monkeypatch.setattr(Append, "replace", real)
+    upkeep.erase(filled, UNIT)
+    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["c1", "v1"]
+    assert UNIT not in repr([contents(filled, name) for name in ("impressions", "outcomes", "rejects")])
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_tables_are_exported_whole(filled, tmp_path, form):
     out = tmp_path / f"it's.{form}"
@@ -160,3 +207,83 @@ def test_evidence_is_the_same_after_compaction(filled):
     before = filled.dataset("impressions").to_table(filter=chosen).num_rows
     upkeep.compact(filled, "impressions")
     assert filled.dataset("impressions").to_table(filter=chosen).num_rows == before == 10
+
+
+def test_files_of_writers_who_died_are_told_from_those_of_older_versions_and_cleared(filled):
+    def aged(path, hours):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+
+    folder = Path(filled.root, "impressions", "experiment=spring", "date=2026-11-02")
+    (folder / "part-old.parquet").write_bytes(b"12345")
+    (folder / "part-new.parquet").write_bytes(b"1")
+    aged(folder / "part-old.parquet", 50)
+    upkeep.compact(filled, "impressions")
+    for path in folder.glob("part-*"):
+        if path.name != "part-new.parquet":
+            aged(path, 50)
+    assert len(filled.outdated("impressions")) == 11
+    inside = folder.relative_to(Path(filled.root, "impressions"))
+    assert filled.orphans("impressions") == {f"{inside}/part-old.parquet": 5, f"{inside}/part-new.parquet": 1}
+    now = datetime.now(UTC)
+    assert upkeep.orphaned(filled, now) == ("impressions",)
+    assert upkeep.orphaned(filled, now - timedelta(hours=3)) == ()
+    assert upkeep.clear(filled, "impressions", now).files == 1
+    assert not (folder / "part-old.parquet").exists()
+    assert (folder / "part-new.parquet").exists()
+    assert len(contents(filled, version=9)) == 9, "older versions lose nothing"
+    assert upkeep.orphaned(filled, now) == ()
+
+
+def test_work_that_is_larger_than_its_memory_goes_to_disk_or_is_told(lake, rows, at):
+    """Compaction sorts: in little memory it must still end, in the order of the events, or say what to do."""
+    rng = np.random.default_rng(7)
+    for number in range(8):
+        moments = rng.integers(0, 80_000, 30_000)
+        table = pa.table({
+            "event_id": [f"i{number}-{n}-{'x' * 100}" for n in range(30_000)],
+            "ts": pa.array([at(seconds=int(each)) for each in moments], TABLES["impressions"].schema.field("ts").type),
+        })  # fmt: skip
+        one = rows("impressions", [{"event_id": "i", "ts": at(hours=1), "arm": "original", "unit": UNIT}], f"d{number}")
+        for name in one.schema.names:
+            if name not in table.column_names:
+                value = pa.scalar(one[name][0].as_py(), one.schema.field(name).type)
+                table = table.append_column(one.schema.field(name), pa.repeat(value, 30_000))
+        lake.begin("impressions").commit(table.select(one.schema.names).cast(one.schema), f"d{number}")
+    small = EventLake(lake.root, "160MB")
+    assert upkeep.compact(small, "impressions").files == 8
+    (file,) = (Path(lake.root, "impressions", each.path) for each in small.begin("impressions").files())
+    moments = pq.read_table(file, columns=["ts"])["ts"].to_pylist()
+    assert len(moments) == 240_000
+    assert moments == sorted(moments)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda lake: upkeep.compact(lake, "impressions"),
+        lambda lake: upkeep.erase(lake, UNIT),
+        lambda lake: upkeep.rewrite(lake, "impressions", "unit", "unit || 'x'", ()),
+        lambda lake: list(upkeep.of_unit(lake, UNIT)),
+        lambda lake: upkeep.export(lake, "impressions", Path(lake.root) / "out.csv", "csv"),
+        inspect,
+    ],
+    ids=["compact", "erase", "rewrite", "of_unit", "export", "inspect"],
+)
+def test_all_work_is_done_in_the_memory_that_the_workspace_gives(filled, work):
+    """So little that nothing can be done in it, which is told in one line and leaves the lake as it was."""
+    before = contents(filled)
+    with pytest.raises(ExperimentError, match="1MB of memory is too little for this; give more as `memory`"):
+        work(EventLake(filled.root, "1MB"))
+    assert contents(filled) == before
+    assert filled.orphans("impressions") == {}
+
+
+def test_a_table_that_other_tools_gave_features_of_their_own_is_left_alone(filled, monkeypatch):
+    class Protocol:
+        reader_features = ("deletionVectors",)
+
+    monkeypatch.setattr("deltalake.DeltaTable.protocol", lambda _table: Protocol)
+    with pytest.raises(ExperimentError, match="uses deletionVectors of Delta"):
+        upkeep.compact(filled, "impressions")
+    with pytest.raises(ExperimentError, match="keep it with the tool that brought that in"):
+        upkeep.rewrite(filled, "impressions", "unit", "unit", ())

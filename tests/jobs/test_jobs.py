@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from experiments.core.errors import StorageFailure, TryLater
+from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.job import Task, TaskRun, run_job
 from experiments.jobs.presenting import task_line
@@ -337,6 +338,56 @@ def test_events_are_forgotten_after_ninety_days_unless_an_experiment_still_measu
     assert "nothing is due" in capsys.readouterr().out
 
 
+def test_rejected_lines_are_forgotten_after_ninety_days_whatever_measures(office):
+    """To the day: they are kept from the day they came in."""
+    (office.root / "inbox" / "clicks-1.csv").write_text("event_id,ts,impression_id\nc1,yesterday,i1\n")
+    office.runs("ingest")
+    delivered = office.now
+    office.now = delivered + timedelta(days=90)
+    office.runs("retain")
+    with office.looks() as stores:
+        assert stores.lake.dataset("rejects").count_rows() == 1
+    office.now = delivered + timedelta(days=91)
+    office.runs("retain")
+    with office.looks() as stores:
+        assert stores.lake.dataset("rejects").count_rows() == 0
+
+
+def test_evidence_that_no_verdict_rests_on_is_forgotten_after_thirteen_months(office, capsys):
+    office.delivers(1, people=300)
+    office.runs("all")
+    with office.looks() as stores:
+        (verdict,) = stores.control.verdicts("autumn")
+        judged = stores.control.evidence(verdict.evidence_id)
+        unjudged = stores.control.record_evidence(replace(judged, as_of=datetime(2026, 11, 9, 12, tzinfo=UTC)))
+        retain = JOBS["retain"]
+        for day, due in ((datetime(2027, 12, 9, tzinfo=UTC), False), (datetime(2027, 12, 11, tzinfo=UTC), True)):
+            assert any(task.period.startswith("evidence-") for task in retain.plan(stores, day)) is due
+    office.now = datetime(2027, 12, 11, tzinfo=UTC)
+    capsys.readouterr()
+    office.types("events", "retain")
+    assert "retain evidence: 1 rows from before 2026-11-10 forgotten" in capsys.readouterr().out
+    with office.looks() as stores:
+        assert stores.control.evidence(verdict.evidence_id) == judged
+        with pytest.raises(ExperimentError, match="there is no evidence"):
+            stores.control.evidence(unjudged)
+
+
+def test_what_killed_writers_left_is_cleared_by_compaction_though_nothing_is_crowded(office, capsys):
+    office.delivers(1, people=300)
+    office.runs("ingest")
+    orphan = office.root / "lake" / "impressions" / "part-0.parquet"
+    orphan.write_bytes(b"half")
+    office.now = datetime.now(UTC) + timedelta(hours=47)
+    capsys.readouterr()
+    office.types("events", "compact")
+    assert "compact: nothing is due" in capsys.readouterr().out
+    office.now += timedelta(hours=2)
+    office.types("events", "compact")
+    assert "compact impressions: 0 files made few, 1 removed" in capsys.readouterr().out
+    assert not orphan.exists()
+
+
 def test_many_small_files_become_few_and_the_next_look_finds_the_same(office, capsys):
     for hour in range(9):
         name = f"impressions-{hour}.csv"
@@ -364,6 +415,11 @@ def test_a_unit_may_see_and_erase_what_is_held_of_it(office, capsys):
     office.types("events", "show", "w1-7")
     (shown,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert (shown["event_id"], shown["table"], shown["line"]) == ("i-w1-7", "impressions", 9)
+    office.types("events", "rekey", "--yes")
+    assert "impressions: 300 rows hashed once more" in capsys.readouterr().out
+    office.types("events", "show", "w1-7")
+    (again,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert {key for key in again if again[key] != shown[key]} == {"unit"}
     office.types("events", "erase", "w1-7", "--yes")
     assert "impressions: 1 rows erased" in capsys.readouterr().out
     office.types("events", "show", "w1-7")

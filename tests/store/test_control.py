@@ -1,7 +1,7 @@
 """The control plane on both databases."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -334,3 +334,19 @@ def test_rows_sum_up_the_facts(control, engine):
             state.phase, state.version, state.plan_hash, state.winner, state.promoted_arm,
         )  # fmt: skip
         assert session.query(VerdictRow).count() == 1
+
+
+def test_old_evidence_is_forgotten_unless_a_verdict_rests_on_it(control):
+    running(control)
+    judged = control.record_evidence(EVIDENCE)
+    control.record_judgement(NAME, 1, PLAN.seal(), judged, FakeJudgement(FakeVerdict(Kind.KEEP_RUNNING)), "job")
+    old = control.record_evidence(replace(EVIDENCE, as_of=EVIDENCE.as_of - timedelta(microseconds=1)))
+    limit = control.record_evidence(replace(EVIDENCE, as_of=EVIDENCE.as_of, lake_versions={"impressions": 1}))
+    assert control.unjudged_evidence(EVIDENCE.as_of) == 1
+    assert control.forget_evidence(EVIDENCE.as_of) == 1
+    with pytest.raises(Unknown):
+        control.evidence(old)
+    assert control.evidence(limit).as_of == EVIDENCE.as_of
+    assert control.forget_evidence(EVIDENCE.as_of + timedelta(days=9)) == 1
+    assert control.evidence(judged) == EVIDENCE
+    assert control.unjudged_evidence(EVIDENCE.as_of + timedelta(days=9)) == 0
