@@ -85,7 +85,7 @@ class Loops:
         self.crossover = {unit for unit, seen in by_unit.items() if len({event["arm"] for event in seen}) > 1}
         self.first = {unit: seen[0] for unit, seen in by_unit.items()}
         self.kept = [
-            {**event, "arm": self.first[event["unit"]]["arm"], "creative": (event["arm"], event["variant"])}
+            {**event, "arm": self.first[event["unit"]]["arm"], "creative": (event["arm"], event.get("variant"))}
             for event in valid
         ]
         last_click = None if self.click_counts_for is None else self.click_window + self.click_counts_for
