@@ -3,7 +3,7 @@
 import errno
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -23,11 +23,13 @@ from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.engine import MEMORY
 from experiments.events.native import native_silence
 from experiments.events.parts import Parts
+from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
+_ROWS_A_BATCH = 20_000
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
 
@@ -81,9 +83,12 @@ class EventLake:
                 return table.to_pyarrow_dataset()
             return StoredTable(name, Path(self.root, name), tuple(Append(table, name, self.root).files()))
 
-    def begin(self, name: str) -> "Append":
-        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
-        return Append(self._open(name), name, self.root)
+    def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
+        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
+
+        The deliveries in ``replacing`` leave the table with the commit that brings the new one.
+        """
+        return Append(self._open(name), name, self.root, replacing)
 
     def _open(self, name: str, version: int | None = None) -> DeltaTable:
         uri = f"{self.root}/{name}"
@@ -125,10 +130,11 @@ class Append:
     delivered?", the look for duplicates and the commit share this handle, and the commit is not retried.
     """
 
-    def __init__(self, table: DeltaTable, name: str, root: str) -> None:
+    def __init__(self, table: DeltaTable, name: str, root: str, replacing: Collection[str] = ()) -> None:
         self._table = table
         self._name = name
         self._root = root
+        self._replacing = sorted(replacing)
 
     @property
     def table(self) -> DeltaTable:
@@ -157,6 +163,10 @@ class Append:
     def find_known(self, engine: duckdb.DuckDBPyConnection, delivery: str) -> None:
         """Make the table ``known`` of ids that *other* deliveries left here on the days of the incoming ones.
 
+        Those that are being replaced have left nothing. An event that a third delivery repeated was kept from the first
+        that brought it: where that one is replaced and the new one has it no more, it is gone, as its ad server says it
+        should be, and the third delivery's account still calls it a duplicate.
+
         ``engine`` has a table ``ids`` of the incoming: ``id`` (the event id's MD5 as a number), ``date`` and ``kind``.
         """
         engine.execute("CREATE OR REPLACE TEMP TABLE known (id UHUGEINT)")
@@ -175,7 +185,8 @@ class Append:
             else:
                 source = parquet([Path(self._root, self._name, file.path) for file in files])
             engine.execute(
-                f"INSERT INTO known SELECT md5_number(event_id) FROM {source} WHERE delivery <> '{delivery}'{of_kind}"
+                f"INSERT INTO known SELECT md5_number(event_id) FROM {source} "
+                f"WHERE delivery NOT IN ({literals([delivery, *self._replacing])}){of_kind}"
             )
 
     def rows_of(self, delivery: str, *columns: str) -> list[dict[str, Any]]:
@@ -186,14 +197,32 @@ class Append:
             rows = self._table.to_pyarrow_dataset().to_table(list(columns), filter=pc.field("delivery") == delivery)
         return rows.to_pylist()
 
+    def batches_of(self, delivery: str, *columns: str) -> Iterator[pa.RecordBatch]:
+        """The same, some rows at a time; all columns where none is named."""
+        chosen = list(columns) or TABLES[self._name].schema.names
+        with storage_failures(self._root):
+            theirs = pc.field("delivery") == delivery
+            rows = self._table.to_pyarrow_dataset()
+            yield from rows.to_batches(columns=chosen, filter=theirs, batch_size=_ROWS_A_BATCH)
+
     def parts(self) -> Parts:
         """Where rows may be written before they are committed."""
         local = "://" not in self._root
         folder = Path(self._root, self._name) if local else Path(tempfile.mkdtemp(prefix="adstyle-"))
         return Parts(folder, TABLES[self._name])
 
+    def holds(self) -> bool:
+        """Whether the table has rows of deliveries that are to be replaced."""
+        if not self._replacing:
+            return False
+        with storage_failures(self._root):
+            if "://" in self._root:
+                theirs = pc.field("delivery").isin(self._replacing)
+                return bool(self._table.to_pyarrow_dataset().count_rows(filter=theirs))
+            return next(self._shares(), None) is not None
+
     def commit(self, rows: pa.Table | Parts, delivery: str) -> None:
-        """Append ``rows`` in one atomic commit that also records the delivery.
+        """Append ``rows`` in one atomic commit that also records the delivery, and removes those that it replaces.
 
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was added.
@@ -211,12 +240,15 @@ class Append:
                         reader = (
                             ds.dataset(parts.folder, schema=layout.schema, partitioning="hive").scanner().to_reader()
                         )
-                        write_deltalake(self._table, reader, mode="append", commit_properties=once)
+                        self._write_elsewhere(reader, delivery, once)
                         parts.discard()
                         return
+                    gone = write_the_rest(self._shares(), parts, self._replacing)
+                    removed = self._removing(gone, data_change=True)
                     self._table.create_write_transaction(
-                        parts.actions(), "append", layout.schema, list(layout.partition_by), commit_properties=once
-                    )
+                        [*parts.actions(), *removed], "append", layout.schema, list(layout.partition_by),
+                        commit_properties=once,
+                    )  # fmt: skip
                     parts.told()
                     self._table.update_incremental()
             except CommitFailedError as error:
@@ -243,11 +275,7 @@ class Append:
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was changed.
         """
-        layout, now = TABLES[self._name], int(time.time() * 1000)
-        removed = [
-            RemoveAction(each.path, data_change, now, each.size, dict(zip(layout.partition_by, each.keys, strict=True)))
-            for each in gone
-        ]
+        layout, removed = TABLES[self._name], self._removing(gone, data_change=data_change)
         with storage_failures(self._root):
             try:
                 self._table.create_write_transaction(
@@ -259,6 +287,29 @@ class Append:
                 raise TryLater(f"{self._root}: somebody else wrote to {self._name}; try again in a moment") from error
             by.told()
             self._table.update_incremental()
+
+    def _shares(self) -> Iterator[Share]:
+        """What the deliveries that are to be replaced have of the table's files."""
+        if not self._replacing:
+            return iter(())
+        ends = delivery_ends(pa.table(self._table.get_add_actions(flatten=True)))
+        found = ((file, ends[file.path]) for file in self.files())
+        return shares(found, Path(self._root, self._name), self._replacing)
+
+    def _removing(self, gone: Sequence[StoredFile], *, data_change: bool) -> list[RemoveAction]:
+        now, columns = int(time.time() * 1000), TABLES[self._name].partition_by
+        return [
+            RemoveAction(each.path, data_change, now, each.size, dict(zip(columns, each.keys, strict=True)))
+            for each in gone
+        ]
+
+    def _write_elsewhere(self, rows: pa.RecordBatchReader, delivery: str, once: CommitProperties) -> None:
+        """Into an object store, through Delta's own writer; it, too, removes and adds in one commit."""
+        if self._replacing:
+            condition = f"delivery IN ({literals([delivery, *self._replacing])})"
+            write_deltalake(self._table, rows, mode="overwrite", predicate=condition, commit_properties=once)
+        else:
+            write_deltalake(self._table, rows, mode="append", commit_properties=once)
 
     def take_back(self, parts: Parts, delivery: str) -> None:
         """Remove files that no log speaks of. Where the log knows of the delivery, or cannot be asked, they stay."""
