@@ -111,9 +111,7 @@ def _how(origin: "Origin", path: Path, known: "Mapping[str, Feed]") -> str:
     feed = feed_for(path.name, known, None)
     named = feed.name if feed else None
     options = f" --format {origin.feed or 'adstyle'}" if named != origin.feed else ""
-    # What is kept of one kind has not the columns of a feed's others.
-    told = len(feed.kinds(path.name, None)) == 1 if feed else path.name.lower().startswith(origin.kind)
-    if options or not told:
+    if options or not (feed or path.name.lower().startswith(origin.kind)):
         options += f" --kind {origin.kind}"
     return f"adstyle ingest {path}{options}"
 
