@@ -140,7 +140,7 @@ def test_a_mapping_that_is_gone_is_named(adstyle, workspace, tmp_path):
         'name = "shop"\ntitle = "Shop"\nsource = "https://shop.example"\nchecked_on = 2026-11-25\n[[files]]\n'
         'kind = "click"\nnames = ["shop_*"]\ncolumns = {event_id = "id", ts = "at", unit = "who"}\n'
     )
-    (workspace / "feeds").mkdir()
+    (workspace / "feeds").mkdir(exist_ok=True)
     (workspace / "feeds" / "shop.toml").write_text(mapping)
     log = tmp_path / "october.csv"
     log.write_text("id,at,who\n1,never,ann\n")
