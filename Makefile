@@ -30,7 +30,7 @@ bench: .venv/.installed  ## every figure the README states; WRITE=1 puts them th
 calibrate: .venv/.installed  ## every error rate the README states, in simulated worlds; WRITE=1 puts them there
 	$(BIN)/python -m benchmarks.calibration $(if $(WRITE),--write)
 
-faults: .venv/.installed  ## ingest killed at two hundred instants, and a million broken lines
+faults: .venv/.installed  ## ingest killed at three hundred points, and a million broken lines
 	ADSTYLE_KILL_POINTS=200 ADSTYLE_FUZZED_LINES=1000000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -q
 
 docs: .venv/.installed  ## the parts of the README that are made from the code

@@ -216,7 +216,7 @@ def _health(experiment: ExperimentReport) -> dict[str, Any]:
                 "accepted": numbers.count(row.accepted),
                 "duplicate": numbers.count(row.duplicate),
                 "rejected": numbers.count(sum(count for _, count in row.rejected)),
-                "why": health.rejects((row,)),
+                "why": "replaced by a newer file" if row.replaced else health.rejects((row,)),
             }
             for row in files
         ],

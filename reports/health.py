@@ -191,9 +191,10 @@ def _lines(deliveries: tuple[DeliveryRow, ...]) -> Check:
     title = "Delivered lines"
     if not deliveries:
         return Check("note", title, "No files were delivered this week.")
-    read = sum(row.read for row in deliveries)
-    duplicate = sum(row.duplicate for row in deliveries)
-    reasons = [each for row in deliveries for each in row.rejected]
+    counted = [row for row in deliveries if not row.replaced]
+    read = sum(row.read for row in counted)
+    duplicate = sum(row.duplicate for row in counted)
+    reasons = [each for row in counted for each in row.rejected]
     ignored = sum(count for code, count in reasons if code == IGNORED)
     rejected = sum(count for _, count in reasons) - ignored
     text = (
@@ -201,6 +202,8 @@ def _lines(deliveries: tuple[DeliveryRow, ...]) -> Check:
         f"{numbers.count(duplicate)} seen before, {numbers.count(rejected)} rejected and kept for repair"
         f"{f', {numbers.count(ignored)} of kinds that are left out' if ignored else ''}."
     )
+    if len(counted) < len(deliveries):
+        text += f" Not counted: {number_of(len(deliveries) - len(counted), 'file')} that came anew since."
     return Check("note" if rejected else "good", title, text)
 
 
@@ -208,7 +211,7 @@ def rejects(deliveries: tuple[DeliveryRow, ...]) -> str:
     """``3 × wrong number of columns, 2 × a time that cannot be read``; the most frequent first."""
     total: Counter[str] = Counter()
     for row in deliveries:
-        total.update(dict(row.rejected))
+        total.update({} if row.replaced else dict(row.rejected))
     ordered = sorted(total.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{numbers.count(count)} × {reject_reason(code)}" for code, count in ordered if count)
 
@@ -217,5 +220,8 @@ def shown(deliveries: tuple[DeliveryRow, ...]) -> tuple[DeliveryRow, ...]:
     """All files where they are few; else those with the most rejected lines, in the order of delivery."""
     if len(deliveries) <= FILES_SHOWN:
         return deliveries
-    worst = sorted(range(len(deliveries)), key=lambda n: (-sum(c for _, c in deliveries[n].rejected), n))
+    worst = sorted(
+        range(len(deliveries)),
+        key=lambda n: (deliveries[n].replaced, -sum(c for _, c in deliveries[n].rejected), n),
+    )
     return tuple(deliveries[n] for n in sorted(worst[:FILES_SHOWN]))

@@ -247,6 +247,8 @@ class DeliveryRow:
     duplicate: int
     rejected: tuple[tuple[str, int], ...]
     """(reason code, lines)."""
+    replaced: bool = False
+    """A newer file of the same hour counts in its place: it is shown, and its lines are in no sum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -432,7 +432,23 @@ REJECTS: Mapping[str, str] = {
     "several_days": "a sum over several days",
     "missing_ad": "a count without the ad it is of",
     "missing_count": "no number of impressions",
+    "bad_hash": "a hashed unit that is no hash (32 hexadecimal digits)",
+    "id_of_a_unit": "an id made of a unit, of which only the hash was kept: deliver the original line again",
+    "superseded": "of a file that a newer one of the same hour has replaced",
 }
+
+
+LOST: Mapping[str, str] = {
+    "values_not_told_apart": "its values cannot be told apart, so each of them is hashed",
+    "cut_off": "its file ended within it",
+    "shortened": "only its first 64 KiB are kept",
+    "columns_not_kept": "an older version kept it without saying what its columns are",
+    "part_of_a_count": "counts are restated whole: deliver the file again",
+    "broken_text": "something in it was no text: look at it with --out",
+    "judged_before": "good by now: replay once more",
+    "forgotten": "no longer kept",
+}
+"""What else may be said of a rejected line: why it cannot be repaired, or not be judged again as it is."""
 
 
 IGNORED = "ignored_event_type"
@@ -443,7 +459,7 @@ def reject_reason(code: str) -> str:
     """Why a line was rejected, in words; an unknown code is spelled out. What follows a colon is the line's own."""
     if code.startswith("no_rate:"):
         return f"no exchange rate for {code.partition(':')[2]} in rates.csv"
-    return REJECTS.get(code, humanised(code))
+    return REJECTS.get(code) or LOST.get(code, humanised(code))
 
 
 INVALID: Mapping[str, str] = {

@@ -17,6 +17,7 @@ from experiments.cli import (
     leaderboard,
     pictures,
     power,
+    rejects,
     setup,
 )
 from experiments.cli.shell import DISK_FULL, Shell, parse_instant
@@ -84,6 +85,8 @@ app.command()(leaderboard.leaderboard)
 app.add_typer(jobs.job, name="job")
 app.add_typer(jobs.scheduler, name="scheduler")
 app.command()(setup.doctor)
+lake.events.command()(rejects.rejects)
+lake.events.command()(rejects.replay)
 app.add_typer(lake.events, name="events")
 app.add_typer(lake.export, name="export")
 app.add_typer(setup.database, name="db")

@@ -8,7 +8,7 @@ import typer
 from experiments.cli.shell import Shell, console, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from experiments.core.delivery import Delivery
 
@@ -83,15 +83,16 @@ def ingest(
                 if error.exit_code != ExperimentError.exit_code:
                     raise  # the lake is busy or the disk is full: the next file would fare no better
                 refused.append(str(error))
+        replaced = {each.sha256: [old.name for old in stores.deliveries.replaced(each.sha256)] for each in deliveries}
     if deliveries:
-        _print_deliveries(deliveries, as_json)
+        _print_deliveries(deliveries, replaced, as_json)
     elif not chosen and not as_json:
         console().print("The inbox is empty.")
     if refused:
         raise ExperimentError("; ".join(refused))
 
 
-def _print_deliveries(deliveries: "Sequence[Delivery]", as_json: bool) -> None:
+def _print_deliveries(deliveries: "Sequence[Delivery]", replaced: "Mapping[str, Sequence[str]]", as_json: bool) -> None:
     from rich.table import Table
 
     from experiments.jobs.ingest import delivery_document
@@ -99,7 +100,7 @@ def _print_deliveries(deliveries: "Sequence[Delivery]", as_json: bool) -> None:
 
     if as_json:
         for delivery in deliveries:
-            print_json(delivery_document(delivery))
+            print_json({**delivery_document(delivery), "replaces": replaced.get(delivery.sha256, [])})
         return
     out = console()
     table = Table("file", "kind", *(("read", "accepted", "duplicate", "rejected")), box=None)
@@ -109,8 +110,11 @@ def _print_deliveries(deliveries: "Sequence[Delivery]", as_json: bool) -> None:
         rejected = sum(delivery.rejected.values())
         counts = (delivery.read, delivery.accepted, delivery.duplicate, rejected)
         again = " (ingested before)" if delivery.replay else ""
+        again += " (a newer file counts)" if delivery.replaced_by else ""
         table.add_row(delivery.name + again, delivery.kind, *(f"{count:,}" for count in counts))
     out.print(table)
     for delivery in deliveries:
+        for name in replaced.get(delivery.sha256, ()):
+            out.print(f"{delivery.name} replaces {name}")
         for reason, count in sorted(delivery.rejected.items()):
             out.print(f"{delivery.name}: {count:,} × {reject_reason(reason)}")

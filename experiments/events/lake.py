@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,12 +29,14 @@ from experiments.events.engine import MEMORY
 from experiments.events.native import native_silence
 from experiments.events.objects import Objects
 from experiments.events.parts import Parts
+from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
 LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
+_ROWS_A_BATCH = 20_000
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _COLOURS, _CAUSED_BY = re.compile(r"\x1b\[\d*m"), "↳ "
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
@@ -91,9 +93,12 @@ class EventLake:
                 return table.to_pyarrow_dataset()
             return StoredTable(name, Path(self.root, name), tuple(Append(table, name, self.root).files()))
 
-    def begin(self, name: str) -> "Append":
-        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile."""
-        return self.at(name)
+    def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
+        """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
+
+        The deliveries in ``replacing`` leave the table with the commit that brings the new one.
+        """
+        return Append(self._open(name), name, self.root, self.options, replacing)
 
     def at(self, name: str, version: int | None = None) -> "Append":
         """A table at one version (the latest by default); to an earlier one nothing can be appended."""
@@ -164,11 +169,19 @@ class Append:
     delivered?", the look for duplicates and the commit share this handle, and the commit is not retried.
     """
 
-    def __init__(self, table: DeltaTable, name: str, root: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        table: DeltaTable,
+        name: str,
+        root: str,
+        options: Mapping[str, str] | None = None,
+        replacing: Collection[str] = (),
+    ) -> None:
         self._table = table
         self._name = name
         self._root = root
         self._options = dict(options or {})
+        self._replacing = sorted(replacing)
 
     @property
     def table(self) -> DeltaTable:
@@ -228,6 +241,10 @@ class Append:
     def find_known(self, engine: duckdb.DuckDBPyConnection, delivery: str) -> None:
         """Make the table ``known`` of ids that *other* deliveries left here on the days of the incoming ones.
 
+        Those that are being replaced have left nothing. An event that a third delivery repeated was kept from the first
+        that brought it: where that one is replaced and the new one has it no more, it is gone, as its ad server says it
+        should be, and the third delivery's account still calls it a duplicate.
+
         ``engine`` has a table ``ids`` of the incoming: ``id`` (the event id's MD5 as a number), ``date`` and ``kind``.
         """
         engine.execute("CREATE OR REPLACE TEMP TABLE known (id UHUGEINT)")
@@ -246,7 +263,8 @@ class Append:
             else:
                 source = parquet([Path(self._root, self._name, file.path) for file in files])
             engine.execute(
-                f"INSERT INTO known SELECT md5_number(event_id) FROM {source} WHERE delivery <> '{delivery}'{of_kind}"
+                f"INSERT INTO known SELECT md5_number(event_id) FROM {source} "
+                f"WHERE delivery NOT IN ({literals([delivery, *self._replacing])}){of_kind}"
             )
 
     def rows_of(self, delivery: str, *columns: str) -> list[dict[str, Any]]:
@@ -256,6 +274,14 @@ class Append:
         with storage_failures(self._root):
             rows = self._table.to_pyarrow_dataset().to_table(list(columns), filter=pc.field("delivery") == delivery)
         return rows.to_pylist()
+
+    def batches_of(self, delivery: str, *columns: str) -> Iterator[pa.RecordBatch]:
+        """The same, some rows at a time; all columns where none is named."""
+        chosen = list(columns) or TABLES[self._name].schema.names
+        with storage_failures(self._root):
+            theirs = pc.field("delivery") == delivery
+            rows = self._table.to_pyarrow_dataset()
+            yield from rows.to_batches(columns=chosen, filter=theirs, batch_size=_ROWS_A_BATCH)
 
     def lines_of(self, delivery: str) -> NDArray[np.int64]:
         """Which lines of a delivery are in the table."""
@@ -272,8 +298,13 @@ class Append:
             return Parts(Path(tempfile.mkdtemp(prefix="adstyle-")), layout, passing=True)
         return Parts(self.folder, layout)
 
+    def holds(self) -> bool:
+        """Whether the table has rows of deliveries that are to be replaced."""
+        with storage_failures(self._root):
+            return next(self._shares(), None) is not None
+
     def commit(self, rows: pa.Table | Parts, delivery: str) -> None:
-        """Append ``rows`` in one atomic commit that also records the delivery.
+        """Append ``rows`` in one atomic commit that also records the delivery, and removes those that it replaces.
 
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was added.
@@ -286,11 +317,14 @@ class Append:
                 if isinstance(rows, pa.Table):
                     parts.add(rows)
                     parts.close()
+                gone = write_the_rest(self._shares(), parts, self._replacing, self.at_hand)
+                removed = self._removing(gone, data_change=True)
                 with native_silence():
                     self._send(parts)
                     self._table.create_write_transaction(
-                        parts.actions(), "append", layout.schema, list(layout.partition_by), commit_properties=once
-                    )
+                        [*parts.actions(), *removed], "append", layout.schema, list(layout.partition_by),
+                        commit_properties=once,
+                    )  # fmt: skip
                     parts.told()
                     self._table.update_incremental()
             except CommitFailedError as error:
@@ -334,11 +368,7 @@ class Append:
         Raises:
             TryLater: when somebody else committed since this handle was opened; nothing was changed.
         """
-        layout, now = TABLES[self._name], int(time.time() * 1000)
-        removed = [
-            RemoveAction(each.path, data_change, now, each.size, dict(zip(layout.partition_by, each.keys, strict=True)))
-            for each in gone
-        ]
+        layout, removed = TABLES[self._name], self._removing(gone, data_change=data_change)
         once = CommitProperties(max_commit_retries=0, app_transactions=list(also))
         with storage_failures(self._root):
             try:
@@ -354,6 +384,20 @@ class Append:
                 raise TryLater(f"{self._root}: somebody else wrote to {self._name}; try again in a moment") from error
             by.told()
             self._table.update_incremental()
+
+    def _shares(self) -> Iterator[Share]:
+        """What the deliveries that are to be replaced have of the table's files."""
+        if not self._replacing:
+            return iter(())
+        ends = delivery_ends(pa.table(self._table.get_add_actions(flatten=True)))
+        return shares(((file, ends[file.path]) for file in self.files()), self._replacing, self.at_hand)
+
+    def _removing(self, gone: Sequence[StoredFile], *, data_change: bool) -> list[RemoveAction]:
+        now, columns = int(time.time() * 1000), TABLES[self._name].partition_by
+        return [
+            RemoveAction(each.path, data_change, now, each.size, dict(zip(columns, each.keys, strict=True)))
+            for each in gone
+        ]
 
     def take_back(self, parts: Parts, delivery: str) -> None:
         """Remove files that no log speaks of. Where the log knows of the delivery, or cannot be asked, they stay."""

@@ -94,6 +94,8 @@ REJECTS = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("text", pa.string(), nullable=False),  # the line, without raw units and addresses
         pa.field("layers", pa.int64()),  # under so many keys its units are hashed; none: under the first
+        pa.field("header", pa.string()),  # the file's first line, where it says what the cells of the others are
+        pa.field("feed", pa.string()),  # the mapping by which the file was read; none for files in our own format
         *_DELIVERED,
     ]
 )

@@ -42,6 +42,8 @@ from experiments.ingest.aggregates import Asked, CountLayout, FirstOf, names_of
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, REQUIRED
 from experiments.ingest.log import FileRefused
+from experiments.ingest.masks import OF_A_UNIT, without_suffix
+from experiments.ingest.slots import NamePattern
 from experiments.ingest.times import Times
 from experiments.ingest.values import MACRO, has_macro
 
@@ -107,6 +109,9 @@ class FeedFile(BaseModel):
     """Their columns that may tell the arm, the surest first."""
     breakdown: list[str] = Field(default_factory=list)
     """Of counts: their columns that may split an ad's day into several rows."""
+    replaces: NamePattern | None = None
+    """Of a feed that delivers a file anew where the first was wrong: how its name says which file it is, and when it
+    was ``made``."""
 
     @property
     def lists(self) -> dict[str, FirstOf]:
@@ -181,7 +186,7 @@ class Mapped:
         hasher: UnitHasher,
         source: str = "",
     ) -> "Mapped":
-        """One of the kinds of the file with this hash."""
+        """One of the kinds of the feed's file with this hash."""
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
         return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hasher.of_ids.hashed, source)
 
@@ -221,6 +226,10 @@ class Layout:
     private: Mapping[int, str]
     """Places of what is never kept as it came, whichever kind says so."""
     counts: CountLayout | None = None
+    may_tell: tuple[int, ...] = ()
+    """Places of columns that would tell the arm if trafficking.csv named their values: rejected lines keep them."""
+    masked: frozenset[int] = frozenset()
+    """Places of columns whose units are hashed and addresses cut already."""
 
     @property
     def kind(self) -> str:
@@ -230,7 +239,7 @@ class Layout:
     def meant(self) -> dict[int, str]:
         """What is said of each place that this kind reads; what is a unit, too, is private."""
         found = {place: "kind" for each in (self.where, *self.elsewhere, *self.ignored) for place, _ in each}
-        found |= {place: "variant" for place, _ in self.telling}
+        found |= dict.fromkeys(self.may_tell, "variant")
         found |= {place: "breakdown" for _, place in self.counts.breakdown} if self.counts else {}
         for column, alternatives in self.places.items():
             found |= {place: column for places in alternatives for place in places if place != _LINE_PLACE}
@@ -272,16 +281,19 @@ class Layout:
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
         none = pa.array(["", *sorted(self.mapped.file.nothing.get(column, ()))], pa.string())
-        private = {} if column in PRIVATE else self.private
+        private = frozenset() if column in PRIVATE else frozenset(self.private)
         found: pa.Array | None = None
         for places in alternatives:
             parts = [pc.ascii_trim_whitespace(raw[place]) for place in places]
             empty = pc.is_in(parts[0], value_set=none)
-            parts = [
-                _hashed(part, self.mapped.hashed) if place in private else part
-                for place, part in zip(places, parts, strict=True)
-            ]
-            values = parts[0] if len(parts) == 1 else _joined(parts)
+            if private & self.masked & frozenset(places):
+                values: pa.Array = pa.repeat(OF_A_UNIT, len(empty))
+            else:
+                parts = [
+                    _hashed(part, self.mapped.hashed) if place in private else part
+                    for place, part in zip(places, parts, strict=True)
+                ]
+                values = parts[0] if len(parts) == 1 else _joined(parts)
             said = pc.if_else(empty, pa.scalar(None, pa.string()), values)
             found = said if found is None else pc.coalesce(found, said)
         return pc.fill_null(found, "")
@@ -307,6 +319,10 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         FileRefused: where a column is missing that no event can do without, or no column that trafficking.csv names.
     """
     feed = mapped.file
+    asked_for = frozenset(map(bare, asked_columns(mapped)))
+    plain = [None if bare(name) in asked_for else without_suffix(name) for name in header]
+    masked = frozenset(place for place, name in enumerate(plain) if name is not None)
+    header = [inner or name for name, inner in zip(header, plain, strict=True)]
     known = {LINE: _LINE_PLACE} | {bare(name): place for place, name in reversed(list(enumerate(header)))}
     places: dict[str, tuple[tuple[int, ...], ...]] = {}
     for column, asked in feed.columns.items():
@@ -346,7 +362,11 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         for part in parts
         if part in known and part != LINE
     }
-    return Layout(mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored), read, private, counts)
+    may_tell = tuple(known[bare(column)] for column in feed.trafficking if bare(column) in known)
+    return Layout(
+        mapped, places, telling, conditions[0], tuple(conditions[1:]), tuple(ignored), read, private, counts, may_tell,
+        masked,
+    )  # fmt: skip
 
 
 def _counts_of(mapped: Mapped, known: Mapping[str, int]) -> CountLayout:
@@ -358,10 +378,14 @@ def asked_columns(mapped: Mapped) -> list[str]:
     """Every column that the mappings of a file speak of, as they write them."""
     names: list[str] = []
     for file in (mapped.file, *mapped.beside):
-        asked = [each for column in file.columns.values() for each in names_of(column)]
-        names += [part.strip() for each in asked for part in each.split(_JOINT)]
+        names += [name for asked in file.columns.values() for name in columns_of(asked)]
         names += [*file.trafficking, *file.breakdown, *file.where, *file.ignore]
     return [name for name in dict.fromkeys(names) if name != LINE]
+
+
+def columns_of(asked: str | list[str] | FirstOf) -> list[str]:
+    """The columns that stand for one of ours, whichever is taken."""
+    return [part.strip() for each in names_of(asked) for part in each.split(_JOINT)]
 
 
 def _parts(asked: str | list[str] | FirstOf) -> list[list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from experiments.core.delivery import Delivery
+from experiments.core.delivery import Delivery, Edition
 from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
@@ -23,9 +23,11 @@ from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
 from experiments.ingest.money import Rates
 from experiments.ingest.parquet import Parquet
+from experiments.ingest.rejected import LONGEST_REJECT
 from experiments.ingest.restating import after_all_of, drop_unchanged
 from experiments.ingest.rows import Rules
 from experiments.ingest.sieve import Sieve
+from experiments.ingest.slots import edition_of, newer, older
 from experiments.ingest.staging import Staging, staging
 from experiments.ingest.times import Times, in_zone
 from experiments.ingest.traffic import Agents, Filters, Hosts
@@ -35,8 +37,6 @@ FUTURE_TOLERANCE = timedelta(days=1)
 """Clocks and time zones are wrong by hours, not by days."""
 FIRST_LINES = 1000
 """Lines that say which keys a file of JSON objects has."""
-LONGEST_REJECT = 64 << 10
-"""Bytes kept of a rejected line."""
 IGNORED = "ignored_event_type"
 """Counted like a reason to reject a line, but such lines are not kept: the mapping says that they are no mistake."""
 
@@ -48,7 +48,13 @@ class Deliveries(Protocol):
         """The delivery with this id: the hash of the file's bytes, but for further kinds of events in it."""
 
     def record(self, delivery: Delivery) -> None:
-        """Keep a delivery."""
+        """Keep a delivery, and whom it replaced as replaced."""
+
+    def claim(self, edition: Edition) -> None:
+        """Tell of a file that may be delivered anew, before any of its events is in the lake."""
+
+    def editions(self, slot: str) -> tuple[Edition, ...]:
+        """The files of a slot that were begun."""
 
 
 def file_sha256(path: Path) -> str:
@@ -92,6 +98,9 @@ def ingest_kinds(
     Where a feed's file holds several kinds, it is read once a kind. The first, which goes by the file's own hash, is
     read last: when the register knows that, it knows them all.
 
+    Of a feed that delivers an hour again, the newer file's commits remove what the older one left; an older file that
+    comes after a newer one adds nothing, and its lines are counted as ``superseded``.
+
     Args:
         path: CSV or JSON lines, plain, gzip or Zstandard; or Parquet.
         arms: the arms of every known experiment.
@@ -129,7 +138,9 @@ def ingest_kinds(
             else:
                 times = in_zone(zone) if mapped is None else mapped.file.times.with_zone(zone)
                 judging = filters or Filters.shipped()
-                delivery = _ingest(log, mapped, kind, lake, hasher, arms, now, times, judging, rates, progress)
+                delivery = _ingest(
+                    log, mapped, kind, lake, deliveries, hasher, arms, now, times, judging, rates, progress
+                )
                 deliveries.record(delivery)
                 taken.append(delivery)
     return tuple(reversed(taken))
@@ -144,6 +155,7 @@ def _ingest(
     mapped: Mapped | None,
     kind: str | None,
     lake: EventLake,
+    deliveries: Deliveries,
     hasher: UnitHasher,
     arms: Mapping[str, frozenset[str]],
     now: datetime,
@@ -153,11 +165,21 @@ def _ingest(
     progress: Callable[[int, int], None] | None,
 ) -> Delivery:
     """One kind of a file's events into the lake; the register is still to be told."""
-    accepted, duplicate, reading, own = 0, 0, None, _id_of(mapped, log)
+    accepted, duplicate, reading, own, replaced_by = 0, 0, _Reading(), _id_of(mapped, log), None
     for expecting_known in (True, False):
         form, blocks = _form(log, kind, mapped)
-        appended, rejects = lake.begin(table_of(form.kind)), lake.begin("rejects")
+        _refuse_other_layers(form, log, hasher)
+        edition = None if mapped is None or form.repaired else _edition(log, mapped)
+        if edition:
+            deliveries.claim(edition)
+        rivals = deliveries.editions(edition.slot) if edition else ()
+        replaced = older(rivals, edition) if edition else ()
+        appended, rejects = lake.begin(table_of(form.kind), replaced), lake.begin("rejects", replaced)
         refuse_other_keys(appended, hasher.keys)
+        beside = newer(rivals, edition) if edition else ()
+        if replaced_by := next((each for each in reversed(beside) if appended.delivered(each)), None):
+            reading = _superseded(form, blocks)
+            break
         settled = {row["line"]: row["reason"] for row in rejects.rows_of(own, "line", "reason")}
         taken = appended.lines_of(own)
         rules, counts = _rules(form.kind, arms, now, filters, times, rates), form.kind == "count"
@@ -178,9 +200,11 @@ def _ingest(
                 continue
             staged.drop_own({row["event_id"] for row in appended.rows_of(own, "event_id")})
             staged.rewrite()
-            if staged.remaining():
+            # A file that counts instead of others says so in the lake even where it brings no event: whoever comes
+            # after it, or at the same time, must see that.
+            if staged.remaining() or (edition and not appended.delivered(own)):
                 appended.commit(staged.events, own)
-            if reading.rejected and not rejects.delivered(own):
+            if (reading.rejected or rejects.holds()) and not rejects.delivered(own):
                 rejects.commit(staged.rejects, own)
             else:
                 staged.rejects.discard()
@@ -197,7 +221,33 @@ def _ingest(
         finished_at=now,
         rejected=dict(sorted((reading.rejected | ignored).items())),
         lake_versions=lake.versions(),
+        slot=edition.slot if edition else None,
+        made=edition.made if edition else None,
+        replaced_by=replaced_by,
     )
+
+
+def _refuse_other_layers(form: Format[Any], log: Log, hasher: UnitHasher) -> None:
+    """Units that were hashed before the key was changed would be strangers now."""
+    if form.layers - {hasher.keys.layers}:
+        raise FileRefused(
+            f"{log.path.name} has units hashed under another number of keys than the lake's, which is "
+            f"{hasher.keys.layers}: the unit key was changed since; export these rejects again"
+        )
+
+
+def _edition(log: Log, mapped: Mapped) -> Edition | None:
+    """Which file of which slot this is; None where its feed never delivers a file anew."""
+    pattern = mapped.file.replaces
+    if pattern is None:
+        return None
+    return edition_of(log.path.name, mapped.delivery(log.sha256), pattern, mapped.source, mapped.file.kind)
+
+
+def _superseded(form: Format[Any], blocks: Iterator[Lines]) -> "_Reading":
+    """Lines that no longer count: they are counted, and not kept."""
+    lines = sum(len(block) - form.rows(block).elsewhere for block in blocks)
+    return _Reading(lines, Counter(superseded=lines) if lines else Counter())
 
 
 def _rules(
@@ -240,6 +290,8 @@ def _read(
     own = {
         "name": log.path.name,
         "kind": form.kind,
+        "header": form.header,
+        "feed": form.feed,
         "layers": hasher.keys.layers,
         "delivery": delivery,
         "delivered_at": now,

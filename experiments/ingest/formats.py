@@ -10,8 +10,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -21,15 +21,18 @@ import pyarrow.csv as pv
 from numpy.typing import NDArray
 
 from experiments.ingest.feed import Layout, Mapped, asked_columns, bare
-from experiments.ingest.hashing import HashedUnits, network_of
+from experiments.ingest.hashing import HashedUnits
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of, known_to
 from experiments.ingest.log import Block, FileRefused, Line
+from experiments.ingest.masks import REASON_COLUMN, layers_in, masked_address, masked_unit, with_suffix, without_suffix
 from experiments.ingest.values import Rejected
 
 _MACRO_BEGINNINGS = (b"%%", b"${", b"{{", b"[", b"__")
 MACRO_BEGINS = "|".join(re.escape(each.decode()) for each in _MACRO_BEGINNINGS)
 """The same for columns."""
 _QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
+_SPACE = " \t\n\v\f\r"
+"""What Arrow trims: a unit must be the same text wherever it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Rows:
     """Lines of the block that another delivery of the same file accounts for."""
     ignored: int = 0
     """Lines that are of no kind, and that the mapping says to ignore."""
+    hashed: NDArray[np.bool_] | None = None
+    """Which rows have their unit as a hash already; None where none has."""
 
 
 class Lines(Protocol):
@@ -80,6 +85,14 @@ class Format(Protocol[L]):
     """A file's form, known once its beginning was read."""
 
     kind: str
+    header: str | None
+    """The first line as it is to be kept with rejected ones: its masked columns are named so; None where each line
+    names its values itself."""
+    feed: str | None
+    repaired: bool
+    """Whether the file is one of rejected lines that were exported."""
+    layers: frozenset[int]
+    """Under how many keys the units are hashed that are hashed already."""
 
     def rows(self, block: L) -> Rows:
         """The cells of a block's lines."""
@@ -98,6 +111,10 @@ class Heading:
     wanted: Mapping[str, int]
     """Where each column that is read stands: ours by name, a feed's by place."""
     layout: Layout | None = None
+    masked: frozenset[int] = frozenset()
+    """Places of columns whose units are hashed and addresses cut already."""
+    repaired: bool = False
+    """Whether it has a column of reasons to reject its rows."""
 
     @classmethod
     def of(cls, file_name: str, names: Sequence[str], asked: str | None, mapped: Mapped | None) -> "Heading":
@@ -106,12 +123,18 @@ class Heading:
         Raises:
             FileRefused: where it lacks one that no event can do without, or has one of ours twice.
         """
+        repaired = any(bare(name) == bare(REASON_COLUMN) for name in names)
         if mapped is not None:
             layout = mapped.layout(file_name, names)
             meant = layout.meant
             columns = [meant.get(place) for place in range(len(names))]
-            return cls(layout.kind, columns, {str(place): place for place in sorted(layout.read)}, layout)
-        columns = [canonical(name) for name in names]
+            wanted = {str(place): place for place in sorted(layout.read)}
+            found = cls(layout.kind, columns, wanted, layout, layout.masked, repaired)
+            found.refuse_mixture(file_name, names)
+            return found
+        plain = list(map(_without_mask, names))
+        masked = frozenset(place for place, name in enumerate(names) if plain[place] != name)
+        columns = list(map(canonical, plain))
         kind = kind_of(file_name, asked, filter(None, columns))
         columns = [column if column in known_to(kind) else None for column in columns]
         found = [column for column in columns if column]
@@ -119,7 +142,41 @@ class Heading:
         if twice:
             raise FileRefused(f"{file_name} has {', '.join(twice)} more than once: keep one column of each")
         check_columns(file_name, kind, found, names)
-        return cls(kind, columns, {each: columns.index(each) for each in COLUMNS[kind] if each in columns})
+        wanted = {each: columns.index(each) for each in COLUMNS[kind] if each in columns}
+        return cls(kind, columns, wanted, None, masked, repaired)
+
+    @property
+    def hashed(self) -> bool:
+        """Whether units are hashes already."""
+        return any(self.columns[place] == "unit" for place in self.masked)
+
+    @property
+    def nothing(self) -> frozenset[str]:
+        """Values that stand for no unit."""
+        return frozenset(self.layout.mapped.file.nothing.get("unit", ()) if self.layout else ())
+
+    def with_hashes(self, hashed: bool) -> "Heading":
+        """The same where all that is private is masked already, or nothing is."""
+        if not hashed or self.layout is None:
+            return self
+        private = frozenset(self.layout.private)
+        return replace(self, layout=replace(self.layout, masked=private), masked=private)
+
+    def refuse_mixture(self, file_name: str, names: Sequence[str]) -> None:
+        """A feed may have several columns of units: of which a row's is taken, nothing tells afterwards."""
+        bare_ones = [
+            name for place, name in enumerate(names) if self.columns[place] == "unit" and place not in self.masked
+        ]
+        if self.hashed and bare_ones:
+            raise FileRefused(f"{file_name} has units both hashed and not ({', '.join(bare_ones)}): deliver two files")
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        """The columns' names as rejected lines keep them."""
+        private = {place for place, column in enumerate(self.columns) if column in PRIVATE} - self.masked
+        return [
+            with_suffix(without_suffix(name) or name) if place in private | self.masked else name
+            for place, name in enumerate(names)
+        ]
 
     def rows(
         self,
@@ -129,11 +186,16 @@ class Heading:
         broken: Sequence[Broken],
         *,
         macros: bool,
+        hashed: NDArray[np.bool_] | None = None,
     ) -> Rows:
-        """The lines of a block from those of their cells that are wanted, under our own names."""
+        """The lines of a block from those of their cells that are wanted, under our own names.
+
+        ``hashed`` are the rows whose units are hashes already, where each row says so for itself.
+        """
         layout = self.layout
         if layout is None:
-            return Rows(places, cells, tuple(broken), macros)
+            which = np.ones(len(places), np.bool_) if self.hashed else hashed
+            return Rows(places, cells, tuple(broken), macros, hashed=which)
         raw = {place: cells[str(place)] for place in self.wanted.values()}
         elsewhere, ignored = 0, 0
         if sorts := layout.sorts(raw, len(places)):
@@ -146,7 +208,8 @@ class Heading:
         if not layout.mapped.first:
             elsewhere, broken = elsewhere + len(broken), ()
         found = layout.cells(raw, block.numbers[places])
-        return Rows(places, found, tuple(broken), macros, bool(layout.telling), elsewhere, ignored)
+        which = np.ones(len(places), np.bool_) if self.hashed else None
+        return Rows(places, found, tuple(broken), macros, bool(layout.telling), elsewhere, ignored, which)
 
 
 class Csv:
@@ -166,6 +229,9 @@ class Csv:
         self._width = len(names)
         self._heading = Heading.of(file_name, names, asked, mapped)
         self.kind, self._columns, self._wanted = self._heading.kind, self._heading.columns, self._heading.wanted
+        self.header: str | None = joined(self._heading.named(names))
+        self.feed, self.repaired = mapped.source if mapped else None, self._heading.repaired
+        self.layers = layers_in(names[place] for place in self._heading.masked)
 
     def rows(self, block: Block) -> Rows:
         """A last line without a line end may have been cut within a value, so it is not taken."""
@@ -300,12 +366,14 @@ class Csv:
         except Rejected:
             row = []
         if len(row) == self._width:
-            row = [_kept(name, cell, units) for name, cell in zip(self._columns, row, strict=True)]
+            nothing, masked = self._heading.nothing, self._heading.masked
+            row = [
+                _kept(name, cell, units, nothing, hashed=place in masked)
+                for place, (name, cell) in enumerate(zip(self._columns, row, strict=True))
+            ]
         else:
             row = [units[cell] if cell else "" for cell in row or text.split(",")]
-        out = io.StringIO()
-        csv.writer(out, lineterminator="").writerow(row)
-        return out.getvalue()
+        return joined(row)
 
 
 class JsonLines:
@@ -323,42 +391,60 @@ class JsonLines:
                 continue
         if not written:
             raise FileRefused(f"{file_name} holds no JSON object in its first lines: deliver CSV or JSON lines")
+        self.header: str | None = None
+        self.feed, self.repaired = mapped.source if mapped else None, REASON_COLUMN in written
         if mapped is None:
-            self.kind = kind_of(file_name, asked, filter(None, map(canonical, written)))
+            self._plain = _Columns(_without_mask)
+            self.kind = kind_of(file_name, asked, filter(None, (canonical(_without_mask(key)) for key in written)))
             known = known_to(self.kind)
-            self._meaning = _Columns(lambda key: column if (column := canonical(key)) in known else None)
+            self._meaning = _Columns(lambda key: column if (column := canonical(_without_mask(key))) in known else None)
             check_columns(file_name, self.kind, filter(None, map(self._meaning.__getitem__, written)), written)
             self._heading = Heading(self.kind, COLUMNS[self.kind], dict.fromkeys(COLUMNS[self.kind], 0))
             self._said, self._public = self._meaning, _PUBLIC
             self._lists, self._optional = frozenset[str](), ()
         else:
+            asked_for = asked_columns(mapped)
+            theirs = frozenset(map(bare, asked_for))
+            self._plain = _Columns(lambda key: key if bare(key) in theirs else without_suffix(key) or key)
+            plain = {key: str(self._plain[key]) for key in written}
+            hashed = any(bare(name) in theirs for key, name in plain.items() if name != key)
             if not mapped.conditions & set(map(bare, written)):  # else each kind's lines have what theirs need
                 Heading.of(file_name, list(written), asked, mapped)
-            names = list(dict.fromkeys(map(bare, (*written, *asked_columns(mapped)))))  # a later line may have them
-            self._heading = Heading.of(file_name, names, asked, mapped)
+            names = list(dict.fromkeys(map(bare, (*plain.values(), *asked_for))))  # a later line may have them
+            self._heading = Heading.of(file_name, names, asked, mapped).with_hashes(hashed)
             self.kind = self._heading.kind
             places = {name: place for place, name in enumerate(names)}
-            self._meaning = _Columns(lambda key: _listed_at(places.get(bare(key)), self._heading.wanted))
-            self._said = _Columns(lambda key: _column_at(places.get(bare(key)), self._heading.columns))
+
+            def place_of(key: str) -> int | None:
+                plain = str(self._plain[key])
+                return places.get(bare(plain)) if hashed or plain == key else None
+
+            self._meaning = _Columns(lambda key: _listed_at(place_of(key), self._heading.wanted))
+            self._said = _Columns(lambda key: _column_at(place_of(key), self._heading.columns))
             self._public = frozenset[str]()  # a column called like one of ours may hold their units
             self._lists = frozenset(mapped.file.lists)
             self._optional = tuple(str(places[bare(name)]) for name in mapped.file.breakdown)
+        self.layers = layers_in(key for key in written if self._plain[key] != key)
 
     def rows(self, block: Block) -> Rows:
         """The lines' values as text; numbers as they are written."""
         meaning, broken, places = self._meaning, [], []
         taken: list[list[str]] = []
         wanted = tuple(self._heading.wanted)
+        hashed: list[bool] = []
         for place, line in enumerate(block.lines()):
             try:
                 if line.unreadable:
                     raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
-                named: dict[str | None, object] = {meaning[key]: value for key, value in self._read(line.text).items()}
-                taken.append(
+                record = self._read(line.text)
+                named: dict[str | None, object] = {meaning[key]: value for key, value in record.items()}
+                cells_of = (
                     [self._value(column, named.get(column)) for column in wanted]
                     if self._lists
                     else [_scalar(named.get(column)) for column in wanted]
                 )
+                hashed.append("(" in line.text and self._has_hash(record))
+                taken.append(cells_of)
                 places.append(place)
             except Rejected as rejected:
                 broken.append(Broken(place, rejected.reason))
@@ -367,7 +453,20 @@ class JsonLines:
         for column in self._optional:  # to have no such key is another thing than to say nothing under it
             arrays[column] = pc.if_else(pc.equal(arrays[column], ""), pa.scalar(None, pa.string()), arrays[column])
         where = np.array(places, dtype=np.int64)
-        return self._heading.rows(block, where, arrays, broken, macros=_may_have_macros(block))
+        which = np.array(hashed, np.bool_) if any(hashed) else None
+        return self._heading.rows(block, where, arrays, broken, macros=_may_have_macros(block), hashed=which)
+
+    def _has_hash(self, record: Mapping[str, object]) -> bool:
+        """Whether a line of our own format has its unit as a hash already.
+
+        Raises:
+            Rejected: bad_hash, where it has one that is and one that is not.
+        """
+        keys = [key for key in record if self._meaning[key] == "unit"]
+        marks = [self._plain[key] != key for key in keys]
+        if any(marks) and not all(marks):
+            raise Rejected("bad_hash")
+        return any(marks)
 
     def _value(self, column: str, value: object) -> str:
         """As text; a list only where the mapping says so."""
@@ -381,25 +480,36 @@ class JsonLines:
             record = self._read(text)
         except Rejected:
             return _masked_tokens(text, units, self._public)
-        return masked_record(record, self._said, units, self._lists)
+        masked = frozenset(key for key in record if self._plain[key] != key)
+        return masked_record(record, self._said, units, masked, self._heading.nothing, self._lists)
 
 
 def masked_record(
     record: Mapping[str, object],
     said: Mapping[str, str | None],
     units: HashedUnits,
+    masked: Collection[str],
+    nothing: frozenset[str],
     lists: frozenset[str] = frozenset(),
 ) -> str:
     """A record as JSON that may be kept: what is not ours is left out, units and addresses are hashed.
 
-    What has parts may have a unit among them, but for ``lists`` that a mapping takes numbers from.
+    What has parts may have a unit among them, but for ``lists`` that a mapping takes numbers from. ``masked`` are keys
+    whose values are hashed or cut already; ``nothing`` are values that stand for no unit.
     """
-    known = {key: value for key, value in record.items() if said[key]}
-    kept = {
-        key: value if said[key] in lists and isinstance(value, list) else _kept(said[key], _text(value, units), units)
-        for key, value in known.items()
-    }
+    kept: dict[str, object] = {}
+    for key, value in record.items():
+        if column := said[key]:
+            name = with_suffix(without_suffix(key) or key if key in masked else key) if column in PRIVATE else key
+            as_it_is = column in lists and isinstance(value, list)
+            kept[name] = value if as_it_is else _kept_value(column, value, units, nothing, hashed=key in masked)
     return json.dumps(kept, ensure_ascii=False)
+
+
+def _without_mask(name: str) -> str:
+    """``unit`` of ``unit (hashed)``: of our own private columns alone."""
+    inner = without_suffix(name)
+    return inner if inner is not None and canonical(inner) in PRIVATE else name
 
 
 def _listed_at(place: int | None, wanted: Mapping[str, int]) -> str | None:
@@ -473,14 +583,21 @@ _TOKEN = re.compile(r"""("(?:[^"\\]|\\.)*("?)|[^\s"{}\[\],:]+)(\s*:)?""", re.DOT
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+def joined(row: Sequence[str]) -> str:
+    """A line of CSV."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(row)
+    return out.getvalue()
+
+
 def _split(text: str) -> list[str]:
     if '"' not in text:
-        return [cell.strip() for cell in text.split(",")]
+        return [cell.strip(_SPACE) for cell in text.split(",")]
     try:
         (row,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):  # ValueError: a quote that closes on no line, or an escape on the next
         raise Rejected("ragged_row") from None
-    return [cell.strip() for cell in row]
+    return [cell.strip(_SPACE) for cell in row]
 
 
 def _no_constant(name: str) -> object:
@@ -519,25 +636,23 @@ def _scalar(value: object) -> str:
         return ""
     if not isinstance(value, str):
         raise Rejected("bad_value")
-    return value.strip()
+    return value.strip(_SPACE)
 
 
-def _text(value: object, units: HashedUnits) -> str:
-    """A value as text; what has parts may have a unit among them."""
+def _kept_value(column: str, value: object, units: HashedUnits, nothing: frozenset[str], *, hashed: bool) -> object:
+    """A value of JSON as it may be kept; what has parts may have a unit among them, and stays what has parts."""
     if isinstance(value, str):
-        return value
-    return units[json.dumps(value)] if isinstance(value, list | dict) else json.dumps(value)
+        return _kept(column, value.strip(_SPACE), units, nothing, hashed=hashed)
+    return [units[json.dumps(value)]] if isinstance(value, list | dict) else value
 
 
-def _kept(name: str | None, value: str, units: HashedUnits) -> str:
+def _kept(name: str | None, value: str, units: HashedUnits, nothing: frozenset[str], *, hashed: bool) -> str:
     """A value as it may be kept; nothing of what stands under a name that is not ours."""
-    if not value or name is None:
+    if name is None:
         return ""
     if name == "unit":
-        return units[value]
-    if name == "ip":
-        return network_of(value) or units[value]
-    return value
+        return masked_unit(value, units, nothing, hashed=hashed)
+    return masked_address(value, units) if name == "ip" else value
 
 
 def _masked_tokens(text: str, units: HashedUnits, public: frozenset[str]) -> str:

@@ -138,9 +138,12 @@ class HashedUnits(dict[str, str]):
 
 
 def network_of(address: str) -> str | None:
-    """``203.0.113.9`` gives ``203.0.113.0/24``; IPv6 is cut to /48; what is no address gives None."""
+    """``203.0.113.9`` gives ``203.0.113.0/24``; IPv6 is cut to /48; what is no address gives None.
+
+    An address that was cut already stays as it is.
+    """
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address.removesuffix(_cut_to(address)))
     except ValueError:
         return None
     if isinstance(parsed, ipaddress.IPv6Address):
@@ -149,6 +152,10 @@ def network_of(address: str) -> str | None:
             return str(ipaddress.IPv6Network((int(parsed), bits), strict=False))
         parsed = parsed.ipv4_mapped
     return str(ipaddress.IPv4Network((int(parsed), _IPV4_PREFIX), strict=False))
+
+
+def _cut_to(address: str) -> str:
+    return f"/{_IPV6_PREFIX if ':' in address else _IPV4_PREFIX}"
 
 
 class Networks(dict[str, str | None]):

@@ -20,6 +20,7 @@ from experiments.ingest.feed import Mapped
 from experiments.ingest.formats import MACRO_BEGINS, Broken, Heading, Rows, masked_record
 from experiments.ingest.hashing import HashedUnits
 from experiments.ingest.log import FileRefused, Line, Log
+from experiments.ingest.masks import layers_in
 
 ROWS = 50_000
 """Rows at a time."""
@@ -70,6 +71,9 @@ class Parquet:
             raise FileRefused(f"{log.path.name} has {twice[0]} more than once: keep one column of each")
         self._heading = Heading.of(log.path.name, self._names, asked, mapped)
         self.kind = self._heading.kind
+        self.header: str | None = None
+        self.feed, self.repaired = mapped.source if mapped else None, self._heading.repaired
+        self.layers = layers_in(self._names[place] for place in self._heading.masked)
         self._read = [self._names[place] for place in self._heading.wanted.values()]
         self._said = dict(zip(self._names, self._heading.columns, strict=True))
         for name in self._read:
@@ -110,7 +114,8 @@ class Parquet:
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """As JSON, by the meaning of the columns."""
-        return masked_record(json.loads(text), self._said, units)
+        masked = frozenset(self._names[place] for place in self._heading.masked)
+        return masked_record(json.loads(text), self._said, units, masked, self._heading.nothing)
 
 
 class _damages:  # noqa: N801 - reads like a function

@@ -19,6 +19,7 @@ from experiments.ingest.feed import OWN
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
 from experiments.ingest.header import OF_ARMS
+from experiments.ingest.masks import OF_A_UNIT, are_hashes
 from experiments.ingest.money import Rates
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.times import LocalTimes, Times
@@ -109,7 +110,8 @@ class Rules:
     def sift(self, rows: Rows) -> tuple[pa.Table, Sieve]:
         """The rows as the lake's table has them but for the delivery, and which of them keep every rule.
 
-        Units are still what they came as; they must be hashed before anything is kept.
+        Units are still what they came as; they must be hashed before anything is kept, but for those that a column
+        ``hashed`` tells.
         """
         count = len(rows.places)
         cells = {name: pc.ascii_trim_whitespace(column) for name, column in rows.cells.items()}
@@ -129,7 +131,16 @@ class Rules:
             days = pc.divide(columns["ts"].cast(pa.int64()), _DAY).cast(pa.int32()).cast(pa.date32())
         else:
             days = columns["date"]
-        return pa.table([*arrays, days], schema=pa.schema([*fields, schema.field("date")])), sieve
+        events = pa.table([*arrays, days], schema=pa.schema([*fields, schema.field("date")]))
+        if rows.hashed is not None and "unit" in cells:
+            well = are_hashes(cells["unit"]).to_numpy(zero_copy_only=False)
+            sieve.reject(rows.hashed & ~well & (_length(cells, "unit", count) > 0), "bad_hash")
+            for name in ("event_id", "impression_id", "click_id"):
+                if name in cells:
+                    made = pc.equal(cells[name], OF_A_UNIT).to_numpy(zero_copy_only=False)
+                    sieve.reject(rows.hashed & made, "id_of_a_unit")
+            events = events.append_column("hashed", pa.array(rows.hashed))
+        return events, sieve
 
     def _impression(self, cells: Mapping[str, pa.Array], count: int, sieve: Sieve) -> dict[str, pa.Array]:
         names = ("variant", "slot", "placement", "device", "country")

@@ -13,7 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from experiments.events.lake import Append, storage_failures
 from experiments.events.parts import Parts
@@ -74,6 +77,9 @@ class Staging:
             place = events.schema.get_field_index("unit")
             if place >= 0:
                 hashed = self._hasher.hash_column(events["unit"])
+                if "hashed" in events.column_names:  # rejected lines that were repaired
+                    hashed = pc.if_else(events["hashed"], pc.utf8_lower(events["unit"]), hashed)
+                    events = events.drop_columns(["hashed"])
                 events = events.set_column(place, events.schema.field(place), hashed)
             delivered = pa.repeat(self._delivery, events.num_rows), pa.repeat(self._delivered_at, events.num_rows)
             for name, values in zip(("delivery", "delivered_at"), delivered, strict=True):
@@ -137,6 +143,11 @@ class Staging:
     def dropped(self) -> int:
         """Events that are left out."""
         return self._count("dropped")
+
+    def dropped_lines(self) -> NDArray[np.int64]:
+        """The lines of those that are left out, in order."""
+        found = self.engine.execute("SELECT DISTINCT line FROM dropped ORDER BY line").fetchnumpy()
+        return np.asarray(found["line"], np.int64)
 
     def remaining(self) -> int:
         """Events that are not left out."""

@@ -76,15 +76,16 @@ class Ranges:
         return any(self._first.values())
 
     def __contains__(self, address: str) -> bool:
-        """Whether a range holds it; what is no address lies in none."""
+        """Whether a range holds it, or all of what an address was cut to; what is no address lies in none."""
         try:
-            parsed = ipaddress.ip_address(address)
+            network = ipaddress.ip_network(address)
         except ValueError:
             return False
+        parsed, last = network[0], network[-1]
         if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
+            parsed = last = parsed.ipv4_mapped
         place = bisect_right(self._first[parsed.version], int(parsed)) - 1
-        return place >= 0 and int(parsed) <= self._last[parsed.version][place]
+        return place >= 0 and int(last) <= self._last[parsed.version][place]
 
 
 class Hosts(dict[str, str | None]):

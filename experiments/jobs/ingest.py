@@ -1,5 +1,6 @@
 """Ingest: every file in the inbox, once."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -7,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.delivery import Delivery
-from experiments.ingest.feed import feed_for, feeds, read_trafficking
+from experiments.ingest.feed import Feed, Mapped, Trafficking, feed_for, feeds, read_trafficking
 from experiments.ingest.files import file_sha256, ingest_kinds
+from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.log import FileRefused
+from experiments.ingest.rejected import Origin, counted
+from experiments.ingest.replay import Replay, replay_rejects
+from experiments.ingest.times import in_zone
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
@@ -78,6 +83,48 @@ def ingest(
         )
 
 
+def replay(
+    context: Context, reason: str | None, name: str | None, progress: Progress, zone: str | None = None
+) -> tuple[list[Replay], list[str]]:
+    """Kept rejects judged again as they are, and what cannot be, each in one line.
+
+    Raises:
+        TryLater: while an ingest is at it.
+    """
+    known, done, refused = feeds(context.workspace.folder("feeds")), list[Replay](), list[str]()
+    trafficking = read_trafficking(context.workspace.folder("trafficking.csv"))
+    filters, arms = read_filters(context.workspace.folder("filters")), _arms(context)
+    with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
+        origins = list(dict.fromkeys(origin for origin, _ in counted(context.lake, reason, name)))
+        for number, origin in enumerate(origins):
+            progress("judging rejects again", number, len(origins))
+            try:
+                mapped = _mapping(origin, known, trafficking, context.hasher)
+                done.append(
+                    replay_rejects(
+                        origin, reason, lake=context.lake, deliveries=context.deliveries, hasher=context.hasher,
+                        arms=arms, now=context.clock(), mapped=mapped, filters=filters, rates=context.workspace.rates(),
+                        times=mapped.file.times.with_zone(zone) if mapped else in_zone(zone),
+                    )
+                )  # fmt: skip
+            except FileRefused as error:
+                refused.append(str(error))
+    return done, refused
+
+
+def _mapping(origin: Origin, known: Mapping[str, Feed], trafficking: Trafficking, hasher: UnitHasher) -> Mapped | None:
+    """By which a file was read, as it is now."""
+    if origin.feed is None:
+        return None
+    if origin.feed not in known:
+        raise FileRefused(f"{origin.name} was read by the mapping {origin.feed!r}, which feeds/ has no more")
+    files = known[origin.feed].kinds(origin.name, origin.kind)
+    place = next((number for number, file in enumerate(files) if file.kind == origin.kind), None)
+    if place is None:
+        raise FileRefused(f"{origin.name} was read as {origin.kind}s, of which {origin.feed!r} knows no more")
+    return Mapped.of(files, place, trafficking, origin.delivery, hasher, origin.feed)
+
+
 def inbox_files(context: Context) -> tuple[Path, ...]:
     """What lies in the inbox, by name; hidden and half-written (``.part``) files are left alone."""
     return tuple(
@@ -100,6 +147,9 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
         "duplicate": delivery.duplicate,
         "rejected": dict(delivery.rejected),
         "replay": delivery.replay,
+        "slot": delivery.slot,
+        "replaced_by": delivery.replaced_by,
+        "rejects_of": delivery.rejects_of,
         "lake_versions": dict(delivery.lake_versions),
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from experiments.core.delivery import as_it_stands
 from experiments.core.lifecycle import allocation
 from experiments.jobs.context import Context
 from experiments.jobs.job import WHOLE_WORKSPACE, TaskRun
@@ -111,7 +112,8 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
                 "proposed": context.control.state(record.name).proposed,
             }
         )
-    deliveries = context.deliveries.all()
+    deliveries = as_it_stands(context.deliveries.all())
+    counted = [each for each in deliveries if each.replaced_by is None]
     due = [
         {"job": task.job, "experiment": task.experiment, "period": task.period}
         for job in JOBS.values()
@@ -123,9 +125,10 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
         "due": due,
         "deliveries": {
             "files": len(deliveries),
-            "read": sum(each.read for each in deliveries),
-            "accepted": sum(each.accepted for each in deliveries),
-            "duplicate": sum(each.duplicate for each in deliveries),
-            "rejected": sum(sum(each.rejected.values()) for each in deliveries),
+            "read": sum(each.read for each in counted),
+            "accepted": sum(each.accepted for each in counted),
+            "duplicate": sum(each.duplicate for each in counted),
+            "rejected": sum(sum(each.rejected.values()) for each in counted),
+            "replaced": len(deliveries) - len(counted),
         },
     }

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from creatives.render import thumbnail
+from experiments.core.delivery import as_it_stands
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
 from experiments.core.gates import balance_p
@@ -289,9 +290,17 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
         days_covered=health.days_covered,
         deliveries=tuple(
             DeliveryRow(
-                each.name, each.kind, each.read, each.accepted, each.duplicate, tuple(sorted(each.rejected.items()))
+                each.name,
+                each.kind,
+                each.read,
+                each.accepted,
+                each.duplicate,
+                tuple(sorted(each.rejected.items())),
+                replaced=each.replaced_by is not None,
             )
-            for each in context.deliveries.between(start if plan.start >= start else start + CLOSING, end + CLOSING)
+            for each in as_it_stands(
+                context.deliveries.between(start if plan.start >= start else start + CLOSING, end + CLOSING)
+            )
         ),
         mature_share=evidence.mature_share() if any(metric.matures for metric in plan.metrics) else None,
         balance=tuple(balance_p(plan, evidence).items()),

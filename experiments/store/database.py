@@ -14,7 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.store.failures import translate_failures
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration this version knows; revisions are numbered in order."""
 
 BUSY_SECONDS = 10

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, select, update
 from sqlalchemy.orm import Session
 
-from experiments.core.delivery import Delivery
+from experiments.core.delivery import Delivery, Edition
 from experiments.store.codec import plain
 from experiments.store.database import write
-from experiments.store.schema import DeliveryRow
+from experiments.store.schema import DeliveryRow, EditionRow
 
 
 class SqlDeliveries:
@@ -30,8 +30,29 @@ class SqlDeliveries:
             if session.get(DeliveryRow, delivery.sha256) is None:
                 fields = {name: plain(getattr(delivery, name)) for name in _FIELDS}
                 session.add(DeliveryRow(**{**fields, "finished_at": delivery.finished_at}))
+                if delivery.slot is not None and delivery.replaced_by is None:
+                    _replace(session, delivery)
 
         write(self._engine, work)
+
+    def claim(self, edition: Edition) -> None:
+        """Tell of a file before any of its events is in the lake: who replaces it must find them, however it ends."""
+
+        def work(session: Session) -> None:
+            if session.get(EditionRow, edition.sha256) is None:
+                session.add(EditionRow(**{name: getattr(edition, name) for name in Edition.__dataclass_fields__}))
+
+        write(self._engine, work)
+
+    def editions(self, slot: str) -> tuple[Edition, ...]:
+        """The files of a slot that were begun, the newest last."""
+        with Session(self._engine) as session:
+            rows = session.scalars(select(EditionRow).where(EditionRow.slot == slot)).all()
+        return tuple(sorted(Edition(row.slot, row.made, row.sha256, row.rejects) for row in rows))
+
+    def replaced(self, sha256: str) -> tuple[Delivery, ...]:
+        """The deliveries that the one with these bytes replaced, the earliest first."""
+        return self._select(DeliveryRow.replaced_by == sha256)
 
     def between(self, start: datetime, end: datetime) -> tuple[Delivery, ...]:
         """Deliveries finished from ``start`` on and before ``end``, the earliest first."""
@@ -47,6 +68,15 @@ class SqlDeliveries:
                 select(DeliveryRow).where(*conditions).order_by(DeliveryRow.finished_at, DeliveryRow.sha256)
             )
             return tuple(_delivery(row) for row in rows)
+
+
+def _replace(session: Session, by: Delivery) -> None:
+    """Whatever stood in the slot, and what was taken from its rejects, counts no longer."""
+    session.flush()
+    standing, before = DeliveryRow.replaced_by.is_(None), DeliveryRow.sha256 != by.sha256
+    here = select(DeliveryRow.sha256).where(DeliveryRow.slot == by.slot, before)
+    theirs = (DeliveryRow.slot == by.slot) | DeliveryRow.rejects_of.in_(here)
+    session.execute(update(DeliveryRow).where(theirs, standing, before).values(replaced_by=by.sha256))
 
 
 _FIELDS = tuple(name for name in Delivery.__dataclass_fields__ if name != "replay")

@@ -153,6 +153,21 @@ class DeliveryRow(Base):
     finished_at: Mapped[datetime] = mapped_column(index=True)
     rejected: Mapped[dict[str, Any]]
     lake_versions: Mapped[dict[str, Any]]
+    slot: Mapped[str | None] = mapped_column(index=True)
+    made: Mapped[str | None]
+    replaced_by: Mapped[str | None] = mapped_column(index=True)
+    rejects_of: Mapped[str | None]
+
+
+class EditionRow(Base):
+    """A file that may be delivered anew, told before its first event is in the lake; one that was begun, at least."""
+
+    __tablename__ = "editions"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    slot: Mapped[str] = mapped_column(index=True)
+    made: Mapped[str]
+    rejects: Mapped[bool]
 
 
 class EvidenceRow(Base):

@@ -1,14 +1,18 @@
-"""Ingest killed at instants spread over its whole run, lake and register as they then lie: the evidence ends the same.
+"""Ingest killed before and after each of its writes, and at instants spread over its whole run: all ends the same.
 
-`make faults` takes two hundred instants and a million fuzzed lines, `make test` a few of both.
+Lake, register and evidence are compared as they lie after the same command was given once more. Among the files is an
+hour that its ad server delivers anew, and rejects are judged again. `make faults` takes every write, two hundred and
+fifty instants and a million fuzzed lines, `make test` a few.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +27,9 @@ MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 NOW = MONDAY + timedelta(days=7, hours=6)
 ARMS = ("original", "mosaic")
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
-POINTS = int(os.environ.get("ADSTYLE_KILL_POINTS", "12"))
+POINTS = int(os.environ.get("ADSTYLE_KILL_POINTS", "8"))
+EVERY = 1 if POINTS >= 100 else 5
+"""Of the writes, so many are taken."""
 
 MANY_LIVES = """
 # Each life is a fork of one process that has imported all and used nothing: it is killed after its share of the time.
@@ -35,8 +41,8 @@ import deltalake, duckdb, ibis.backends.duckdb, pyarrow.dataset
 import experiments.cli.events, experiments.composition, experiments.events.evidence, experiments.jobs.ingest
 from experiments.cli.app import run
 
-template, scratch, now, points = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-logs = sys.argv[5:]
+template, scratch, now = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+points, every, command = int(sys.argv[4]), int(sys.argv[5]), sys.argv[6:]
 
 
 def life(work):
@@ -51,11 +57,36 @@ def life(work):
     return began, child
 
 
-def ingest(workspace, out):
+def dying(fatal):
+    # Killed at that write of all, before or after it.
+    from experiments.events.lake import Append
+    from experiments.store.deliveries import SqlDeliveries
+
+    steps = iter(range(1, 1_000_000))
+
+    def step():
+        if next(steps) == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(function):
+        def call(*arguments):
+            step()
+            result = function(*arguments)
+            step()
+            return result
+        return call
+
+    Append.commit = counted(Append.commit)
+    SqlDeliveries.claim, SqlDeliveries.record = counted(SqlDeliveries.claim), counted(SqlDeliveries.record)
+
+
+def commanded(workspace, out, fatal=None):
     def work():
         os.dup2(os.open(out, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
         sys.stdout = os.fdopen(1, "w", closefd=False)
-        code = run(["-w", str(workspace), "--now", now, "ingest", *logs, "--json"])
+        if fatal is not None:
+            dying(fatal)
+        code = run(["-w", str(workspace), "--now", now, *command])
         sys.stdout.flush()
         return code
     return work
@@ -73,7 +104,11 @@ def evidence(workspace, out):
             document = evidence_document(found)
             rejects = stores.lake.dataset("rejects").to_table().drop_columns(["delivered_at"]).to_pylist()
             rejects.sort(key=lambda row: (row["delivery"], row["line"]))
-        out.write_text(json.dumps([document, rejects], default=str, sort_keys=True))
+            told = [
+                [each.name, each.read, each.accepted, each.duplicate, each.rejected, each.replaced_by, each.rejects_of]
+                for each in stores.deliveries.all()
+            ]
+        out.write_text(json.dumps([document, rejects, told], default=str, sort_keys=True))
         return 0
     return work
 
@@ -83,34 +118,43 @@ def whole(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def ended(number, delay):
+def ended(number, delay=None, fatal=None):
+    # The workspace after one life that was killed, and a whole one.
     workspace = scratch / f"ads-{number}"
     shutil.copytree(template, workspace)
     killed = False
-    if delay is not None:
-        began, child = life(ingest(workspace, scratch / "killed.txt"))
-        time.sleep(max(0, began + delay - time.monotonic()))
-        os.kill(child, signal.SIGKILL)
+    if delay is not None or fatal is not None:
+        began, child = life(commanded(workspace, scratch / "killed.txt", fatal))
+        if delay is not None:
+            time.sleep(max(0, began + delay - time.monotonic()))
+            os.kill(child, signal.SIGKILL)
         killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
     began = time.monotonic()
-    codes = [whole(ingest(workspace, scratch / "out.txt"))]
+    codes = [whole(commanded(workspace, scratch / "out.txt"))]
     seconds = time.monotonic() - began
     codes.append(whole(evidence(workspace, scratch / "evidence.json")))
     shutil.rmtree(workspace)
-    told = [json.loads(line) for line in (scratch / "out.txt").read_text().splitlines()]
-    accounts = [[each[key] for key in ("file", "read", "accepted", "duplicate", "rejected")] for each in told]
-    return killed, codes, seconds, accounts, (scratch / "evidence.json").read_text()
+    return killed, codes, seconds, (scratch / "evidence.json").read_text()
 
 
-_, codes, seconds, accounts, undisturbed = ended(0, None)
+_, codes, seconds, undisturbed = ended(0)
 assert codes == [0, 0], codes
-deaths, differ = 0, []
+deaths, writes, differ = 0, [], []
 for point in range(1, points + 1):
-    killed, codes, _, told, found = ended(point, seconds * point / (points + 1))
+    killed, codes, _, found = ended(point, delay=seconds * point / (points + 1))
     deaths += killed
-    if codes != [0, 0] or told != accounts or found != undisturbed:
-        differ.append([point, codes, told])
-print(json.dumps({"deaths": deaths, "differ": differ, "accounts": accounts, "evidence": json.loads(undisturbed)[0]}))
+    if codes != [0, 0] or found != undisturbed:
+        differ.append(["instant", point, codes, found[-2000:]])
+for fatal in range(every, 1000, every):
+    killed, codes, _, found = ended("write", fatal=fatal)
+    if codes != [0, 0] or found != undisturbed:
+        differ.append(["write", fatal, codes, found[-2000:]])
+    if not killed:
+        break
+    writes.append(fatal)
+gathered, _, accounts = json.loads(undisturbed)
+told = {"deaths": deaths, "writes": writes, "differ": differ, "accounts": accounts, "evidence": gathered}
+print(json.dumps(told))
 """
 
 
@@ -142,20 +186,65 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = Plan("spring", "spring", "original", tuple(Arm(arm, arm) for arm in ARMS), start=MONDAY)
     control.seal_plan("spring", plan, "ada")
     engine.dispose()
+    meant = "".join(f"Rendering ID,{number},spring,{arm}\n" for number, arm in zip((101, 102), ARMS, strict=True))
+    (root / "trafficking.csv").write_text(f"column,value,experiment,arm\n{meant}")
     return root
 
 
-def test_killed_at_many_instants_the_evidence_ends_byte_equal(template, tmp_path):
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    """Impressions of which half come twice, clicks, and an hour in three editions, the oldest one second."""
     logs = [tmp_path / "impressions-a.csv", tmp_path / "impressions-b.csv", tmp_path / "clicks.csv"]
     logs[0].write_text(lines(0, 4000))
     logs[1].write_text(lines(2000, 4000))  # half of them known already
     clicks = [f"c{n},{(MONDAY + timedelta(hours=20)).isoformat()},i{n},user-{n % 700}\n" for n in range(0, 6000, 20)]
     logs[2].write_text("event_id,ts,impression_id,unit\n" + "".join(clicks))
-    command = [sys.executable, "-c", MANY_LIVES, str(template), str(tmp_path), NOW.isoformat(), str(POINTS)]
-    result = subprocess.run([*command, *map(str, logs)], capture_output=True, text=True)
+    for made, first in (("2", 100), ("1", 0), ("3", 200)):
+        logs.append(tmp_path / f"dcm_account1_impression_2026110201_20261102_03000{made}_{made}.csv")
+        logs[-1].write_text(hour(first, 600))
+    return logs
+
+
+def hour(first: int, count: int) -> str:
+    """An hour of an ad server; some of a creative that nobody knows, one line broken."""
+    at = int(MONDAY.timestamp() * 1_000_000)
+    rows = [
+        f"{at + number},other-{number % 90},{(101, 102, 999)[number % 50 // 48 + number % 2]},h{number}"
+        for number in range(first, first + count)
+    ]
+    return "\n".join(["Event Time,User ID,Rendering ID,Impression ID", *rows, "broken"]) + "\n"
+
+
+def lives(template: Path, scratch: Path, command: list[str], points: int, every: int) -> dict[str, Any]:
+    """What became of a workspace whose command was killed, each time anew: instants, and every so many writes."""
+    arguments = [str(template), str(scratch), NOW.isoformat(), str(points), str(every), *command]
+    result = subprocess.run([sys.executable, "-c", MANY_LIVES, *arguments], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     told = json.loads(result.stdout)
     assert told["differ"] == []
+    return told
+
+
+def test_killed_at_many_points_ingest_ends_byte_equal(template, tmp_path, logs):
+    told = lives(template, tmp_path, ["ingest", *map(str, logs), "--json"], POINTS, EVERY)
     assert told["deaths"] > POINTS / 2, "most lives end before their work does"
-    assert [each[2] for each in told["accounts"]] == [3958, 1980, 300]
+    assert told["writes"] == list(range(EVERY, 37, EVERY)), "before and after each claim, commit and record"
+    accounts = {each[0]: (each[2], each[4], each[5]) for each in told["accounts"]}
+    assert [accounts[log.name][0] for log in logs] == [3958, 1980, 300, 588, 0, 588]
+    assert accounts[logs[4].name][1] == {"superseded": 601}
+    assert [accounts[log.name][2] is None for log in logs] == [True, True, True, False, False, True]
     assert sum(arm["sums"][1] for arm in told["evidence"]["arms"].values()) > 0
+
+
+def test_killed_at_many_points_a_replay_of_rejects_ends_byte_equal(template, tmp_path, logs):
+    workspace = tmp_path / "ads"
+    shutil.copytree(template, workspace)
+    adstyle = [str(Path(sys.executable).with_name("adstyle")), "-w", str(workspace), "--now", NOW.isoformat()]
+    subprocess.run([*adstyle, "ingest", *map(str, logs)], capture_output=True, check=True)
+    with (workspace / "trafficking.csv").open("a") as file:
+        file.write("Rendering ID,999,spring,mosaic\n")
+    told = lives(workspace, tmp_path, ["events", "replay"], POINTS // 4, 2 if EVERY > 1 else 1)
+    assert told["writes"][-1] == 8
+    (replayed,) = (each for each in told["accounts"] if each[6] is not None)
+    name, read, accepted, _, rejected, *_ = replayed
+    assert (name, read, accepted, rejected) == (logs[5].name, 13, 12, {"ragged_row": 1})

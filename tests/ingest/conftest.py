@@ -17,11 +17,21 @@ ARMS = {"spring": frozenset({"original", "mosaic"}), "0": frozenset({"original",
 class Register(dict):
     """Deliveries by hash, in memory."""
 
+    def __init__(self):
+        super().__init__()
+        self.begun = {}
+
     def find(self, sha256):
         return self.get(sha256)
 
     def record(self, delivery):
         self.setdefault(delivery.sha256, delivery)
+
+    def claim(self, edition):
+        self.begun.setdefault(edition.sha256, edition)
+
+    def editions(self, slot):
+        return tuple(sorted(each for each in self.begun.values() if each.slot == slot))
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_rows_that_cannot_be_taken_are_kept_as_text_without_units(deliver_table,
     kept = json.loads(min(rejects, key=lambda row: row["line"])["text"])
     assert kept == {
         "Event ID": "i0", "ts": "2026-11-08 12:00:00.000001Z", "experiment": "spring", "arm": "pencil",
-        "unit": hasher.hashed("person-a"), "ip": "192.0.2.0/24",
+        "unit (hashed)": hasher.hashed("person-a"), "ip (hashed)": "192.0.2.0/24",
     }  # fmt: skip
     files = [path.read_bytes() for path in (tmp_path / "lake").rglob("*") if path.is_file()]
     assert not [data for data in files for secret in (b"person", b"192.0.2.7") if secret in data]

@@ -133,8 +133,8 @@ def test_counts_that_were_forgotten_meanwhile_stay_forgotten(deliver, register, 
 def test_two_at_once_the_second_is_told_to_come_again(deliver, lake, stands, monkeypatch):
     real = EventLake.begin
 
-    def overtaken(self, name):
-        handle = real(self, name)
+    def overtaken(self, name, replacing=()):
+        handle = real(self, name, replacing)
         if name == "counts":
             monkeypatch.setattr(EventLake, "begin", real)
             deliver("counts-2.csv", text(line(1, impressions=120)))

@@ -1,5 +1,6 @@
 """Invalid traffic: which agents and addresses are not a person's, and the lists that say so."""
 
+import ipaddress
 import json
 
 import pytest
@@ -155,3 +156,11 @@ def test_a_newer_list_of_robots_takes_the_shipped_ones_place(filters):
 def test_a_list_that_is_none_is_refused_with_its_place(filters, files, says):
     with pytest.raises(ExperimentError, match=says):
         filters(**files)
+
+
+def test_an_address_that_was_cut_is_a_data_centres_where_all_of_its_network_is():
+    ranges = Ranges(map(ipaddress.ip_network, ("198.51.100.0/23", "203.0.113.0/25", "2001:db8::/32")))
+    assert "198.51.101.0/24" in ranges
+    assert "203.0.113.0/24" not in ranges, "half of it is"
+    assert "203.0.113.9" in ranges
+    assert "2001:db8:7::/48" in ranges

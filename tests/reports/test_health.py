@@ -142,3 +142,15 @@ def test_conversions_by_touch_and_what_was_taken_back(example, found, state, say
     checked = {check.title: check for check in health.checks(changed(example["winner"](), **found))}
     check = checked.get("Conversions")
     assert (check and check.state, check and check.text) == (state, says)
+
+
+def test_lines_of_a_replaced_file_count_in_no_sum(example):
+    old = DeliveryRow("hour-1.csv", "impression", 10, 7, 1, (("ragged_row", 2),), replaced=True)
+    new = DeliveryRow("hour-1-again.csv", "impression", 9, 8, 0, (("unknown_arm", 1),))
+    experiment = changed(example["winner"](), deliveries=(old, new))
+    (check,) = [each for each in health.checks(experiment) if each.title == "Delivered lines"]
+    assert check.text == (
+        "9 lines read: 8 accepted, 0 seen before, 1 rejected and kept for repair. "
+        "Not counted: 1 file that came anew since."
+    )
+    assert "wrong number" not in health.rejects((old, new))
