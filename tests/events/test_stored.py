@@ -139,7 +139,7 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "it's temporary"))
     (tmp_path / "it's temporary").mkdir()
     in_memory = gather(lake, plan, start + DAYS)
-    on_disk = gather(EventLake(lake.root, DuckDB("60MB")), plan, start + DAYS)
+    on_disk = gather(EventLake(lake.root, "60MB"), plan, start + DAYS)
     assert spilled[0] == 0 < spilled[1]
     assert on_disk == in_memory
     assert list((tmp_path / "it's temporary").iterdir()) == []
@@ -148,7 +148,7 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
 def test_too_little_memory_is_said_in_one_line(lake, crowd, plan, start):
     put(lake, crowd(3000))
     with pytest.raises(ExperimentError, match=r"2MB of memory is too little .* `memory` under \[stores\]") as caught:
-        gather(EventLake(lake.root, DuckDB("2MB")), plan, start + DAYS)
+        gather(EventLake(lake.root, "2MB"), plan, start + DAYS)
     assert "\n" not in str(caught.value)
 
 
