@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from creatives.packs import StyleLibrary
+from experiments.events.engine import MEMORY, DuckDB, Engine
 from experiments.events.lake import EventLake
 from experiments.ingest.hashing import UnitHasher
 from experiments.jobs.context import Clock, Context
@@ -44,7 +45,17 @@ def open_context(workspace: Workspace, clock: Clock = system_clock) -> Iterator[
 def lake_of(workspace: Workspace) -> EventLake:
     """The workspace's events."""
     stores = workspace.settings.stores
-    return EventLake(workspace.lake_root, stores.memory, stores.options)
+    return EventLake(workspace.lake_root, stores.memory, stores.options, engine_of(workspace))
+
+
+def engine_of(workspace: Workspace) -> Engine:
+    """What computes evidence; Spark is not begun before it is asked."""
+    stores, spark = workspace.settings.stores, workspace.settings.spark
+    if stores.engine == "duckdb":
+        return DuckDB(stores.memory or MEMORY)
+    from experiments.events.spark import Spark
+
+    return Spark(spark.master, tuple(sorted(spark.settings.items())), stores.memory or MEMORY)
 
 
 def library_of(workspace: Workspace | None) -> StyleLibrary:

@@ -10,6 +10,7 @@ from experiments.core.errors import ExperimentError
 from experiments.events.inspection import inspect
 from experiments.events.keys import HASHED, refuse_other_keys
 from experiments.events.schema import TABLES, table_of
+from experiments.events.sparksession import check_installed
 from experiments.events.upkeep import ORPHAN_HOURS
 from experiments.ingest.feed import feeds, read_trafficking
 from experiments.ingest.files import IGNORED
@@ -47,6 +48,7 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
         ("left behind", lambda: _left_behind(workspace)),
         ("deliveries", lambda: _deliveries(workspace)),
         ("currencies", lambda: _currencies(workspace)),
+        ("engine", lambda: _engine(workspace)),
         ("ad servers", lambda: _ad_servers(workspace)),
         ("filters", lambda: _filters(workspace)),
         ("money", lambda: _money(workspace)),
@@ -180,6 +182,14 @@ def _currencies(workspace: Workspace) -> Iterator[str]:
         yield f"conversions are in several currencies ({told}): do not add them up as they are"
     else:
         yield f"conversions: {told}" if found else "no conversion has a value"
+
+
+def _engine(workspace: Workspace) -> Iterator[str]:
+    """What computes evidence is there; Spark is not started for it."""
+    if workspace.settings.stores.engine == "spark":
+        yield f"{check_installed()}, on {workspace.settings.spark.master}"
+    else:
+        yield "DuckDB"
 
 
 def _ad_servers(workspace: Workspace) -> Iterator[str]:

@@ -8,13 +8,14 @@ secrets/       the keys under which units are hashed; never leaves the machine
 
 import os
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from creatives.documents import validate_document
+from creatives.documents import suggestion, validate_document
 from experiments.core.errors import ExperimentError
 from experiments.ingest.keyfile import KeyFile
 
@@ -34,6 +35,11 @@ name = "{name}"
 database = "sqlite:///adstyle.db"   # in production: postgresql+psycopg://user@host/adstyle
 lake = "lake"                       # Delta tables; for more than one host: s3://bucket/lake
 # memory = "2GiB"                   # what gathering evidence may take; beyond that it takes disk
+# engine = "spark"                  # instead of DuckDB, with pip install 'adstyle[spark]' and Java 17 or later
+
+# [spark]
+# master = "local[*]"               # this machine; or a cluster's address
+# "spark.executor.memory" = "8g"    # whatever Spark's documentation has
 
 # [stores.options]                  # how an object store is reached: deltalake's storage_options, as text
 # AWS_REGION = "eu-west-1"          # (credentials rather from the environment: AWS_ACCESS_KEY_ID and so on)
@@ -47,6 +53,9 @@ unit_key = "secrets/unit.key"       # units are stored only as hashes under this
 """
 
 IGNORED = "/adstyle.db*\n/lake/\n/secrets/\n/variants/\n/reports/\n"
+
+
+ENGINES = ("duckdb", "spark")
 
 
 class NoWorkspace(ExperimentError):
@@ -71,6 +80,48 @@ class StoreSettings(_Strict):
     options: dict[str, str] = Field({}, description="How an object store is reached: deltalake's storage_options.")
     memory: str | None = Field(None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
     """What evidence may take of it; beyond that it takes disk."""
+    engine: str = "duckdb"
+    """What computes evidence."""
+
+    @field_validator("engine")
+    @classmethod
+    def _known(cls, engine: str) -> str:
+        if engine not in ENGINES:
+            raise ValueError(f"{engine} is no engine for evidence{suggestion(engine, ENGINES)}")
+        return engine
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """TOML takes a name with dots, without quotes, for tables in tables."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif isinstance(value, bool):
+            yield f"{above}{name}", str(value).lower()
+        elif isinstance(value, str | int | float):
+            yield f"{above}{name}", str(value)
+        else:
+            raise ValueError(f"{above}{name} is no text, number, true or false")  # noqa: TRY004 - pydantic's protocol
+
+
+class SparkSettings(_Strict):
+    """The ``[spark]`` table: where Spark runs, and whatever else it is to be told, by its own names."""
+
+    master: str = Field("local[*]", min_length=1)
+    settings: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _told(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        settings = dict(_flat({name: value for name, value in table.items() if name != "master"}))
+        for name in settings:
+            if not name.startswith("spark."):
+                raise ValueError(f"{name} is no known key{suggestion(name, ['master'])}; Spark's own begin with spark.")
+        if "spark.master" in settings:
+            raise ValueError("spark.master is called master here")
+        return {**{name: table[name] for name in ("master",) if name in table}, "settings": settings}
 
 
 class SecretSettings(_Strict):
@@ -93,6 +144,7 @@ class Settings(_Strict):
 
     workspace: WorkspaceSettings
     stores: StoreSettings = StoreSettings()
+    spark: SparkSettings = SparkSettings()
     secrets: SecretSettings = SecretSettings()
     money: MoneySettings | None = None
 

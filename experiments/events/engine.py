@@ -1,21 +1,82 @@
-"""DuckDB within bounds: so much memory, beyond it a folder of its own that is gone afterwards."""
+"""What computes evidence: by default DuckDB, within bounds: so much memory, beyond it a folder, gone afterwards."""
 
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
+from experiments.events.stored import StoredTable, sql_type
+
+if TYPE_CHECKING:  # nobody but evidence needs Ibis, and it takes its time
+    import ibis.expr.types as ir
+
+Source = StoredTable | pa.Table | ds.Dataset
+"""A table of the lake, or what has its schema."""
 
 MEMORY = "2GiB"
 """What gathering evidence may take, unless a workspace says otherwise."""
 _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
 _A_THREAD = 125_000_000
 """Bytes; with less a thread, DuckDB's guide says, work that goes to disk may fail."""
+
+
+class Engine(Protocol):
+    """Says what an expression over tables of the lake comes to."""
+
+    @property
+    def reads_urls(self) -> bool:
+        """Whether it fetches files from an object store itself."""
+
+    def answer(
+        self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
+    ) -> pa.Table:
+        """The expression's rows, of tables that have these names; it reads no other columns of theirs.
+
+        Raises:
+            ExperimentError: where the engine cannot do it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DuckDB:
+    """In this process."""
+
+    memory: str = MEMORY
+    """In DuckDB's words."""
+
+    @property
+    def reads_urls(self) -> bool:
+        """Its readers of object stores would have to be downloaded."""
+        return False
+
+    def answer(
+        self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
+    ) -> pa.Table:
+        """Beyond ``memory`` it takes disk."""
+        from experiments.events.reading import answer
+
+        with bounded_engine(self.memory) as engine:
+            for name, source in sources.items():
+                if isinstance(source, StoredTable):
+                    query = source.query(columns[name])
+                else:
+                    engine.register(f"{name}_of_lake", source)
+                    known = source.schema.names
+                    read = [
+                        each if each in known else f"NULL::{sql_type(name, each)} AS {each}" for each in columns[name]
+                    ]
+                    query = f"SELECT {', '.join(read)} FROM {name}_of_lake"
+                engine.execute(f"CREATE VIEW {name} AS {query}")
+            return answer(engine, expression)
 
 
 @contextmanager
@@ -32,7 +93,7 @@ def bounded_engine(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
             engine.execute("SET enable_progress_bar = false")
             engine.execute("SET preserve_insertion_order = false")
             ((cores,),) = engine.execute("SELECT current_setting('threads')").fetchall()
-            engine.execute(f"SET threads = {max(1, min(cores, _bytes(memory) // _A_THREAD))}")
+            engine.execute(f"SET threads = {max(1, min(cores, bytes_of(memory) // _A_THREAD))}")
             yield engine
     except duckdb.OutOfMemoryException as error:
         raise ExperimentError(
@@ -42,6 +103,7 @@ def bounded_engine(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bytes(memory: str) -> int:
+def bytes_of(memory: str) -> int:
+    """So many, in DuckDB's words."""
     number, unit = re.fullmatch(r"(\d+) ?(\w+)", memory).groups()  # type: ignore[union-attr]
     return int(number) * _BYTES[unit]

@@ -5,11 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
@@ -17,15 +14,11 @@ from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.events.adjustments import MONEY
-from experiments.events.engine import MEMORY, bounded_engine
+from experiments.events.engine import DuckDB, Engine, Source
 from experiments.events.expression import evidence_expression
 from experiments.events.keys import refuse_mixed_keys
 from experiments.events.lake import EventLake, storage_failures
-from experiments.events.reading import answer
 from experiments.events.schema import TABLES
-from experiments.events.stored import StoredTable, sql_type
-
-Source = StoredTable | pa.Table | ds.Dataset
 
 _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 """Facts by scope, segment and arm."""
@@ -84,7 +77,7 @@ def gather(
     refuse_mixed_keys(lake, {name: chosen[name] for name in _READ})
     impressions, outcomes = (lake.source(name, chosen[name]) for name in _READ)
     with storage_failures(lake.root):
-        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, memory=lake.memory)
+        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, engine=lake.engine)
 
 
 def evidence_of(
@@ -95,31 +88,18 @@ def evidence_of(
     lake_versions: Mapping[str, int],
     *,
     dealt: Sequence[Dealing] = (),
-    memory: str = MEMORY,
+    engine: Engine | None = None,
 ) -> Evidence:
-    """The evidence in tables that have the lake's schemas, computed by DuckDB in this process, in so much memory."""
+    """The evidence in tables that have the lake's schemas, computed by ``engine``, by default DuckDB."""
     batches = _batches(plan, dealt, as_of)
     expression = evidence_expression(
         _IMPRESSIONS, _OUTCOMES, plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
     )  # fmt: skip
-    with bounded_engine(memory) as engine:
-        for name, source in zip(_READ, (impressions, outcomes), strict=True):
-            _register(engine, name, source)
-        facts = answer(engine, expression).to_pylist()
+    sources = dict(zip(_READ, (impressions, outcomes), strict=True))
+    facts = (engine or DuckDB()).answer(expression, sources, _READ).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
-
-
-def _register(engine: duckdb.DuckDBPyConnection, name: str, source: Source) -> None:
-    if isinstance(source, StoredTable):
-        query = source.query(_READ[name])
-    else:
-        engine.register(f"{name}_of_lake", source)
-        known = source.schema.names
-        columns = [each if each in known else f"NULL::{sql_type(name, each)} AS {each}" for each in _READ[name]]
-        query = f"SELECT {', '.join(columns)} FROM {name}_of_lake"
-    engine.execute(f"CREATE VIEW {name} AS {query}")
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

@@ -25,7 +25,7 @@ from deltalake.transaction import RemoveAction
 from numpy.typing import NDArray
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
-from experiments.events.engine import MEMORY
+from experiments.events.engine import MEMORY, DuckDB, Engine
 from experiments.events.native import native_silence
 from experiments.events.objects import Objects
 from experiments.events.parts import Parts
@@ -55,13 +55,21 @@ class TableHealth:
 class EventLake:
     """The tables under one root, a local folder or an object store URL; a missing table is created empty.
 
-    Gathering evidence from them takes no more than ``memory``, in DuckDB's words, and a folder for what is beyond it.
-    ``options`` say how an object store is reached (deltalake's ``storage_options``); a folder needs none.
+    Work on them takes no more than ``memory``, in DuckDB's words, and a folder for what is beyond it; evidence is
+    computed by ``engine``, DuckDB where nothing is said. ``options`` say how an object store is reached (deltalake's
+    ``storage_options``); a folder needs none.
     """
 
-    def __init__(self, root: str | Path, memory: str | None = None, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        memory: str | None = None,
+        options: Mapping[str, str] | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         self.root = str(root).rstrip("/")
         self.memory = memory or MEMORY
+        self.engine = engine or DuckDB(self.memory)
         self.options = dict(options or {}) if "://" in self.root else {}
 
     def versions(self) -> dict[str, int]:
@@ -82,16 +90,16 @@ class EventLake:
             return self._open(name, version).to_pyarrow_dataset()
 
     def source(self, name: str, version: int | None = None) -> StoredTable | ds.Dataset:
-        """The same, where the engine can read the files itself: on this machine, and if nothing but files must be read.
+        """The same, where the engine can read the files itself: most on this machine, and if nothing else must be read.
 
         Raises:
             ExperimentError: when the table has no such version.
         """
         with storage_failures(self.root):
             table = self._open(name, version)
-            if "://" in self.root or table.protocol().reader_features:
+            if table.protocol().reader_features or ("://" in self.root and not self.engine.reads_urls):
                 return table.to_pyarrow_dataset()
-            return StoredTable(name, Path(self.root, name), tuple(Append(table, name, self.root).files()))
+            return StoredTable(name, f"{self.root}/{name}", tuple(Append(table, name, self.root).files()))
 
     def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.

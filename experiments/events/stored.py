@@ -1,6 +1,6 @@
-"""A table's files as DuckDB reads them: only the columns and row groups that a query needs, in its own memory."""
+"""A table's files as an engine reads them: only the columns and row groups that a query needs, in its own memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,26 +28,33 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """One version of a table, its files on this machine."""
+    """One version of a table."""
 
     name: str
-    folder: Path
+    root: str
+    """Its folder, on this machine unless it is a URL."""
     files: tuple[StoredFile, ...]
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(file.size for file in self.files)
+
+    def alike(self, columns: Sequence[str]) -> list[tuple[Mapping[str, str], list[str]]]:
+        """What the log says of these columns, and the files that it says it of: they do not say it themselves."""
+        told = [(place, name) for place, name in enumerate(TABLES[self.name].partition_by) if name in columns]
+        found: dict[Keys, list[str]] = {}
+        for file in self.files:
+            found.setdefault(tuple(file.keys[place] for place, _ in told), []).append(f"{self.root}/{file.path}")
+        return [(dict(zip((name for _, name in told), keys, strict=True)), paths) for keys, paths in found.items()]
+
     def query(self, columns: Sequence[str]) -> str:
-        """These columns, typed as in the schema; what a file is too old to have is missing."""
-        layout = TABLES[self.name]
+        """These columns for DuckDB, typed as in the schema; what a file is too old to have is missing."""
         kinds = {name: sql_type(self.name, name) for name in columns}
         parts = [f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in kinds.items())} WHERE false"]
-        told = [(place, name) for place, name in enumerate(layout.partition_by) if name in kinds]
-        alike: dict[Keys, list[Path]] = {}
-        for file in self.files:
-            alike.setdefault(tuple(file.keys[place] for place, _ in told), []).append(self.folder / file.path)
-        for keys, paths in alike.items():
-            constants = [
-                f"{literals([key])}::{kinds[name]} AS {name}" for (_, name), key in zip(told, keys, strict=True)
-            ]
-            parts.append(f"SELECT {', '.join(['*', *constants])} FROM {parquet(paths)}")
+        for told, paths in self.alike(columns):
+            constants = [f"{literals([value])}::{kinds[name]} AS {name}" for name, value in told.items()]
+            parts.append(f"SELECT {', '.join(['*', *constants])} FROM {parquet(list(map(Path, paths)))}")
         return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)})"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 
+import duckdb
 import pytest
 
 from experiments.core.errors import ExperimentError
@@ -296,7 +297,15 @@ LIMITS = (Traffic(), Traffic(86_400, 2, None), UNLIMITED, Traffic(86_400, None, 
 """The usual ones, and such as the units of these small worlds reach."""
 
 
-@pytest.mark.parametrize("seed", range(15))
+def worlds(count, on_spark):
+    """So many on DuckDB; on Spark, where each takes seconds, fewer."""
+    few = [pytest.param("spark", seed, marks=pytest.mark.spark) for seed in range(on_spark)]
+    return pytest.mark.parametrize(
+        ("engine", "seed"), [*(("duckdb", seed) for seed in range(count)), *few], indirect=["engine"]
+    )
+
+
+@worlds(15, on_spark=5)
 def test_the_expression_says_what_the_loops_say(measure, plan, start, seed):
     impressions, outcomes = world(seed, start)
     money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
@@ -357,8 +366,8 @@ def test_the_worlds_have_what_every_limit_forbids(plan, start):
         assert found["people"] > 300
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_batches_say_what_the_loops_say(rows, plan, start, seed):
+@worlds(4, on_spark=1)
+def test_batches_say_what_the_loops_say(rows, plan, start, engine, seed):
     impressions, outcomes = world(seed, start)
     chosen = replace(plan, segments=("device",), looks=Looks(4, 2), traffic=LIMITS[seed])
     as_of = start + timedelta(hours=192)
@@ -369,7 +378,7 @@ def test_batches_say_what_the_loops_say(rows, plan, start, seed):
         Dealing(as_of, {"original": 0.2, "mosaic": 0.8}),
     ]
     tables = rows("impressions", impressions), rows("outcomes", outcomes)
-    evidence = evidence_of(*tables, chosen, as_of, {}, dealt=dealt)
+    evidence = evidence_of(*tables, chosen, as_of, {}, dealt=dealt, engine=engine)
     loops = Loops(impressions, outcomes, chosen, as_of)
     hours = [0, 24, 48, 96, 100, 144, 192]
     assert [(batch.since - start, batch.until - start) for batch in evidence.batches] == [
@@ -396,11 +405,11 @@ def test_batches_say_what_the_loops_say(rows, plan, start, seed):
     assert evidence.health.crossover_units == len({unit for (unit, _), arms in seen.items() if len(arms) > 1})
 
 
-def test_shares_that_change_later_make_no_batches(rows, plan, start):
+def test_shares_that_change_later_make_no_batches(rows, plan, start, engine):
     dealt = [Dealing(start, {"original": 0.5, "mosaic": 0.5}), Dealing(start + DAY, {"original": 1.0, "mosaic": 0.0})]
     tables = rows("impressions", []), rows("outcomes", [])
-    assert evidence_of(*tables, plan, start + DAY, {}, dealt=dealt).batches == ()
-    later = evidence_of(*tables, plan, start + 2 * DAY, {}, dealt=dealt)
+    assert evidence_of(*tables, plan, start + DAY, {}, dealt=dealt, engine=engine).batches == ()
+    later = evidence_of(*tables, plan, start + 2 * DAY, {}, dealt=dealt, engine=engine)
     assert [batch.dealt for batch in later.batches] == [True, False]
     assert restore_evidence("spring", later.as_of, {}, json.loads(json.dumps(evidence_document(later)))) == later
 
@@ -411,6 +420,13 @@ def test_daily_counts_add_to_the_totals(measure, start):
         days = [day for day in evidence.daily if day.arm == arm]
         for place, name in enumerate(("impressions", "clicks", "conversions")):
             assert sum(getattr(day, name) for day in days) == moments.sums[place]
+
+
+def test_a_column_that_a_table_lacks_is_missing(rows, plan, engine, impression, at):
+    shown = rows("impressions", [impression("i1", device="phone")]).drop_columns(["device", "invalid"])
+    bought = rows("outcomes", []).drop_columns(["value_micros"])
+    evidence = evidence_of(shown, bought, replace(plan, segments=("device",)), at(days=1), {}, engine=engine)
+    assert [each.segment for each in evidence.segments if each.moments.units] == [UNKNOWN]
 
 
 def test_no_events_at_all(measure, start):
@@ -583,6 +599,20 @@ def test_money_is_exact_beyond_what_a_float_holds(measure, impression, outcome, 
     assert moments.total("value_micros") == sum(amounts)
     assert moments.product("value_micros", "value_micros") == sum(amounts) ** 2
     assert moments.product("impressions", "value_micros") == sum(amounts)
+
+
+def test_a_sum_may_have_more_digits_than_64_bits(measure, impression, outcome, at):
+    half = 475 * 10**16
+    bought = [outcome(f"v{n}", "conversion", unit="u1", value_micros=half) for n in range(2)]
+    moments = measure([impression("i1")], bought, at(days=1)).arms["original"]
+    assert moments.total("value_micros") == 2 * half > 2**63
+    assert moments.product("value_micros", "value_micros") == (2 * half) ** 2
+
+
+def test_what_is_too_large_even_so_is_refused(measure, impression, outcome, at):
+    bought = [outcome(f"v{n}", "conversion", unit="u1", value_micros=9 * 10**18) for n in range(2)]
+    with pytest.raises((ExperimentError, duckdb.Error)):  # the square has 39 digits
+        measure([impression("i1")], bought, at(days=1))
 
 
 def test_as_of_is_exclusive_and_the_start_inclusive(measure, impression, at):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,57 +13,17 @@ from creatives.documents import DocumentError
 from experiments.composition import open_context
 from experiments.core.errors import ExperimentError, StorageFailure
 from experiments.core.plan import Looks
-from experiments.events import evidence as module
-from experiments.events import upkeep
+from experiments.events import reading, upkeep
+from experiments.events.engine import DuckDB
 from experiments.events.evidence import evidence_of, gather
 from experiments.events.lake import EventLake
-from experiments.events.schema import DECLARED_BOT, TABLES
+from experiments.events.schema import TABLES
 from experiments.events.stored import StoredTable
 from experiments.store.database import migrate
 from experiments.workspace import SETTINGS, create_workspace, open_workspace
 
 DAYS = timedelta(days=9)
 ODD = ("with a space", 'it\'s 100 % "odd"', "[a] *b* ?c", "date=2026-11-02/unit=u", "ümläut&#")
-
-
-@pytest.fixture
-def crowd(plan):
-    """Tables of so many impressions and what came of them: some arms, some bots, units that cross, clicks without a
-    name, at their impression's instant or of nothing; conversions early and late.
-    """
-
-    def crowd(count):
-        at = "TIMESTAMPTZ '2026-11-02 00:00:00+00' + to_minutes((hash(i) % 10000)::BIGINT)"
-        unit = f"lpad(to_hex(hash(i + 1) % ({count} // 3)), 32, '0')"
-        delivered = "'d' AS delivery, TIMESTAMPTZ '2026-11-12 00:00:00+00' AS delivered_at"
-        queries = {
-            "impressions": f"""SELECT 'i' || i AS event_id, {at} AS ts,
-                CASE WHEN hash(i + 2) % 50 = 0 THEN 'autumn' ELSE 'spring' END AS experiment,
-                CASE WHEN hash(i + 3) % 40 = 0 OR hash({unit}) % 2 = 0 THEN 'original' ELSE 'mosaic' END AS arm,
-                {unit} AS unit, CASE WHEN hash(i + 4) % 3 > 0 THEN 'p' || hash(i + 4) % 30 END AS placement,
-                CASE WHEN hash(i + 5) % 20 = 0 THEN '{DECLARED_BOT}' END AS invalid, {delivered}
-                FROM range({count}) t(i)""",
-            "outcomes": f"""SELECT 'o' || i AS event_id, {at} + to_minutes((hash(i + 6) % 3000)::BIGINT) AS ts,
-                CASE WHEN i % 3 > 0 THEN 'click' ELSE 'conversion' END AS kind,
-                CASE WHEN i % 3 > 0 AND i % 7 > 0 THEN 'i' || (i + (hash(i + 7) % 30 = 0)::INT * 999983) END
-                    AS impression_id,
-                CASE WHEN hash(i + 8) % 30 > 0 THEN {unit} END AS unit, (i % 1000)::BIGINT AS value_micros,
-                CASE WHEN hash(i + 9) % 20 = 0 THEN '{DECLARED_BOT}' END AS invalid, {delivered}
-                FROM range(0, {count}, 5) t(i)""",
-        }
-        tables = []
-        for name, query in queries.items():
-            layout = TABLES[name].schema
-            with duckdb.connect() as engine:
-                engine.execute("SET TimeZone = 'UTC'")
-                table = engine.sql(f"SELECT *, ts::DATE AS date FROM ({query})").to_arrow_table()
-            columns = [table[each.name] if each.name in table.column_names else None for each in layout]
-            filled = [pa.nulls(table.num_rows, each.type) if column is None else column.cast(each.type)
-                      for each, column in zip(layout, columns, strict=True)]  # fmt: skip
-            tables.append(pa.table(filled, schema=layout))
-        return tables
-
-    return crowd
 
 
 @pytest.fixture
@@ -169,14 +128,14 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
 ):
     tables, spilled = crowd(400_000), []
     put(lake, tables)
-    real = module.answer
+    real = reading.answer
 
     def watching(engine, expression):
         facts = real(engine, expression)
         spilled.append(engine.sql("SELECT coalesce(sum(size), 0) FROM duckdb_temporary_files()").fetchall()[0][0])
         return facts
 
-    monkeypatch.setattr(module, "answer", watching)
+    monkeypatch.setattr(reading, "answer", watching)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "it's temporary"))
     (tmp_path / "it's temporary").mkdir()
     in_memory = gather(lake, plan, start + DAYS)
@@ -205,10 +164,10 @@ def test_a_workspace_says_how_much_memory_there_is(tmp_path):
     settings = workspace.root / SETTINGS
     migrate(workspace.database_url)
     with open_context(workspace) as context:
-        assert context.lake.memory == "2GiB"
+        assert context.lake.engine == DuckDB("2GiB")
     settings.write_text(settings.read_text().replace('# memory = "2GiB"', 'memory = "512 MiB"'))
     with open_context(open_workspace(workspace.root)) as context:
-        assert context.lake.memory == "512 MiB"
+        assert context.lake.engine == DuckDB("512 MiB")
     settings.write_text(settings.read_text().replace("512 MiB", "plenty"))
     with pytest.raises(DocumentError, match=r"stores\.memory"):
         open_workspace(workspace.root)

@@ -94,6 +94,7 @@ def test_many_small_lakes_say_what_the_loops_say(measure, loops, plan, start, wi
         assert sum(evidence.health.conversions_by_click.values()) > (10 if windows.click_conversion_days else -1)
 
 
+@pytest.mark.parametrize("engine", ["duckdb"], indirect=True)  # on Spark each takes seconds
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds=st.lists(st.randoms(use_true_random=False), min_size=1, max_size=15), windows=st.sampled_from(WINDOWS))
 def test_no_small_lake_is_a_counter_example(measure, loops, plan, start, seeds, windows):
