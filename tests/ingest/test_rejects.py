@@ -450,7 +450,9 @@ def test_an_address_that_was_cut_stays_cut(deliver, as_csv, impressions, stored)
     assert [row["network"] for row in stored()] == ["203.0.113.0/24", "2001:db8:7::/48", "203.0.113.0/24", None]
 
 
-def test_a_file_that_is_there_is_not_written_over_and_none_is_written(deliver, as_csv, impressions, lake, hasher, tmp_path):
+def test_a_file_that_is_there_is_not_written_over_and_none_is_written(
+    deliver, as_csv, impressions, lake, hasher, tmp_path
+):
     for name in ("impressions-a.csv", "impressions-b.csv"):
         deliver(name, as_csv(impressions(1, experiment=name)))
     out = tmp_path / "out"
@@ -504,7 +506,9 @@ def test_rejects_of_an_ingest_that_died_are_not_judged(
         replay_rejects(origin, lake=lake, deliveries=register, hasher=hasher, arms=MORE_ARMS, now=now)
 
 
-def test_rejects_from_before_headers_were_kept_are_left(deliver, judge, as_csv, impressions, lake, hasher, stored, tmp_path):
+def test_rejects_from_before_headers_were_kept_are_left(
+    deliver, judge, as_csv, impressions, lake, hasher, stored, tmp_path
+):
     deliver("impressions.csv", as_csv(impressions(1, experiment="autumn")))
     ((origin, _),) = counted(lake)
     old = replace(origin, header=None)
