@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint bench calibrate faults docs
+.PHONY: help demo test lint bench calibrate faults docs spark
 help:  ## list these words
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -29,6 +29,9 @@ bench: .venv/.installed  ## every figure the README states; WRITE=1 puts them th
 
 calibrate: .venv/.installed  ## every error rate the README states, in simulated worlds; WRITE=1 puts them there
 	$(BIN)/python -m benchmarks.calibration $(if $(WRITE),--write)
+
+spark: .venv/.installed  ## all that is tested of evidence, on Spark (Java 17 or later)
+	ADSTYLE_REQUIRE_SPARK=1 ADSTYLE_SPARK=all OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m spark tests/events
 
 faults: .venv/.installed  ## ingest killed at three hundred points, and a million broken lines
 	ADSTYLE_KILL_POINTS=200 ADSTYLE_FUZZED_LINES=1000000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -q

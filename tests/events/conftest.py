@@ -33,6 +33,26 @@ SPARK = Spark(
 )  # fmt: skip
 
 
+IN_SHORT = (
+    "test_the_expression_says_what_the_loops_say[spark-0]",
+    "test_the_expression_says_what_the_loops_say[spark-3]",
+    "test_batches_say_what_the_loops_say[spark-0]",
+    "test_many_small_lakes_say_what_the_loops_say[spark-Attribution(click_days=2",
+    "test_evidence_of_an_older_version",
+    "test_a_workspaces_lake",
+)
+"""On Spark a lake of ten rows takes seconds: of what is run on both engines, these have every rule in them."""
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("ADSTYLE_SPARK") == "all":
+        return
+    later = pytest.mark.skip(reason="the whole suite on Spark takes minutes: make spark runs it")
+    for item in items:
+        if item.get_closest_marker("spark") and "[spark" in item.name and not item.name.startswith(IN_SHORT):
+            item.add_marker(later)
+
+
 @pytest.fixture(scope="session")
 def spark():
     """Where it is not installed its tests are skipped, or fail if ADSTYLE_REQUIRE_SPARK is set."""
