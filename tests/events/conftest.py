@@ -35,8 +35,6 @@ SPARK = Spark(
 
 IN_SHORT = (
     "test_the_expression_says_what_the_loops_say[spark-0]",
-    "test_the_expression_says_what_the_loops_say[spark-3]",
-    "test_batches_say_what_the_loops_say[spark-0]",
     "test_many_small_lakes_say_what_the_loops_say[spark-Attribution(click_days=2",
     "test_evidence_of_an_older_version",
     "test_a_workspaces_lake",

@@ -243,7 +243,7 @@ def test_an_id_that_is_made_of_a_unit_holds_its_hash(feed, take, stored, tmp_pat
     made = feed(**{'event_id = "id"': 'event_id = "who + at"'})
     take(made)
     ids = {row["event_id"] for row in stored()} | {row["event_id"] for row in stored("outcomes")}
-    assert f"{hasher.hashed('ann')}/{AT}" in ids
+    assert f"{hasher.of_ids.hashed('ann')}/{AT}" in ids
     files = [path.read_bytes() for path in (tmp_path / "lake").rglob("*") if path.is_file()]
     assert not [data for data in files if b"ann" in data or b"bob" in data]
 

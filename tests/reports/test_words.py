@@ -105,7 +105,7 @@ def test_the_windows_of_conversions_are_told(example):
             "What counts"
         ]
 
-    assert "its impression, a conversion for 7 days. Declared" in told()
+    assert "its impression, a conversion for 7 days. General invalid" in told()
     apart = told(conversion_days=1, click_conversion_days=30)
     assert "a conversion for 30 days after the last click or, where there is none, 1 day after the last impr" in apart
 

@@ -53,7 +53,7 @@ def crossing(drift, end, times, bounds):
     return above, below
 
 
-@given(st.floats(0, 9), st.floats(0.01, 30), st.floats(0.3, 4))
+@given(st.just(0.0) | st.floats(1e-6, 9), st.floats(0.01, 30), st.floats(0.3, 4))
 def test_the_p_value_is_the_inverse_of_a_mixed_likelihood_ratio(z, information, planned):
     tuning = Tuning(planned)
     factor = one_sided_factor(z, information, tuning.variance)
