@@ -17,9 +17,11 @@ from experiments.core.delivery import Delivery, Edition
 from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
+from experiments.ingest.comma_separated import Csv
 from experiments.ingest.feed import Feed, Mapped, Trafficking
-from experiments.ingest.formats import Csv, Format, JsonLines, Lines, Rows, looks_like_json
+from experiments.ingest.formats import Format, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
+from experiments.ingest.json_lines import JsonLines
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
 from experiments.ingest.money import Rates
 from experiments.ingest.parquet import Parquet

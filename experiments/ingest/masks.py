@@ -21,6 +21,8 @@ OF_A_UNIT = "[OF_A_UNIT]"
 """In place of an id that is made of a unit: from the unit's hash it cannot be had."""
 _HASHED_NAME = re.compile(r"(.+?)\s*\(hashed(?:\s+(\d{1,9})\s+times)?\)\s*", re.IGNORECASE | re.DOTALL)
 _HASH = re.compile(rf"[0-9a-f]{{{DIGITS}}}", re.IGNORECASE | re.ASCII)
+SPACE = " \t\n\v\f\r"
+"""What Arrow trims: a unit must be the same text wherever it is read."""
 _A_MACRO = "[UNEXPANDED]"
 _NO_HASH = "?"
 
@@ -63,6 +65,15 @@ def masked_unit(value: str, units: HashedUnits, nothing: frozenset[str], *, hash
 def masked_address(value: str, units: HashedUnits) -> str:
     """An address's network; a hash of what is no address."""
     return (network_of(value) or units[value]) if value else ""
+
+
+def kept(name: str | None, value: str, units: HashedUnits, nothing: frozenset[str], *, hashed: bool) -> str:
+    """A value as it may be kept; nothing of what stands under a name that is not ours."""
+    if name is None:
+        return ""
+    if name == "unit":
+        return masked_unit(value, units, nothing, hashed=hashed)
+    return masked_address(value, units) if name == "ip" else value
 
 
 def are_hashes(column: pa.Array) -> pa.Array:

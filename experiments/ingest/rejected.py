@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from experiments.core.errors import ExperimentError
 from experiments.events.lake import Append, EventLake, storage_failures
-from experiments.ingest.formats import joined
+from experiments.ingest.comma_separated import joined
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.header import PRIVATE, canonical
 from experiments.ingest.masks import REASON_COLUMN, is_hash, with_suffix, without_suffix

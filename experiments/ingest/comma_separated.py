@@ -1,0 +1,222 @@
+"""CSV: from the lines of a block to columns of cells, and back to a text that may be kept.
+
+One line is one record: a quoted value holds no line end, so that a stray quote costs its own line and no other. Arrow
+splits a block at a time; lines that it might read otherwise than RFC 4180 says (a quote that does not close, or stands
+inside a value; a carriage return alone) are split by themselves. Where the header is one quoted cell with the names in
+it, every row was quoted whole, and is unwrapped; a single such row in another file is rejected.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pv
+from numpy.typing import NDArray
+
+from experiments.ingest.feed import Mapped
+from experiments.ingest.formats import Broken, Heading, Rows, may_have_macros
+from experiments.ingest.hashing import HashedUnits
+from experiments.ingest.log import Block, FileRefused, Line
+from experiments.ingest.masks import SPACE, kept, layers_in
+from experiments.ingest.values import Rejected
+
+_QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
+_UNREADABLE = {
+    "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
+    "nul_byte": "has NUL bytes in its first line: it is no text, or UTF-16; save or export it as UTF-8",
+}
+_BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
+_AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
+"""What stands before a quote that opens a cell, after one that closes it (RFC 4180); a doubled one closes and opens."""
+
+
+class Csv:
+    """Comma-separated values under a header line (RFC 4180, but for line ends in quotes)."""
+
+    def __init__(self, file_name: str, header: Line, asked: str | None, mapped: Mapped | None = None) -> None:
+        if header.unreadable:
+            raise FileRefused(f"{file_name} {_UNREADABLE[header.unreadable]}")
+        if not header.ended:
+            raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
+        try:
+            names = _split(header.text)
+            self._wrapped = len(names) == 1 and "," in names[0]
+            names = _split(names[0]) if self._wrapped else names
+        except Rejected:
+            raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
+        self._width = len(names)
+        self._heading = Heading.of(file_name, names, asked, mapped)
+        self.kind, self._columns, self._wanted = self._heading.kind, self._heading.columns, self._heading.wanted
+        self.header: str | None = joined(self._heading.named(names))
+        self.feed, self.repaired = mapped.source if mapped else None, self._heading.repaired
+        self.layers = layers_in(names[place] for place in self._heading.masked)
+
+    def rows(self, block: Block) -> Rows:
+        """A last line without a line end may have been cut within a value, so it is not taken."""
+        broken = []
+        careful, unreadable = self._careful(block), {}
+        for place, line in zip(np.flatnonzero(careful).tolist(), block.lines(careful), strict=True):
+            if line.unreadable:
+                unreadable[place] = line.unreadable
+        if not block.ended:
+            careful = careful.copy()
+            careful[-1] = True
+            unreadable.setdefault(len(block) - 1, "unterminated_line")
+        quick = np.flatnonzero(~careful)
+        table, skipped = self._split(block, quick, whole=not careful.any())
+        broken += self._ragged(block, quick[skipped])
+        parts = [(np.delete(quick, skipped), [table[f"c{place}"].combine_chunks() for place in self._wanted.values()])]
+        slow = [place for place in np.flatnonzero(careful).tolist() if place not in unreadable]
+        broken += [Broken(place, reason) for place, reason in unreadable.items()]
+        if slow:
+            taken, places = [], []
+            for place, line in zip(slow, block.lines(np.array(slow)), strict=True):
+                try:
+                    taken.append(self._cells(line))
+                    places.append(place)
+                except Rejected as rejected:
+                    broken.append(Broken(place, rejected.reason))
+            columns = list(zip(*taken, strict=True)) if taken else [()] * len(self._wanted)
+            parts.append((np.array(places, dtype=np.int64), [pa.array(each, pa.string()) for each in columns]))
+        cells = {
+            column: pa.concat_arrays([arrays[number] for _, arrays in parts])
+            for number, column in enumerate(self._wanted)
+        }
+        where = np.concatenate([places for places, _ in parts])
+        return self._heading.rows(block, where, cells, broken, macros=may_have_macros(block))
+
+    def _cells(self, line: Line) -> list[str]:
+        row = self._row(line.text)
+        return [row[place] for place in self._wanted.values()]
+
+    def _row(self, text: str) -> list[str]:
+        row = _split(text)
+        if self._wrapped:
+            row = _split(row[0]) if len(row) == 1 else []
+        if len(row) != self._width:
+            raise Rejected("whole_row_quoted" if self._unwrapped(row) else "ragged_row")
+        return row
+
+    def _unwrapped(self, row: list[str]) -> list[str]:
+        """The whole row that stands in a single cell; nothing where none does."""
+        if self._wrapped or len(row) != 1 or "," not in row[0]:
+            return []
+        inner = _split(row[0])
+        return inner if len(inner) == self._width else []
+
+    def _ragged(self, block: Block, places: NDArray[np.intp]) -> Iterator[Broken]:
+        """Lines of another width, and which of them were quoted whole."""
+        for place, line in zip(places.tolist(), block.lines(places), strict=True):
+            try:
+                self._row(line.text)
+            except Rejected as rejected:
+                yield Broken(place, rejected.reason)
+            else:
+                yield Broken(place, "ragged_row")
+
+    def _careful(self, block: Block) -> NDArray[np.bool_]:
+        """The lines that Arrow might not read as we do."""
+        if self._wrapped:
+            return np.ones(len(block), dtype=np.bool_)
+        careful = np.zeros(len(block), dtype=np.bool_)
+        octets = np.frombuffer(block.data, np.uint8)
+        if b"\0" in block.data:
+            careful |= _with(block, np.flatnonzero(octets == 0))
+        returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
+        if not block.data.isascii():
+            try:
+                block.data.decode()
+            except UnicodeDecodeError:
+                careful |= np.array([line.unreadable is not None for line in block.lines()])
+        if len(returns):
+            alone = octets[np.minimum(returns + 1, len(octets) - 1)] != _LINE_END
+            careful |= _with(block, returns[alone])
+        if b'"' in block.data:
+            quotes = np.flatnonzero(octets == _QUOTE)
+            first = np.searchsorted(quotes, block.starts)
+            careful |= (np.searchsorted(quotes, block.ends) - first) % 2 == 1
+            line = np.searchsorted(block.starts, quotes, side="right") - 1
+            opens = (np.arange(len(quotes)) - first[line]) % 2 == 0
+            before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
+            after = octets[np.minimum(quotes + 1, len(octets) - 1)]
+            after = np.where(quotes + 1 < len(octets), after, _LINE_END)
+            apart = np.where(opens, np.isin(before, _BEFORE_QUOTE), np.isin(after, _AFTER_QUOTE))
+            if not apart.all():
+                careful |= _with(block, quotes[~apart])
+        return careful
+
+    def _split(self, block: Block, quick: NDArray[np.intp], *, whole: bool) -> tuple[pa.Table, list[int]]:
+        """The wanted columns of the chosen lines, and which of them have another width."""
+        skipped: list[int] = []
+        wanted = [f"c{place}" for place in self._wanted.values()]
+        if not len(quick):
+            return pa.table({name: pa.array([], pa.string()) for name in wanted}), skipped
+        if whole:
+            data = memoryview(block.data)[int(block.starts[0]) :]
+        else:
+            bounds = zip(block.starts[quick].tolist(), block.ends[quick].tolist(), strict=True)
+            data = memoryview(b"".join(block.data[start:end] + b"\n" for start, end in bounds))
+
+        def skip(row: pv.InvalidRow) -> str:
+            skipped.append(row.number - 1)
+            return "skip"
+
+        table = pv.read_csv(
+            pa.py_buffer(data),
+            read_options=pv.ReadOptions(
+                use_threads=False, block_size=len(data) + 1, column_names=[f"c{n}" for n in range(self._width)]
+            ),
+            parse_options=pv.ParseOptions(invalid_row_handler=skip),
+            convert_options=pv.ConvertOptions(
+                check_utf8=False,
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                strings_can_be_null=False,
+            ),
+        )
+        return table, skipped
+
+    def masked(self, text: str, units: HashedUnits) -> str:
+        """A row of another width does not say where its values belong: each of them may be a unit."""
+        try:
+            row = _split(text)
+            row = (_split(row[0]) if self._wrapped and len(row) == 1 else self._unwrapped(row)) or row
+        except Rejected:
+            row = []
+        if len(row) == self._width:
+            nothing, masked = self._heading.nothing, self._heading.masked
+            row = [
+                kept(name, cell, units, nothing, hashed=place in masked)
+                for place, (name, cell) in enumerate(zip(self._columns, row, strict=True))
+            ]
+        else:
+            row = [units[cell] if cell else "" for cell in row or text.split(",")]
+        return joined(row)
+
+
+def joined(row: Sequence[str]) -> str:
+    """A line of CSV."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(row)
+    return out.getvalue()
+
+
+def _split(text: str) -> list[str]:
+    if '"' not in text:
+        return [cell.strip(SPACE) for cell in text.split(",")]
+    try:
+        (row,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError):  # ValueError: a quote that closes on no line, or an escape on the next
+        raise Rejected("ragged_row") from None
+    return [cell.strip(SPACE) for cell in row]
+
+
+def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """The lines that any of these positions in the block's bytes lies in."""
+    found = np.zeros(len(block), dtype=np.bool_)
+    places = np.searchsorted(block.starts, positions, side="right") - 1
+    places = places[places >= 0]
+    found[places] = True
+    return found
