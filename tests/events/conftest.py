@@ -35,11 +35,9 @@ SPARK = Spark(
 
 IN_SHORT = (
     "test_the_expression_says_what_the_loops_say[spark-0]",
-    "test_many_small_lakes_say_what_the_loops_say[spark-Attribution(click_days=2",
-    "test_evidence_of_an_older_version",
     "test_a_workspaces_lake",
 )
-"""On Spark a lake of ten rows takes seconds: of what is run on both engines, these have every rule in them."""
+"""On Spark a lake of ten rows takes seconds: of what is run on both engines, these have most rules in them."""
 
 
 def pytest_collection_modifyitems(items):

@@ -27,8 +27,8 @@ MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 NOW = MONDAY + timedelta(days=7, hours=6)
 ARMS = ("original", "mosaic")
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
-POINTS = int(os.environ.get("ADSTYLE_KILL_POINTS", "4"))
-EVERY = 1 if POINTS >= 100 else 9
+POINTS = int(os.environ.get("ADSTYLE_KILL_POINTS", "2"))
+EVERY = 1 if POINTS >= 100 else 11
 """Of the writes, so many are taken."""
 
 MANY_LIVES = """
