@@ -106,7 +106,7 @@ while True:
     killed = life(workspace, "events", "rekey", "--yes", fatal=fatal)
     file = open_workspace(workspace).key_file
     changing = file.changing
-    if changing and len(ended) % 5 == 4:
+    if changing and len(ended) * every % 5 < every:
         told.append([life(workspace, "ingest", log), (scratch / "said.txt").read_text()])
     if killed == 0 or changing or len(file.keys()) == 1:
         again = 0 if killed == 0 else life(workspace, "events", "rekey", "--yes")
