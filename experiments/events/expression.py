@@ -133,7 +133,7 @@ def evidence_expression(
         total("repeated_clicks", ranked.filter(~ranked.counts)),
         total(
             "unmatched_clicks",
-            _unmatched(clicks, clicked, _beyond(everything, asked_valid, machines, plan, as_of), valid, kept, machines),
+            _unmatched(clicks, clicked, _beyond(everything, asked, machines, plan, as_of), kept),
         ),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
         fact("last_event", tally.aggregate(value=_.value.sum().fill_null(0), moment=_.moment.max()), moment=_.moment),
@@ -268,9 +268,7 @@ def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
     return fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
 
 
-def _unmatched(
-    clicks: ir.Table, clicked: ir.Table, beyond: ir.Table, valid: ir.Table, kept: ir.Table, machines: Machines
-) -> ir.Table:
+def _unmatched(clicks: ir.Table, clicked: ir.Table, beyond: ir.Table, kept: ir.Table) -> ir.Table:
     """Clicks that nothing explains: of no impression here, nor naming an impression (or unit) left out or elsewhere.
 
     An id may have come twice, for a kept impression and another: what is kept is not elsewhere.
@@ -279,10 +277,8 @@ def _unmatched(
     named = loose.filter(loose.impression_id.notnull())
     unnamed = loose.filter(loose.impression_id.isnull() & loose.unit.notnull())
     found = beyond.filter(beyond.event_id.isin(named.impression_id) | beyond.unit.isin(unnamed.unit)).alias("elsewhere")
-    of_units = found.semi_join(unnamed, "unit")
     by_name = found.anti_join(kept, "event_id")
-    same_ids = valid.semi_join(of_units, "event_id").anti_join(machines.units, "unit")
-    by_unit = of_units.anti_join(same_ids, "event_id")
+    by_unit = found.anti_join(kept, ["event_id", "unit"])
     return ibis.union(
         named.anti_join(by_name, named.impression_id == by_name.event_id).select("event_id"),
         loose.filter(loose.impression_id.isnull()).anti_join(by_unit, "unit").select("event_id"),
@@ -292,15 +288,15 @@ def _unmatched(
 def _beyond(everything: ir.Table, asked: ir.Table, machines: Machines, plan: Plan, as_of: datetime) -> ir.Table:
     """All impressions that are not kept, in parts that the engine can leave unread by what files say of themselves.
 
-    Of machines only those that were asked for; what is not asked for is named by no click.
+    Of those by no person only the ones that were asked for; what is not asked for is named by no click.
     """
     own = everything.filter(everything.experiment == plan.experiment)
     parts = (
         everything.filter(everything.experiment != plan.experiment),
         own.filter(own.ts < plan.start),
         own.filter(own.ts >= as_of),
-        own.filter(own.invalid.notnull() & own.ts.between(plan.start, as_of)),
-        asked.semi_join(machines.units, "unit"),
+        asked.filter(asked.invalid.notnull()),
+        asked.filter(asked.invalid.isnull()).semi_join(machines.units, "unit"),
     )
     return ibis.union(*(part.select("event_id", "unit") for part in parts))
 

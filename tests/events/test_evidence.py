@@ -177,10 +177,10 @@ class Loops:
 
     def explained(self, click):
         kept = {i["event_id"] for i in self.kept}
-        elsewhere = [i for i in self.impressions if i["event_id"] not in kept]
         if click["impression_id"] is not None:
-            return any(i["event_id"] == click["impression_id"] for i in elsewhere)
-        return any(i["unit"] == click["unit"] for i in elsewhere)
+            return click["impression_id"] in {i["event_id"] for i in self.impressions} - kept
+        own = {i["event_id"] for i in self.kept if i["unit"] == click["unit"]}
+        return any(i["unit"] == click["unit"] and i["event_id"] not in own for i in self.impressions)
 
     def segment(self, unit, column):
         """Of its first impression; the largest by name."""
@@ -559,9 +559,10 @@ def test_clicks_on_other_experiments_are_not_unmatched(measure, impression, outc
 
 
 def test_an_impression_that_came_twice_is_kept_and_not_elsewhere(measure, impression, outcome, at):
-    shown = [impression("i1"), impression("i1", "u2", experiment="autumn"), impression("i2", "u3", experiment="autumn")]
-    clicks = [outcome("c1", unit="u2"), outcome("c2", impression_id="i1", hours=90), outcome("c3", unit="u3")]
-    assert measure(shown, clicks, at(days=9)).health.unmatched_clicks == 2
+    autumn = [impression(name, unit, experiment="autumn") for name, unit in (("i1", "u1"), ("i2", "u3"), ("i1", "u2"))]
+    clicks = [outcome("c1", unit="u1", hours=90), outcome("c2", impression_id="i1", hours=90)]
+    explained = [outcome("c3", unit="u3"), outcome("c4", unit="u2")]
+    assert measure([impression("i1"), *autumn], clicks + explained, at(days=9)).health.unmatched_clicks == 2
 
 
 def test_of_two_segments_at_the_same_instant_the_lower_event_id_decides(measure, plan, impression, at):
