@@ -109,6 +109,28 @@ class GoldLeaf(Parameters):
     crackle: Share = 0.5
 
 
+class StainedGlass(Parameters):
+    """Pieces of coloured glass in lead, lit from behind."""
+
+    piece: Positive = 54
+    lead: Positive = 5
+    metal: Hex = "#1b1b20"
+    saturation: Annotated[float, Field(ge=0, le=3)] = 1.55
+    painting: Share = 0.45
+    """How much of the picture is painted on the glass."""
+
+
+class Mosaic(Parameters):
+    """Small stones along the contours, set in mortar."""
+
+    stone: Positive = 15
+    mortar: Hex = "#d9d2c3"
+    mortar_width: Positive = 2.2
+    saturation: Annotated[float, Field(ge=0, le=3)] = 1.25
+    variety: Share = 0.6
+    """How much stones of one colour differ."""
+
+
 LOOKS: Mapping[str, type[Parameters]] = {
     "halftone": Halftone,
     "poster": Poster,
@@ -120,6 +142,8 @@ LOOKS: Mapping[str, type[Parameters]] = {
     "linocut": Linocut,
     "neon": Neon,
     "gold-leaf": GoldLeaf,
+    "stained-glass": StainedGlass,
+    "mosaic": Mosaic,
 }
 
 
@@ -147,7 +171,7 @@ class Filters:
         folder: Path | None = None,  # noqa: ARG002 - these styles have no weights
     ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
-        from creatives.looks import marks, washes
+        from creatives.looks import marks, tiles, washes
 
         look, checked = read_look(LOOKS, parameters, self.name)
-        return (marks.RENDERERS | washes.RENDERERS)[look](rgb, checked, seed)
+        return (marks.RENDERERS | washes.RENDERERS | tiles.RENDERERS)[look](rgb, checked, seed)
