@@ -40,7 +40,7 @@ from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
 from experiments.ingest.aggregates import Asked, CountLayout, FirstOf, names_of
 from experiments.ingest.hashing import UnitHasher
-from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, REQUIRED
+from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, required
 from experiments.ingest.log import FileRefused
 from experiments.ingest.masks import OF_A_UNIT, without_suffix
 from experiments.ingest.slots import NamePattern
@@ -337,7 +337,7 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         if bare(column) in known and bare(column) in mapped.trafficking
     )
     told = {*places, *feed.constants, *(_ARM if telling else ())}
-    needs = (*REQUIRED[feed.kind], *(("ad",) if feed.kind == "count" else ()))
+    needs = (*required(feed.kind, told), *(("ad",) if feed.kind == "count" else ()))
     missing = [column for column in needs if column not in told]
     if feed.kind in OF_ARMS and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
         raise FileRefused(

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.events.schema import TABLES, TIMESTAMP, table_of
-from experiments.ingest.adjusting import adjusting
+from experiments.ingest.adjusting import adjusting, adjustments
 from experiments.ingest.feed import OWN
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
-from experiments.ingest.header import OF_ARMS
+from experiments.ingest.header import ADJUSTS, OF_ARMS
 from experiments.ingest.masks import OF_A_UNIT, are_hashes
 from experiments.ingest.money import Rates
 from experiments.ingest.sieve import Sieve
@@ -167,16 +167,18 @@ class Rules:
         columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
         columns["ts"] = self._instants(cells, sieve)
         columns["kind"] = pa.repeat("conversion", count)
-        _present(cells, "unit", count, sieve, "missing_unit")
+        adjusts = _length(cells, ADJUSTS, count) > 0
+        sieve.reject(~adjusts & adjustments(cells.get("action"), count), "adjusts_nothing")
+        sieve.reject(~adjusts & (_length(cells, "unit", count) == 0), "missing_unit")
         columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
-        names = ("impression_id", "click_id", "action", "adjusts")
+        names = ("impression_id", "click_id", "action", ADJUSTS)
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         return columns | self._money(cells, columns["ts"], count, sieve)
 
     def _money(self, cells: Mapping[str, pa.Array], ts: pa.Array, count: int, sieve: Sieve) -> dict[str, pa.Array]:
         """What was paid or paid back; in the reporting currency, where the workspace has one."""
         said = self._value("value", cells, pa.int64(), sieve, count)
-        adjusts = _length(cells, "adjusts", count) > 0
+        adjusts = _length(cells, ADJUSTS, count) > 0
         sieve.reject(~adjusts & (pc.fill_null(said, 0).to_numpy() < 0), "negative_value")
         paid, unclear = adjusting(said, cells.get("action"), adjusts)
         sieve.reject(unclear, "unclear_adjustment")
