@@ -119,10 +119,11 @@ def _mapping(origin: Origin, known: Mapping[str, Feed], trafficking: Trafficking
     if origin.feed not in known:
         raise FileRefused(f"{origin.name} was read by the mapping {origin.feed!r}, which feeds/ has no more")
     files = known[origin.feed].kinds(origin.name, origin.kind)
-    place = next((number for number, file in enumerate(files) if file.kind == origin.kind), None)
-    if place is None:
+    held = [Mapped.of(files, place, trafficking, origin.delivery, hasher, origin.feed) for place in range(len(files))]
+    found = next((each for each in held if each.label == origin.label), None)
+    if found is None:
         raise FileRefused(f"{origin.name} was read as {origin.kind}s, of which {origin.feed!r} knows no more")
-    return Mapped.of(files, place, trafficking, origin.delivery, hasher, origin.feed)
+    return found
 
 
 def inbox_files(context: Context) -> tuple[Path, ...]:
