@@ -206,7 +206,20 @@ class Rules:
         for name in ("value", "spend"):
             columns[f"{name}_micros"] = self._value(name, cells, pa.int64(), sieve, count)
         columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
+        if self._rates is not None:
+            columns |= self._reported(columns, self._rates, sieve)
         return columns | _counted(days, cells, count)
+
+    def _reported(self, columns: Mapping[str, pa.Array], rates: Rates, sieve: Sieve) -> dict[str, pa.Array]:
+        """A count's money in the reporting currency, by the rate of its day, beside what the platform said."""
+        days = pc.fill_null(columns["date"].cast(pa.int32()), 0).to_numpy().astype(np.int64)
+        found = {"paid_currency": columns["currency"], "currency": pa.repeat(rates.currency, len(days))}
+        for name in ("value_micros", "spend_micros"):
+            converted = rates.convert(columns[name], columns["currency"], days)
+            for reason, where in converted.reasons.items():
+                sieve.reject(where, reason)
+            found |= {name: converted.micros, f"paid_{name}": columns[name]}
+        return found
 
     def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
         """By whom an event was seen: the first rule that says it was no person, in the order of the rules."""
