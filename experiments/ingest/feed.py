@@ -46,6 +46,7 @@ from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.header import ADJUSTS, CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, required
 from experiments.ingest.log import FileRefused
 from experiments.ingest.masks import OF_A_UNIT, without_suffix
+from experiments.ingest.numbers import NUMBERS, Decimal, pointed
 from experiments.ingest.slots import NamePattern
 from experiments.ingest.times import Times
 from experiments.ingest.values import MACRO, has_macro
@@ -106,6 +107,8 @@ class FeedFile(BaseModel):
     """Values of our columns where theirs say nothing, or do not exist: ``currency = "EUR"``."""
     times: Times = Times()
     """How they write times, where it is otherwise than we read them."""
+    decimal: Decimal = "."
+    """What their numbers have before the decimals: where it is a comma, points stand between thousands."""
     nothing: dict[str, list[str]] = Field(default_factory=dict)
     """Values that stand for none, by our column."""
     trafficking: list[str] = Field(default_factory=list)
@@ -307,7 +310,11 @@ class Layout:
             for column, told in self._arms(raw).items():
                 said = found.get(column, pa.repeat("", len(numbers)))
                 found[column] = pc.if_else(pc.equal(told, ""), said, told)
-        return found if self.counts is None else self.counts.cells(found, raw, len(numbers))
+        if self.counts is not None:
+            found = self.counts.cells(found, raw, len(numbers))
+        if self.mapped.file.decimal == ",":
+            found |= {column: pointed(found[column]) for column in NUMBERS if column in found}
+        return found
 
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
