@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from creatives.documents import suggestion, validate_document
 from experiments.core.errors import ExperimentError
 from experiments.ingest.keyfile import KeyFile
+from experiments.ingest.zones import known_zone
 
 if TYPE_CHECKING:
     from experiments.ingest.money import Rates
@@ -43,6 +44,9 @@ lake = "lake"                       # Delta tables; for more than one host: s3:/
 
 # [stores.options]                  # how an object store is reached: deltalake's storage_options, as text
 # AWS_REGION = "eu-west-1"          # (credentials rather from the environment: AWS_ACCESS_KEY_ID and so on)
+
+# [ingest]
+# zone = "Europe/Berlin"            # where clocks hang whose times in logs say no zone; without it they are rejected
 
 # [money]
 # currency = "EUR"                  # what money is reported in; decide it before the first delivery
@@ -130,6 +134,13 @@ class SecretSettings(_Strict):
     unit_key: str = "secrets/unit.key"
 
 
+class IngestSettings(_Strict):
+    """The ``[ingest]`` table."""
+
+    zone: Annotated[str, AfterValidator(known_zone)] | None = None
+    """Of times without an offset, where neither their feed nor ``--zone`` says one."""
+
+
 class MoneySettings(_Strict):
     """The ``[money]`` table."""
 
@@ -146,6 +157,7 @@ class Settings(_Strict):
     stores: StoreSettings = StoreSettings()
     spark: SparkSettings = SparkSettings()
     secrets: SecretSettings = SecretSettings()
+    ingest: IngestSettings = IngestSettings()
     money: MoneySettings | None = None
 
 

@@ -426,6 +426,7 @@ REJECTS: Mapping[str, str] = {
     "not_utf8": "not UTF-8 text",
     "nul_byte": "contains a NUL byte",
     "negative_value": "a negative amount",
+    "adjusts_nothing": "a refund, restatement or retraction that does not say of which conversion",
     "unclear_adjustment": "an adjustment that says neither refund, restate nor retract, nor a negative amount",
     "no_rate": "no exchange rate for its currency in rates.csv",
     "unexpanded_macro": "a placeholder the ad server did not fill in",

@@ -59,7 +59,7 @@ def ingest(
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option(metavar="ZONE", help="Zone of times without one: Europe/Berlin; else they are rejected."),
+        typer.Option(metavar="ZONE", help="Zone of times without one: Europe/Berlin; else as adstyle.toml says."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object a delivery.")] = False,
 ) -> None:

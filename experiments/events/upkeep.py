@@ -117,14 +117,14 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
 def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upkeep, ...]:
     """Delete every row of a unit, given by its hash, and what rejected lines say of it; the disk is vacuumed at once.
 
-    Clicks that name an impression of the unit, and not the unit itself, are the unit's too; its impressions go last, so
-    that an erasure that was interrupted finds those when it is repeated. Rejected lines may know the unit by its
-    ``earlier`` hashes, those before the key was changed.
+    Clicks that name an impression of the unit, and not the unit itself, are the unit's too, and so are refunds of its
+    conversions; its impressions go last, so that an erasure that was interrupted finds those when it is repeated.
+    Rejected lines may know the unit by its ``earlier`` hashes, those before the key was changed.
     """
     with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
         _theirs(lake, engine, unit)
         done = (
-            _delete(lake, engine, "outcomes", f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)"),
+            _delete(lake, engine, "outcomes", _followed(unit)),
             _delete(lake, engine, "rejects", _speaks_of(unit, *earlier)),
             _delete(lake, engine, "impressions", f"unit = '{unit}'"),
         )
@@ -140,7 +140,7 @@ def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator
     """Everything the lake holds of a unit, given by its hash (and its ``earlier`` ones), each with its table."""
     conditions = {
         "impressions": f"unit = '{unit}'",
-        "outcomes": f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)",
+        "outcomes": _followed(unit),
         "rejects": _speaks_of(unit, *earlier),
     }
     with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
@@ -154,9 +154,24 @@ def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator
 
 
 def _theirs(lake: EventLake, engine: duckdb.DuckDBPyConnection, unit: str) -> None:
-    """Make the table ``theirs`` of the unit's impressions."""
-    source = _rows(lake, engine, "impressions")
+    """Make the table ``theirs`` of the unit's impressions, and ``adjusting`` of what was said of its conversions.
+
+    Files that are older than adjustments have no such column, so those are told by their ids.
+    """
+    source, outcomes = _rows(lake, engine, "impressions"), _rows(lake, engine, "outcomes")
     engine.execute(f"CREATE TABLE theirs AS SELECT event_id FROM {source} WHERE unit = '{unit}'")
+    engine.execute(
+        f"CREATE TABLE adjusting AS SELECT event_id FROM {outcomes} WHERE adjusts IN (SELECT event_id FROM {outcomes} "
+        f"WHERE kind = 'conversion' AND (unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)))"
+    )
+
+
+def _followed(unit: str) -> str:
+    """Which outcomes are a unit's."""
+    return (
+        f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs) "
+        "OR (kind = 'conversion' AND event_id IN (SELECT event_id FROM adjusting))"
+    )
 
 
 def _speaks_of(*hashes: str) -> str:

@@ -13,7 +13,7 @@ any or none none           the same; but ``restate`` needs a value
 =========== ============== ==================================================
 
 Anything else is not clear enough for money: above all a plain positive value, which one feed means as a refund and
-another as a new value.
+another as a new value. A row that names none, with one of these actions, is neither an adjustment nor a conversion.
 """
 
 import numpy as np
@@ -44,6 +44,12 @@ def adjusting(
     restate = (said == "restate") & known & (amounts >= 0)
     meant = pa.array(np.where(refund, -np.abs(amounts), amounts), mask=retract)
     return pc.if_else(pa.array(adjusts), meant, values), adjusts & ~(retract | refund | restate)
+
+
+def adjustments(actions: pa.Array | None, count: int) -> NDArray[np.bool_]:
+    """Which rows say by their action that they adjust, whether or not they say what: they are no conversions."""
+    found: NDArray[np.bool_] = _said(actions, count) != ""
+    return found
 
 
 def _said(actions: pa.Array | None, count: int) -> NDArray[np.str_]:

@@ -14,10 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from experiments.ingest.numbers import UNREADABLE
 from experiments.ingest.times import Form
-
-UNREADABLE = "?"
-"""In place of a value that is not what its mapping says; no number and no day is written so."""
 
 
 class FirstOf(BaseModel):

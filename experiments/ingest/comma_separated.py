@@ -4,10 +4,14 @@ One line is one record: a quoted value holds no line end, so that a stray quote 
 splits a block at a time; lines that it might read otherwise than RFC 4180 says (a quote that does not close, or stands
 inside a value; a carriage return alone) are split by themselves. Where the header is one quoted cell with the names in
 it, every row was quoted whole, and is unwrapped; a single such row in another file is rejected.
+
+A header without a comma outside quotes, but with semicolons (as spreadsheets write where the comma is for decimals) or
+with tabs, says that its rows are separated so. What is kept of a line is separated by commas, whatever it came with.
 """
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,18 +26,21 @@ from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.masks import SPACE, kept, layers_in
 from experiments.ingest.values import Rejected
 
-_QUOTE, _COMMA, _LINE_END, _CARRIAGE_RETURN = 34, 44, 10, 13
+_QUOTE, _LINE_END, _CARRIAGE_RETURN = 34, 10, 13
+_COMMA, _OTHER_SEPARATORS = ",", {";": "semicolons", "\t": "tabs"}
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNREADABLE = {
     "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
     "nul_byte": "has NUL bytes in its first line: it is no text, or UTF-16; save or export it as UTF-8",
 }
-_BEFORE_QUOTE = np.array([_COMMA, _LINE_END, _QUOTE], np.uint8)
-_AFTER_QUOTE = np.array([_COMMA, _LINE_END, _CARRIAGE_RETURN, _QUOTE], np.uint8)
-"""What stands before a quote that opens a cell, after one that closes it (RFC 4180); a doubled one closes and opens."""
+_BEFORE_QUOTE = (_LINE_END, _QUOTE)
+_AFTER_QUOTE = (_LINE_END, _CARRIAGE_RETURN, _QUOTE)
+"""What stands, but for separators, before a quote that opens a cell, after one that closes it (RFC 4180); a doubled one
+closes and opens."""
 
 
 class Csv:
-    """Comma-separated values under a header line (RFC 4180, but for line ends in quotes)."""
+    """Values under a header line, separated by commas (RFC 4180, but for line ends in quotes) or as that line says."""
 
     def __init__(self, file_name: str, header: Line, asked: str | None, mapped: Mapped | None = None) -> None:
         if header.unreadable:
@@ -41,9 +48,11 @@ class Csv:
         if not header.ended:
             raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
         try:
-            names = _split(header.text)
-            self._wrapped = len(names) == 1 and "," in names[0]
-            names = _split(names[0]) if self._wrapped else names
+            separator = _separator(file_name, header.text)
+            names = _as_written(header.text, separator or _COMMA)
+            within = _separator(file_name, names[0]) if separator is None else None
+            self._wrapped, self._separator = within is not None, within or separator or _COMMA
+            names = _stripped(_as_written(names[0], self._separator) if self._wrapped else names)
         except Rejected:
             raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
         self._width = len(names)
@@ -92,18 +101,18 @@ class Csv:
         return [row[place] for place in self._wanted.values()]
 
     def _row(self, text: str) -> list[str]:
-        row = _split(text)
+        row = _as_written(text, self._separator)
         if self._wrapped:
-            row = _split(row[0]) if len(row) == 1 else []
+            row = _as_written(row[0], self._separator) if len(row) == 1 else []
         if len(row) != self._width:
             raise Rejected("whole_row_quoted" if self._unwrapped(row) else "ragged_row")
-        return row
+        return _stripped(row)
 
     def _unwrapped(self, row: list[str]) -> list[str]:
         """The whole row that stands in a single cell; nothing where none does."""
-        if self._wrapped or len(row) != 1 or "," not in row[0]:
+        if self._wrapped or len(row) != 1 or self._separator not in row[0]:
             return []
-        inner = _split(row[0])
+        inner = _as_written(row[0], self._separator)
         return inner if len(inner) == self._width else []
 
     def _ragged(self, block: Block, places: NDArray[np.intp]) -> Iterator[Broken]:
@@ -142,7 +151,12 @@ class Csv:
             before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
             after = octets[np.minimum(quotes + 1, len(octets) - 1)]
             after = np.where(quotes + 1 < len(octets), after, _LINE_END)
-            apart = np.where(opens, np.isin(before, _BEFORE_QUOTE), np.isin(after, _AFTER_QUOTE))
+            separator = ord(self._separator)
+            apart = np.where(
+                opens,
+                np.isin(before, np.array([separator, *_BEFORE_QUOTE], np.uint8)),
+                np.isin(after, np.array([separator, *_AFTER_QUOTE], np.uint8)),
+            )
             if not apart.all():
                 careful |= _with(block, quotes[~apart])
         return careful
@@ -168,7 +182,7 @@ class Csv:
             read_options=pv.ReadOptions(
                 use_threads=False, block_size=len(data) + 1, column_names=[f"c{n}" for n in range(self._width)]
             ),
-            parse_options=pv.ParseOptions(invalid_row_handler=skip),
+            parse_options=pv.ParseOptions(delimiter=self._separator, invalid_row_handler=skip),
             convert_options=pv.ConvertOptions(
                 check_utf8=False,
                 include_columns=wanted,
@@ -181,8 +195,9 @@ class Csv:
     def masked(self, text: str, units: HashedUnits) -> str:
         """A row of another width does not say where its values belong: each of them may be a unit."""
         try:
-            row = _split(text)
-            row = (_split(row[0]) if self._wrapped and len(row) == 1 else self._unwrapped(row)) or row
+            row = _as_written(text, self._separator)
+            inner = _as_written(row[0], self._separator) if self._wrapped and len(row) == 1 else self._unwrapped(row)
+            row = _stripped(inner or row)
         except Rejected:
             row = []
         if len(row) == self._width:
@@ -192,7 +207,7 @@ class Csv:
                 for place, (name, cell) in enumerate(zip(self._columns, row, strict=True))
             ]
         else:
-            row = [units[cell] if cell else "" for cell in row or text.split(",")]
+            row = [units[cell] if cell else "" for cell in row or text.split(self._separator)]
         return joined(row)
 
 
@@ -203,13 +218,36 @@ def joined(row: Sequence[str]) -> str:
     return out.getvalue()
 
 
-def _split(text: str) -> list[str]:
+def _separator(file_name: str, header: str) -> str | None:
+    """What stands between the names of a header; None where nothing does.
+
+    Raises:
+        FileRefused: where two might.
+    """
+    between = _QUOTED.sub("", header)
+    if _COMMA in between:
+        return _COMMA
+    found = [each for each in _OTHER_SEPARATORS if each in between]
+    if len(found) > 1:
+        both = " and ".join(map(_OTHER_SEPARATORS.__getitem__, found))
+        raise FileRefused(
+            f"{file_name} has {both} in its header line: separate the columns by one of them, or by commas"
+        )
+    return found[0] if found else None
+
+
+def _as_written(text: str, separator: str) -> list[str]:
+    """The cells with the white space around them: within one that holds a whole row, it may separate."""
     if '"' not in text:
-        return [cell.strip(SPACE) for cell in text.split(",")]
+        return text.split(separator)
     try:
-        (row,) = csv.reader([text], strict=True)
+        (row,) = csv.reader([text], delimiter=separator, strict=True)
     except (csv.Error, ValueError):  # ValueError: a quote that closes on no line, or an escape on the next
         raise Rejected("ragged_row") from None
+    return row
+
+
+def _stripped(row: Sequence[str]) -> list[str]:
     return [cell.strip(SPACE) for cell in row]
 
 

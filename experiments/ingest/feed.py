@@ -11,6 +11,10 @@ One file may hold several kinds of events: then several ``[[files]]`` fit its na
 one that belongs to none is rejected (``unknown_event_type``) or, where the mapping says to ``ignore`` such rows,
 counted as ``ignored_event_type`` and not kept. Both stand in the account of the first kind, as do broken lines.
 
+Rows of one kind may also be written in two ways (purchases and refunds both are conversions): then two ``[[files]]`` of
+that kind fit the name, and their ``where`` must tell them apart for certain, by lists of values of one column with none
+in both. They are deliveries of their own, known by their place among those of the kind: new ones belong at the end.
+
 An ad server knows creatives, not experiments: the workspace's ``trafficking.csv`` says which value of which column is
 which arm of which experiment, unless columns or ``constants`` of the mapping say it themselves.
 
@@ -21,7 +25,6 @@ import csv
 import difflib
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -40,9 +43,10 @@ from creatives.documents import validate_document
 from experiments.core.errors import ExperimentError
 from experiments.ingest.aggregates import Asked, CountLayout, FirstOf, names_of
 from experiments.ingest.hashing import UnitHasher
-from experiments.ingest.header import CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, REQUIRED
+from experiments.ingest.header import ADJUSTS, CLICK_REFERENCES, COLUMNS, OF_ARMS, PRIVATE, required
 from experiments.ingest.log import FileRefused
 from experiments.ingest.masks import OF_A_UNIT, without_suffix
+from experiments.ingest.numbers import NUMBERS, Decimal, pointed
 from experiments.ingest.slots import NamePattern
 from experiments.ingest.times import Times
 from experiments.ingest.values import MACRO, has_macro
@@ -103,6 +107,8 @@ class FeedFile(BaseModel):
     """Values of our columns where theirs say nothing, or do not exist: ``currency = "EUR"``."""
     times: Times = Times()
     """How they write times, where it is otherwise than we read them."""
+    decimal: Decimal = "."
+    """What their numbers have before the decimals: where it is a comma, points stand between thousands."""
     nothing: dict[str, list[str]] = Field(default_factory=dict)
     """Values that stand for none, by our column."""
     trafficking: list[str] = Field(default_factory=list)
@@ -117,6 +123,16 @@ class FeedFile(BaseModel):
     def lists(self) -> dict[str, FirstOf]:
         """Our columns that are one value of a list."""
         return {column: asked for column, asked in self.columns.items() if isinstance(asked, FirstOf)}
+
+    def shares_rows_with(self, other: "FeedFile") -> bool:
+        """Whether a row might be an event of this kind twice: no column says that it is of one or of the other."""
+        if self.kind != other.kind:
+            return False
+        told = {bare(column): set(values) for column, values in other.where.items() if isinstance(values, list)}
+        return not any(
+            isinstance(values, list) and bare(column) in told and told[bare(column)].isdisjoint(values)
+            for column, values in self.where.items()
+        )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -139,7 +155,9 @@ class Feed(BaseModel):
     files: Annotated[list[FeedFile], Field(min_length=1)]
 
     def kinds(self, file_name: str, kind: str | None) -> tuple[FeedFile, ...]:
-        """The mappings of all that a file of that name holds, one a kind; or a file that holds the kind asked for.
+        """The mappings of all that a file of that name holds; or a file that holds the kind asked for.
+
+        Of mappings of one kind that do not tell their rows apart, the first counts.
 
         Raises:
             FileRefused: where none fits.
@@ -151,10 +169,17 @@ class Feed(BaseModel):
         if kind is None and not fitting and all(each.names == self.files[0].names for each in self.files):
             fitting = self.files
         if fitting:
-            return tuple({each.kind: each for each in reversed(fitting)}.values())[::-1]
+            held: list[FeedFile] = []
+            for each in reversed(fitting):
+                later = next((place for place, other in enumerate(held) if each.shares_rows_with(other)), None)
+                if later is None:
+                    held.append(each)
+                else:
+                    held[later] = each
+            return tuple(reversed(held))
         if kind is not None:
-            held = ", ".join(dict.fromkeys(each.kind for each in self.files))
-            raise FileRefused(f"{file_name}: files of {self.title} hold no {kind}s: the mapping has {held}")
+            kinds = ", ".join(dict.fromkeys(each.kind for each in self.files))
+            raise FileRefused(f"{file_name}: files of {self.title} hold no {kind}s: the mapping has {kinds}")
         looks = ", ".join(dict.fromkeys(name for each in self.files for name in each.names))
         raise FileRefused(f"{file_name} is no file of {self.title} by its name ({looks}): say which kind with --kind")
 
@@ -175,6 +200,8 @@ class Mapped:
     """The hash of a unit, for ids made of it."""
     source: str = ""
     """The feed's name."""
+    number: int = 1
+    """Which of the file's mappings of its kind it is."""
 
     @classmethod
     def of(
@@ -188,7 +215,9 @@ class Mapped:
     ) -> "Mapped":
         """One of the kinds of the feed's file with this hash."""
         beside = tuple(each for number, each in enumerate(kinds) if number != place)
-        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hasher.of_ids.hashed, source)
+        number = 1 + sum(each.kind == kinds[place].kind for each in kinds[:place])
+        hashed = hasher.of_ids.hashed
+        return cls(kinds[place], trafficking, beside, place == 0, sha256[:_IDENTITY], hashed, source, number)
 
     @property
     def conditions(self) -> frozenset[str]:
@@ -196,8 +225,13 @@ class Mapped:
         return frozenset(bare(name) for each in (self.file, *self.beside) for name in each.where)
 
     def delivery(self, sha256: str) -> str:
-        """The delivery's own id: the hash of the file or, for each kind but its first, most of it and the kind."""
-        return sha256 if self.first else f"{sha256[:_OF_A_KIND]}:{self.file.kind}"
+        """The delivery's own id: the hash of the file or, for all that it holds but its first, most of it and what."""
+        return sha256 if self.first else f"{sha256[:_OF_A_KIND]}:{self.label}"
+
+    @property
+    def label(self) -> str:
+        """What tells it from all else that the file holds: its kind, with a number from the second of a kind on."""
+        return self.file.kind if self.number == 1 else f"{self.file.kind}.{self.number}"
 
     def layout(self, file_name: str, header: Sequence[str]) -> "Layout":
         """Where the file has what."""
@@ -276,7 +310,11 @@ class Layout:
             for column, told in self._arms(raw).items():
                 said = found.get(column, pa.repeat("", len(numbers)))
                 found[column] = pc.if_else(pc.equal(told, ""), said, told)
-        return found if self.counts is None else self.counts.cells(found, raw, len(numbers))
+        if self.counts is not None:
+            found = self.counts.cells(found, raw, len(numbers))
+        if self.mapped.file.decimal == ",":
+            found |= {column: pointed(found[column]) for column in NUMBERS if column in found}
+        return found
 
     def _first(self, column: str, alternatives: Sequence[tuple[int, ...]], raw: Mapping[int, pa.Array]) -> pa.Array:
         """Of each row the first alternative that says something; empty where none does."""
@@ -337,7 +375,7 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         if bare(column) in known and bare(column) in mapped.trafficking
     )
     told = {*places, *feed.constants, *(_ARM if telling else ())}
-    needs = (*REQUIRED[feed.kind], *(("ad",) if feed.kind == "count" else ()))
+    needs = (*required(feed.kind, told), *(("ad",) if feed.kind == "count" else ()))
     missing = [column for column in needs if column not in told]
     if feed.kind in OF_ARMS and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
         raise FileRefused(
@@ -348,6 +386,8 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
         missing += ["impression_id"]
     if missing:
         needed = next((each for each in missing if each not in _ARM), missing[0])
+        if needed == "unit" and "unit" not in feed.columns and ADJUSTS in feed.columns:
+            needed = ADJUSTS  # with which none is needed
         wanted = " or ".join(names_of(feed.columns.get(needed, needed)))
         raise FileRefused(f"{file_name} lacks {wanted}, which is the {needed} of {feed.kind}s in this feed")
     conditions = [_conditions(file_name, each.where, known) for each in (feed, *mapped.beside)]
@@ -467,10 +507,14 @@ def read_feed(path: Path) -> Feed:
             )
         if held := sorted(set(file.constants) & _NO_CONSTANTS):
             raise ExperimentError(f"{path}: {held[0]} cannot be the same in every row: name its column")
-    twice = Counter((file.kind, name) for file in feed.files for name in file.names)
-    for (kind, name), count in twice.items():
-        if count > 1:
-            raise ExperimentError(f"{path}: {name} has two mappings of {kind}s: make them one, with alternatives")
+    for place, file in enumerate(feed.files):
+        for name in file.names:
+            rivals = [other for other in feed.files[:place] if name in other.names and file.shares_rows_with(other)]
+            if rivals or file.names.count(name) > 1:
+                raise ExperimentError(
+                    f"{path}: {name} has two mappings of {file.kind}s: make them one, with alternatives, or tell their "
+                    "rows apart by where: lists of values of one column, with none in both"
+                )
     return feed
 
 

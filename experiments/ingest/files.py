@@ -243,7 +243,7 @@ def _edition(log: Log, mapped: Mapped) -> Edition | None:
     pattern = mapped.file.replaces
     if pattern is None:
         return None
-    return edition_of(log.path.name, mapped.delivery(log.sha256), pattern, mapped.source, mapped.file.kind)
+    return edition_of(log.path.name, mapped.delivery(log.sha256), pattern, mapped.source, mapped.label)
 
 
 def _superseded(form: Format[Any], blocks: Iterator[Lines]) -> "_Reading":

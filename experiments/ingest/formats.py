@@ -213,4 +213,4 @@ def looks_like_json(file_name: str, first: Line) -> bool:
     endings = re.sub(r"\.(gz|zst|zstd)$", "", file_name.lower()).rpartition(".")[2]
     if endings in ("jsonl", "ndjson", "json"):
         return True
-    return endings != "csv" and first.text.lstrip().startswith("{")
+    return endings not in ("csv", "tsv") and first.text.lstrip().startswith("{")

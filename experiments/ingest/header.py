@@ -1,7 +1,7 @@
 """Which columns a file has, and so which kind of events it holds."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from experiments.ingest.log import FileRefused
 
@@ -51,6 +51,8 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "conversion": ("event_id", "ts", "unit"),
     "count": ("date", "experiment", "arm", "impressions", "clicks"),
 }
+ADJUSTS = "adjusts"
+"""Names the conversion that a row adjusts: whose that was is known from there, so such rows need no unit."""
 EVENTS = ("impression", "click", "conversion")
 """Kinds of which a row is one event; a count is a day's sum of many."""
 OF_ARMS = frozenset({"impression", "count"})
@@ -103,6 +105,12 @@ def kind_of(file_name: str, asked: str | None, columns: Iterable[str]) -> str:
     )
 
 
+def required(kind: str, columns: Collection[str]) -> tuple[str, ...]:
+    """What a file with these columns cannot do without."""
+    adjusting = kind == "conversion" and ADJUSTS in columns
+    return tuple(column for column in REQUIRED[kind] if not (adjusting and column == "unit"))
+
+
 def check_columns(file_name: str, kind: str, columns: Iterable[str], as_written: Iterable[str]) -> None:
     """Refuse a file that lacks a column no line could do without.
 
@@ -110,7 +118,7 @@ def check_columns(file_name: str, kind: str, columns: Iterable[str], as_written:
         FileRefused: in one line: what is missing, and what was found.
     """
     found = set(columns)
-    missing = [column for column in REQUIRED[kind] if column not in found]
+    missing = [column for column in required(kind, found) if column not in found]
     if kind == "click" and not found & CLICK_REFERENCES:
         missing.append("impression_id or unit")
     if missing:

@@ -5,6 +5,7 @@ that is given. Amounts are whole millionths and rates are decimals, so that thei
 to the nearest millionth, halves to even: ``value_micros = paid_micros x rate``, which anybody can check in the lake.
 
 What is converted stays as it was converted: later rates are for later lines, and for rejected ones that are replayed.
+A platform's count that is delivered again is a later line: its day's money is converted anew.
 """
 
 import csv

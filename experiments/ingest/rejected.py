@@ -45,6 +45,11 @@ class Origin:
     header: str | None
 
     @property
+    def label(self) -> str:
+        """What of that file: its kind, with a number where it holds rows of that kind in several ways."""
+        return self.delivery.partition(":")[2] or self.kind
+
+    @property
     def width(self) -> int | None:
         """Of its rows; None where each line names its values itself."""
         return None if self.header is None else len(cells_of(self.header))
@@ -244,7 +249,7 @@ def _names(origins: Sequence[Origin]) -> dict[Origin, str]:
     often = Counter(origin.name for origin in origins)
     names = {}
     for origin in origins:
-        apart = (origin.delivery[:8], origin.kind) if often[origin.name] > 1 else ()
+        apart = (origin.delivery[:8], origin.label) if often[origin.name] > 1 else ()
         form = "jsonl" if origin.header is None else "csv"
         names[origin] = ".".join((origin.name, *apart, "rejects", form))
     return names

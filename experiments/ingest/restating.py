@@ -6,7 +6,6 @@ last anyway. A number that returns to what it was the time before last has chang
 """
 
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,12 +13,13 @@ import pyarrow.compute as pc
 from experiments.events.counts import AD_DAY, DELIVERED
 from experiments.events.lake import Append
 from experiments.events.schema import COUNTS
-from experiments.events.stored import parquet
+from experiments.events.stored import StoredTable, parquet
 from experiments.ingest.log import FileRefused
 from experiments.ingest.staging import Staging
 
-_DELIVERED = frozenset({"line", "delivery", "delivered_at", "date"})
-_SAID = ", ".join(field.name for field in COUNTS if field.name not in _DELIVERED)
+_OF_A_LINE = ("line", "delivery", "delivered_at")
+_SAYS = tuple(field.name for field in COUNTS if field.name not in (*_OF_A_LINE, "date"))
+_SAID = ", ".join(_SAYS)
 """All that a row says; the day is a part of its id."""
 _TICK = timedelta(milliseconds=1)
 """The log of a table in an object store knows no finer time."""
@@ -91,4 +91,4 @@ def _stored(staged: Staging, table: Append) -> str | None:
         chosen = pc.field("date").isin(sorted(date.fromisoformat(day) for day in days))
         staged.engine.register("stored", table.table.to_pyarrow_dataset().scanner(filter=chosen))
         return "stored"
-    return parquet([Path(table.folder, file.path) for file in files])
+    return f"({StoredTable('counts', str(table.folder), tuple(files)).query([*_OF_A_LINE, *_SAYS])})"

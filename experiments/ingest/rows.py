@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.events.schema import TABLES, TIMESTAMP, table_of
-from experiments.ingest.adjusting import adjusting
+from experiments.ingest.adjusting import adjusting, adjustments
 from experiments.ingest.feed import OWN
 from experiments.ingest.formats import Rows
 from experiments.ingest.hashing import Networks
-from experiments.ingest.header import OF_ARMS
+from experiments.ingest.header import ADJUSTS, OF_ARMS
 from experiments.ingest.masks import OF_A_UNIT, are_hashes
 from experiments.ingest.money import Rates
 from experiments.ingest.sieve import Sieve
@@ -167,16 +167,18 @@ class Rules:
         columns = {"event_id": _present(cells, "event_id", count, sieve, "missing_event_id")}
         columns["ts"] = self._instants(cells, sieve)
         columns["kind"] = pa.repeat("conversion", count)
-        _present(cells, "unit", count, sieve, "missing_unit")
+        adjusts = _length(cells, ADJUSTS, count) > 0
+        sieve.reject(~adjusts & adjustments(cells.get("action"), count), "adjusts_nothing")
+        sieve.reject(~adjusts & (_length(cells, "unit", count) == 0), "missing_unit")
         columns["unit"] = _or_none(cells["unit"]) if "unit" in cells else pa.nulls(count, pa.string())
-        names = ("impression_id", "click_id", "action", "adjusts")
+        names = ("impression_id", "click_id", "action", ADJUSTS)
         columns |= {name: _or_none(cells[name]) for name in names if name in cells}
         return columns | self._money(cells, columns["ts"], count, sieve)
 
     def _money(self, cells: Mapping[str, pa.Array], ts: pa.Array, count: int, sieve: Sieve) -> dict[str, pa.Array]:
         """What was paid or paid back; in the reporting currency, where the workspace has one."""
         said = self._value("value", cells, pa.int64(), sieve, count)
-        adjusts = _length(cells, "adjusts", count) > 0
+        adjusts = _length(cells, ADJUSTS, count) > 0
         sieve.reject(~adjusts & (pc.fill_null(said, 0).to_numpy() < 0), "negative_value")
         paid, unclear = adjusting(said, cells.get("action"), adjusts)
         sieve.reject(unclear, "unclear_adjustment")
@@ -204,7 +206,20 @@ class Rules:
         for name in ("value", "spend"):
             columns[f"{name}_micros"] = self._value(name, cells, pa.int64(), sieve, count)
         columns["currency"] = self._value("currency", cells, pa.string(), sieve, count)
+        if self._rates is not None:
+            columns |= self._reported(columns, self._rates, sieve)
         return columns | _counted(days, cells, count)
+
+    def _reported(self, columns: Mapping[str, pa.Array], rates: Rates, sieve: Sieve) -> dict[str, pa.Array]:
+        """A count's money in the reporting currency, by the rate of its day, beside what the platform said."""
+        days = pc.fill_null(columns["date"].cast(pa.int32()), 0).to_numpy().astype(np.int64)
+        found = {"paid_currency": columns["currency"], "currency": pa.repeat(rates.currency, len(days))}
+        for name in ("value_micros", "spend_micros"):
+            converted = rates.convert(columns[name], columns["currency"], days)
+            for reason, where in converted.reasons.items():
+                sieve.reject(where, reason)
+            found |= {name: converted.micros, f"paid_{name}": columns[name]}
+        return found
 
     def _seen_by(self, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:
         """By whom an event was seen: the first rule that says it was no person, in the order of the rules."""

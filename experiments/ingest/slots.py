@@ -29,7 +29,7 @@ NamePattern = Annotated[str, AfterValidator(_checked)]
 """A regular expression over a file's name with named groups."""
 
 
-def edition_of(file_name: str, sha256: str, pattern: str, feed: str, kind: str) -> Edition | None:
+def edition_of(file_name: str, sha256: str, pattern: str, feed: str, what: str) -> Edition | None:
     """Which file this is of which slot, by its name; None where the name is of another form.
 
     A group that may be missing counts as empty text, which is the earliest for ``made``.
@@ -39,7 +39,7 @@ def edition_of(file_name: str, sha256: str, pattern: str, feed: str, kind: str) 
         return None
     said = {name: (value or "").lower() for name, value in found.groupdict().items()}
     made = said.pop(MADE)
-    return Edition("/".join((feed, kind, *said.values())), made, sha256)
+    return Edition("/".join((feed, what, *said.values())), made, sha256)
 
 
 def older(editions: Iterable[Edition], than: Edition) -> frozenset[str]:

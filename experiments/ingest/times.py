@@ -6,12 +6,11 @@ time that the clocks skipped in spring is of no moment; one that they showed twi
 taken where it is declared which one is meant.
 """
 
-import difflib
 import re
 from collections.abc import Callable
 from datetime import MAXYEAR, UTC, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from experiments.core.errors import ExperimentError
 from experiments.ingest.sieve import Sieve
 from experiments.ingest.values import EARLIEST
+from experiments.ingest.zones import known_zone
 
 _NAIVE = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?$"
 _TO_THE_MINUTE = len("2026-11-08T12:00")
@@ -48,24 +48,6 @@ _DIRECTIVES = {
     "z": r"[Zz]|[+-]\d\d:?\d\d",
 }
 """What a form may have of Python's own (``strptime``), and how each looks."""
-
-
-def known_zone(name: str) -> str:
-    """The name of a time zone (IANA, ``Europe/Berlin``).
-
-    Raises:
-        ValueError: for a name that is none, with the nearest that is.
-    """
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass
-    else:
-        return name
-    folded = {each.lower(): each for each in available_timezones()}
-    near = difflib.get_close_matches(name.lower().replace(" ", "_"), folded, n=1)
-    advice = f"did you mean {folded[near[0]]!r}?" if near else "name one like Europe/Berlin, or UTC"
-    raise ValueError(f"there is no time zone {name!r}: {advice}")
 
 
 class Times(BaseModel):

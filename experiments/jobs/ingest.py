@@ -58,7 +58,7 @@ def ingest(
     """One file into the lake; of the format that is asked for or, where none is, that its name tells.
 
     A file is one delivery or, where a feed's file holds several kinds of events, one a kind. Times without an offset
-    are of the time zone ``zone``, if the feed does not say otherwise.
+    are of the time zone ``zone``, or else of the workspace's, if the feed does not say otherwise.
 
     Raises:
         ExperimentError: for a format or a time zone that there is not.
@@ -76,7 +76,7 @@ def ingest(
             kind=kind,
             feed=feed,
             trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
-            zone=zone,
+            zone=zone or context.workspace.settings.ingest.zone,
             filters=read_filters(context.workspace.folder("filters")),
             rates=context.workspace.rates(),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
@@ -94,6 +94,7 @@ def replay(
     known, done, refused = feeds(context.workspace.folder("feeds")), list[Replay](), list[str]()
     trafficking = read_trafficking(context.workspace.folder("trafficking.csv"))
     filters, arms = read_filters(context.workspace.folder("filters")), _arms(context)
+    zone = zone or context.workspace.settings.ingest.zone
     with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
         origins = list(dict.fromkeys(origin for origin, _ in counted(context.lake, reason, name)))
         for number, origin in enumerate(origins):
@@ -119,10 +120,11 @@ def _mapping(origin: Origin, known: Mapping[str, Feed], trafficking: Trafficking
     if origin.feed not in known:
         raise FileRefused(f"{origin.name} was read by the mapping {origin.feed!r}, which feeds/ has no more")
     files = known[origin.feed].kinds(origin.name, origin.kind)
-    place = next((number for number, file in enumerate(files) if file.kind == origin.kind), None)
-    if place is None:
+    held = [Mapped.of(files, place, trafficking, origin.delivery, hasher, origin.feed) for place in range(len(files))]
+    found = next((each for each in held if each.label == origin.label), None)
+    if found is None:
         raise FileRefused(f"{origin.name} was read as {origin.kind}s, of which {origin.feed!r} knows no more")
-    return Mapped.of(files, place, trafficking, origin.delivery, hasher, origin.feed)
+    return found
 
 
 def inbox_files(context: Context) -> tuple[Path, ...]:

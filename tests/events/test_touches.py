@@ -52,7 +52,8 @@ def small_lake(draw, start, name):
     for number in range(draw.choice((0, 0, 1, 2, 3))):
         value = draw.choice((None, 0, 3, 9, -2, -5, -7, -(2**53)))
         outcomes.append({
-            "event_id": f"{name}-a{number}", "kind": "conversion", "ts": instant(draw, start), "unit": units[0],
+            "event_id": f"{name}-a{number}", "kind": "conversion", "ts": instant(draw, start),
+            "unit": units[0] if number % 2 else None,  # a shop knows the order
             "adjusts": draw.choice([each["event_id"] for each in outcomes if each["kind"] == "conversion"]),
             "value_micros": value, "currency": draw.choice((None, "SEK")), "paid_micros": value and value * 11,
         })  # fmt: skip
@@ -258,6 +259,15 @@ def test_adjustments_apply_whatever_the_window_and_the_order(result, impression,
     assert result([impression("i1")], [after, sale()], days=50)[0] == (1, 100), "as of then it had not been said"
     before = said("a1", -30, ts=at(hours=-5))
     assert result([impression("i1")], [before, sale()])[0] == (1, 70), "dated to a midnight before the start"
+
+
+def test_whose_an_adjustment_is_said_to_be_changes_nothing(result, impression, sale, said):
+    """A shop's books know the order and nobody's unit."""
+    for unit in ("u1", "stranger", None):
+        did = [sale(), said("a1", -30, unit=unit), said("a2", -5, unit=unit, adjusts="v9")]
+        sums, evidence = result([impression("i1")], did)
+        assert (sums, evidence.health.unmatched_adjustments) == ((1, 70), 1), unit
+        assert result([impression("i1")], [*did, said("a3", None, unit=unit)])[0] == (0, 0), unit
 
 
 def test_adjustments_that_came_twice_count_once(result, impression, sale, said):

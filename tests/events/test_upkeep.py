@@ -135,6 +135,30 @@ def test_a_unit_is_handed_all_that_is_held_of_it(filled):
     assert list(upkeep.of_unit(filled, "ef" * 16)) == []
 
 
+def test_what_was_said_of_a_units_conversions_is_the_units_too(filled, rows, at):
+    """Refunds need not name a unit; they go with the conversions, and those of nobody's stay."""
+    said = [
+        {"event_id": f"a{number}", "ts": at(hours=50), "kind": "conversion", "unit": None, "adjusts": of}
+        for number, of in enumerate(("v0", "v1", "v9", "c0"))
+    ]
+    clicked = {"event_id": "a0", "ts": at(hours=2), "kind": "click", "impression_id": "i1", "unit": None}
+    filled.begin("outcomes").commit(rows("outcomes", [*said, clicked], "e2"), "e2")
+    found = [row for row in upkeep.of_unit(filled, UNIT) if row["table"] == "outcomes"]
+    assert [(row["event_id"], row["kind"]) for row in found] == [
+        ("c0", "click"), ("v0", "conversion"), ("a0", "conversion")
+    ]  # fmt: skip
+    assert {each.table: each.rows for each in upkeep.erase(filled, UNIT)}["outcomes"] == 3
+    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["a0", "a1", "a2", "a3", "c1", "v1"]
+
+
+def test_a_unit_is_found_in_files_that_are_older_than_adjustments(filled):
+    for file in parquet(filled, "outcomes"):
+        table = pq.ParquetFile(file).read().drop_columns(["adjusts", "paid_micros"])
+        pq.write_table(table, file)
+    assert [row["event_id"] for row in upkeep.of_unit(filled, UNIT) if row["table"] == "outcomes"] == ["c0", "v0"]
+    assert {each.table: each.rows for each in upkeep.erase(filled, UNIT)}["outcomes"] == 2
+
+
 def test_a_log_that_still_names_an_erased_unit_is_forgotten(lake, rows, at, monkeypatch):
     """Logs of earlier versions of this program bounded a file's units by name."""
     monkeypatch.setattr("experiments.events.parts._PRIVATE", ())

@@ -83,14 +83,14 @@ def deliver(tmp_path, ingest):
 
 @pytest.fixture
 def ingest_all(lake, register, hasher):
-    """One existing file into the lake: its deliveries by kind; each account must add up."""
+    """One existing file into the lake: its deliveries by kind, a second one of a kind as that with a number."""
 
     def ingest_all(path, **changed):
         settings = {"lake": lake, "deliveries": register, "hasher": hasher, "arms": ARMS, "now": NOW, **changed}
         found = ingest_kinds(path, **settings)
         for each in found:
             assert each.read == each.accepted + each.duplicate + sum(each.rejected.values())
-        return {each.kind: each for each in found}
+        return {each.sha256.partition(":")[2] or each.kind: each for each in found}
 
     return ingest_all
 

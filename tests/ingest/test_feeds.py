@@ -346,7 +346,7 @@ def ga4_file(form, folder):
 def test_purchases_of_google_analytics_are_told_apart_from_all_else(tmp_path, ingest_all, stored, hasher, form):
     path = ga4_file(form, tmp_path)
     found = ingest_all(path, feed=feed_for(path.name, feeds(), None))
-    assert accounts(found) == {"conversion": GA4_ACCOUNT}
+    assert accounts(found) == {"conversion": GA4_ACCOUNT, "conversion.2": (0, 0, 0, {})}
     sales = {row["value_micros"]: row for row in stored("outcomes")}
     assert set(sales) == {19_900_000, 5_000_000, 6_000_000}
     assert sales[19_900_000].items() >= {"event_id": "T-1", "unit": hasher.hashed("ann"), "action": "purchase"}.items()

@@ -105,7 +105,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(deliver, pack):
         (b"\n\n\n", "is empty: it has not even a header line"),
         (HEADER.encode(), "has no whole header line of text: was it cut?"),
         (b'"event_id,ts\n' + ROW.format(0).encode() + b"\n", "has a header line that is no CSV"),
-        (lines(ROW.format(0)).replace(",", ";").encode(), "lacks event_id, ts, experiment, arm, unit"),
+        (lines(ROW.format(0)).replace(",", "|").encode(), "lacks event_id, ts, experiment, arm, unit"),
     ],
 )
 def test_a_file_that_is_no_such_text_is_refused_in_one_line(deliver, stored, register, data, said):
