@@ -81,11 +81,9 @@ COUNTS = pa.schema(
         pa.field("conversions", pa.int64()),
         pa.field("value_micros", pa.int64()),
         pa.field("spend_micros", pa.int64()),
-        pa.field("currency", pa.string()),  # of both: the reporting one, where a workspace has one
-        pa.field(
-            "paid_value_micros", pa.int64()
-        ),  # as they were delivered, in ``paid_currency``; nothing where nothing
-        pa.field("paid_spend_micros", pa.int64()),  # is converted
+        pa.field("currency", pa.string()),  # the reporting one, where a workspace has one; what was said is ``paid``
+        pa.field("paid_value_micros", pa.int64()),
+        pa.field("paid_spend_micros", pa.int64()),
         pa.field("paid_currency", pa.string()),
         *_DELIVERED,
     ]
