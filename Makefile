@@ -16,7 +16,7 @@ demo: .venv/.installed  ## the whole story in about a minute, offline
 	$(BIN)/adstyle demo
 
 test: .venv/.installed lint  ## everything that must hold
-	$(BIN)/pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/.installed  ## style, types of the core, direction of every import
 	$(BIN)/ruff check .
