@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from experiments.core.errors import ExperimentError
 from experiments.events.stored import StoredTable, sql_type
 
-if TYPE_CHECKING:  # nobody but evidence needs Ibis, and it takes its time
+if TYPE_CHECKING:  # nobody but evidence needs Ibis, and few need Arrow's datasets; both take their time
     import ibis.expr.types as ir
+    import pyarrow.dataset as ds
 
-Source = StoredTable | pa.Table | ds.Dataset
+Source: TypeAlias = "StoredTable | pa.Table | ds.Dataset"
 """A table of the lake, or what has its schema."""
 
 MEMORY = "2GiB"

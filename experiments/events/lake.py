@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import RemoveAction
@@ -32,6 +31,9 @@ from experiments.events.parts import Parts
 from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
@@ -80,7 +82,7 @@ class EventLake:
         """Version and size of each table, from its log alone."""
         return tuple(self._health(name) for name in TABLES)
 
-    def dataset(self, name: str, version: int | None = None) -> ds.Dataset:
+    def dataset(self, name: str, version: int | None = None) -> "ds.Dataset":
         """A table's rows at one version (the latest by default), read only where and when a query needs them.
 
         Raises:
@@ -89,7 +91,7 @@ class EventLake:
         with storage_failures(self.root):
             return self._open(name, version).to_pyarrow_dataset()
 
-    def source(self, name: str, version: int | None = None) -> StoredTable | ds.Dataset:
+    def source(self, name: str, version: int | None = None) -> "StoredTable | ds.Dataset":
         """The same, where the engine can read the files itself: most on this machine, and if nothing else must be read.
 
         Raises:

@@ -4,12 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from experiments.core.commands import Conclude, Reweight
-from experiments.core.judgement import judge_look
 from experiments.core.lifecycle import Phase
 from experiments.core.plan import Rule
-from experiments.core.traffic import next_shares
-from experiments.core.verdict import Kind
-from experiments.events.evidence import gather
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import Task
 
@@ -38,6 +34,11 @@ class Analyse:
         return tuple(tasks)
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        from experiments.core.judgement import judge_look
+        from experiments.core.traffic import next_shares
+        from experiments.core.verdict import Kind
+        from experiments.events.evidence import gather
+
         name, look = task.experiment, int(task.period.removeprefix("look-"))
         plan, plan_hash = context.control.plan(name)
         evidence = gather(context.lake, plan, plan.look_time(look), dealt=context.control.dealings(name))

@@ -9,8 +9,6 @@ from typing import Any
 from experiments.core.errors import ExperimentError
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
-from experiments.jobs.weekly import build_report, has_news
-from reports.page import write_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +66,8 @@ class Report:
         created = [record.created_at for record in context.control.experiments()]
         if not created:
             return ()
+        from experiments.jobs.weekly import has_news
+
         week, last = week_of(min(created)), last_whole_week(as_of)
         weeks = []
         while week.monday <= last.monday:
@@ -87,5 +87,8 @@ class Report:
 
 def write_week(context: Context, week: Week, only: str | None, out: Path) -> tuple[Path, Path]:
     """The page and the JSON of one week, of one experiment or of all that had news in it."""
+    from experiments.jobs.weekly import build_report
+    from reports.page import write_report
+
     report = build_report(context, str(week), week.start, week.end, only)
     return write_report(report, out)

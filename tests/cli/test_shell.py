@@ -110,12 +110,16 @@ def test_unknown_settings_are_refused_with_a_suggestion(tmp_path: Path) -> None:
     assert "lake" in line.replace("lakes", "")
 
 
-def test_status_of_an_empty_workspace_in_json(tmp_path: Path) -> None:
+def test_status_of_an_empty_workspace_in_json_and_what_it_loads(tmp_path: Path, monkeypatch) -> None:
     adstyle("init", "ads", cwd=tmp_path)
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     result = adstyle("status", "--json", cwd=tmp_path / "ads")
     document = json.loads(result.stdout)
     assert document["experiments"] == []
     assert document["deliveries"]["read"] == 0
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "sqlalchemy" in loaded
+    assert not loaded & {"altair", "ibis", "torch", "scipy.stats", "scipy.interpolate", "pyarrow.dataset"}
 
 
 def test_doctor_finds_a_key_that_others_can_read(tmp_path: Path) -> None:

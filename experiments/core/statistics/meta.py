@@ -24,8 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
-from scipy.stats import chi2
+from scipy.special import chdtrc, ndtr, stdtrit
 
 from experiments.core.errors import ExperimentError
 from experiments.core.statistics.moments import PairMoments
@@ -117,7 +116,7 @@ def random_effects(effects: Array, variances: Array, level: float = 0.95) -> Ran
     next_low, next_high = _predicted(effects, variances, level)
     return RandomEffects(
         mean, error, mean - t * error, mean + t * error, np.sqrt(tau2), next_low, next_high, q,
-        chi2.sf(q, count - 1), np.maximum(1 - (count - 1) / np.maximum(q, 1e-300), 0.0),
+        chdtrc(count - 1, q), np.maximum(1 - (count - 1) / np.maximum(q, 1e-300), 0.0),
     )  # fmt: skip
 
 

@@ -11,14 +11,17 @@ Several arms: solve the single-look joint problem for its critical value c, and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from experiments.core.errors import ExperimentError
 from experiments.core.statistics.spending import DEFAULT, Spending
+
+if TYPE_CHECKING:  # most commands take no look, and it takes its time
+    from scipy.interpolate import CubicSpline, PchipInterpolator
 
 Array = NDArray[np.float64]
 
@@ -284,7 +287,7 @@ class _Table:
     """z at this look against the equivalent at a single look."""
 
     looks: Looks
-    curve: CubicSpline | PchipInterpolator
+    curve: "CubicSpline | PchipInterpolator"
     begins: tuple[float, float]
     """The smallest z that is tabled, and its equivalent; to 0 below that it is a straight line."""
     ends: tuple[float, float]
@@ -310,6 +313,8 @@ def _far_equivalent(z: Array | float, looks: Looks) -> Array:
 
 @lru_cache(maxsize=256)
 def _table(looks: Looks) -> _Table:
+    from scipy.interpolate import CubicSpline, PchipInterpolator
+
     bounds = _bounds_of(_LEVELS, looks)[-1]
     quantiles = -ndtri(_LEVELS)
     usable = np.isfinite(bounds) & (bounds > 0)
