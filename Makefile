@@ -1,6 +1,8 @@
 # One word runs everything. Each target makes .venv first if it is missing or pyproject.toml has changed.
 PYTHON ?= python3
 BIN := .venv/bin
+# What is compiled once serves every later start, and tests make many: it is kept whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint bench calibrate faults docs spark
 help:  ## list these words
