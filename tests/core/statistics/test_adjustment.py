@@ -7,7 +7,9 @@ from experiments.core.statistics.moments import PairMoments
 
 
 def moments(y, x, yb, xb):
-    return HistoryMoments.of(zip(*(np.asarray(each, dtype=float) for each in (y, x, yb, xb)), strict=True))
+    columns = np.array(np.broadcast_arrays(y, x, yb, xb), dtype=float)
+    products = (columns @ columns.T)[np.triu_indices(4)]
+    return HistoryMoments(columns.shape[1], *columns.sum(axis=1).tolist(), *products.tolist())
 
 
 def mean_world(rng, units, rho, gain=0.0):

@@ -5,6 +5,12 @@ from experiments.core.statistics.adjustment import HistoryMoments, adjust_arms
 from experiments.core.statistics.comparison import compare, compare_adjusted
 
 
+def at_once(columns):
+    """``HistoryMoments.of`` these units, quicker; which is what the first test says."""
+    products = (columns @ columns.T)[np.triu_indices(4)]
+    return HistoryMoments(columns.shape[1], *columns.sum(axis=1).tolist(), *products.tolist())
+
+
 def world(rng, units, gain=0.0, appetite_shape=0.3):
     """Clicks of people with differing appetites, shown before and during the experiment."""
     arms = {}
@@ -16,8 +22,13 @@ def world(rng, units, gain=0.0, appetite_shape=0.3):
             rng.poisson(0.5 * appetite),
             np.ones(units),
         )
-        arms[name] = HistoryMoments.of(zip(*(each.astype(int).tolist() for each in columns), strict=True))
+        arms[name] = at_once(np.array(columns).astype(int))
     return arms
+
+
+def test_moments_are_those_of_the_units():
+    columns = np.random.default_rng(2).poisson(2.0, (4, 50))
+    assert at_once(columns) == HistoryMoments.of(zip(*columns.tolist(), strict=True))
 
 
 def test_history_narrows_the_intervals_and_finds_what_is_missed_without():
