@@ -92,8 +92,8 @@ def commanded(workspace, out, fatal=None):
     return work
 
 
-def evidence(workspace, out):
-    def work():
+def evidence(workspaces, out):
+    def gathered(workspace):
         from experiments.composition import open_context
         from experiments.events.evidence import gather
         from experiments.store.codec import evidence_document
@@ -108,7 +108,10 @@ def evidence(workspace, out):
                 [each.name, each.read, each.accepted, each.duplicate, each.rejected, each.replaced_by, each.rejects_of]
                 for each in stores.deliveries.all()
             ]
-        out.write_text(json.dumps([document, rejects, told], default=str, sort_keys=True))
+        return json.dumps([document, rejects, told], default=str, sort_keys=True)
+
+    def work():
+        out.write_text(json.dumps([gathered(each) for each in workspaces]))
         return 0
     return work
 
@@ -118,9 +121,9 @@ def whole(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def ended(number, delay=None, fatal=None):
+def ended(name, delay=None, fatal=None):
     # The workspace after one life that was killed, and a whole one.
-    workspace = scratch / f"ads-{number}"
+    workspace = scratch / name
     shutil.copytree(template, workspace)
     killed = False
     if delay is not None or fatal is not None:
@@ -130,28 +133,27 @@ def ended(number, delay=None, fatal=None):
             os.kill(child, signal.SIGKILL)
         killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
     began = time.monotonic()
-    codes = [whole(commanded(workspace, scratch / "out.txt"))]
-    seconds = time.monotonic() - began
-    codes.append(whole(evidence(workspace, scratch / "evidence.json")))
-    shutil.rmtree(workspace)
-    return killed, codes, seconds, (scratch / "evidence.json").read_text()
+    code = whole(commanded(workspace, scratch / "out.txt"))
+    lives.append([name, code])
+    return killed, time.monotonic() - began
 
 
-_, codes, seconds, undisturbed = ended(0)
-assert codes == [0, 0], codes
-deaths, writes, differ = 0, [], []
+lives, deaths, writes = [], 0, []
+_, seconds = ended("undisturbed")
 for point in range(1, points + 1):
-    killed, codes, _, found = ended(point, delay=seconds * point / (points + 1))
+    killed, _ = ended(f"instant-{point}", delay=seconds * point / (points + 1))
     deaths += killed
-    if codes != [0, 0] or found != undisturbed:
-        differ.append(["instant", point, codes, found[-2000:]])
 for fatal in range(every, 1000, every):
-    killed, codes, _, found = ended("write", fatal=fatal)
-    if codes != [0, 0] or found != undisturbed:
-        differ.append(["write", fatal, codes, found[-2000:]])
+    killed, _ = ended(f"write-{fatal}", fatal=fatal)
     if not killed:
         break
     writes.append(fatal)
+workspaces = [scratch / name for name, _ in lives]
+assert whole(evidence(workspaces, scratch / "evidence.json")) == 0
+undisturbed, *_ = all_found = json.loads((scratch / "evidence.json").read_text())
+differ = [[*life, found[-2000:]] for life, found in zip(lives, all_found) if life[1] != 0 or found != undisturbed]
+for workspace in workspaces:
+    shutil.rmtree(workspace)
 gathered, _, accounts = json.loads(undisturbed)
 told = {"deaths": deaths, "writes": writes, "differ": differ, "accounts": accounts, "evidence": gathered}
 print(json.dumps(told))

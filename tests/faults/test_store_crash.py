@@ -1,9 +1,10 @@
 """A process killed at every statement of a write: afterwards the write has happened whole, or not at all.
 
 The child kills itself (SIGKILL, so nothing of Python's or SQLite's tidying runs) just before its nth statement, its
-commit, or just after it.
+commit, or just after it. Each is a fork of one process that has imported all and opened nothing.
 """
 
+import json
 import signal
 import subprocess
 import sys
@@ -22,8 +23,8 @@ NAME = "spring-sale"
 NOW = datetime(2026, 11, 2, 6, tzinfo=UTC)
 PLAN = Plan(NAME, NAME, "original", (Arm("original", "original"), Arm("mosaic", "mosaic#0123456789ab")), start=NOW)
 
-CHILD = f"""
-import os, signal, sys
+CHILDREN = f"""
+import json, os, signal, sys
 from datetime import UTC, datetime
 from sqlalchemy import event
 from experiments.core.plan import Arm, Plan
@@ -31,28 +32,36 @@ from experiments.store.control import ControlPlane
 from experiments.store.database import open_database
 from experiments.store.ledger import SqlLedger
 
-url, work, fatal = sys.argv[1], sys.argv[2], int(sys.argv[3])
-engine = open_database(url)
 clock = lambda: datetime.fromisoformat({NOW.isoformat()!r})
-steps = 0
 
-def step(*_):
-    global steps
-    steps += 1
-    if steps == fatal:
-        os.kill(os.getpid(), signal.SIGKILL)
+def live(url, work, fatal):
+    engine, steps = open_database(url), iter(range(1, 1_000_000))
 
-event.listen(engine, "before_cursor_execute", step)
-event.listen(engine, "commit", step)
-event.listen(engine.pool, "checkin", step)
-if work == "seal":
-    plan = Plan({NAME!r}, {NAME!r}, "original",
-                (Arm("original", "original"), Arm("mosaic", "mosaic#0123456789ab")), start=clock())
-    ControlPlane(engine, clock).seal_plan({NAME!r}, plan, "ada")
-else:
-    ledger = SqlLedger(engine, clock)
-    ledger.finish(ledger.claim("report", "-", "2026-W45", "elsewhere:1:x", 600), {{"pages": 1}})
-print(steps)
+    def step(*_):
+        if next(steps) == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(engine, "before_cursor_execute", step)
+    event.listen(engine, "commit", step)
+    event.listen(engine.pool, "checkin", step)
+    if work == "seal":
+        plan = Plan({NAME!r}, {NAME!r}, "original",
+                    (Arm("original", "original"), Arm("mosaic", "mosaic#0123456789ab")), start=clock())
+        ControlPlane(engine, clock).seal_plan({NAME!r}, plan, "ada")
+    else:
+        ledger = SqlLedger(engine, clock)
+        ledger.finish(ledger.claim("report", "-", "2026-W45", "elsewhere:1:x", 600), {{"pages": 1}})
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        try:
+            live(*json.loads(line))
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(99)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
@@ -70,21 +79,36 @@ def engine(url):
     engine.dispose()
 
 
-def run_child(url: str, work: str, fatal: int) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", CHILD, url, work, str(fatal)], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def run_child():
+    """One child's exit code; what it complains of is shown by pytest."""
+    command = [sys.executable, "-c", CHILDREN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+
+        def run_child(url: str, work: str, fatal: int) -> int:
+            parent.stdin.write(json.dumps([url, work, fatal]) + "\n")
+            parent.stdin.flush()
+            return int(parent.stdout.readline())
+
+        yield run_child
 
 
-def killed_at_every_step(url: str, work: str):
+@pytest.fixture
+def killed_at_every_step(run_child):
     """Yields after each death, with how many steps the child lived; the last yield is a child that lived."""
-    fatal = 1
-    while (child := run_child(url, work, fatal)).returncode == -signal.SIGKILL:
-        yield fatal, False
-        fatal += 1
-    assert child.returncode == 0, child.stderr
-    yield fatal, True
+
+    def killed_at_every_step(url: str, work: str):
+        fatal = 1
+        while (code := run_child(url, work, fatal)) == -signal.SIGKILL:
+            yield fatal, False
+            fatal += 1
+        assert code == 0
+        yield fatal, True
+
+    return killed_at_every_step
 
 
-def test_a_killed_start_leaves_the_state_and_the_facts_in_agreement(url, engine):
+def test_a_killed_start_leaves_the_state_and_the_facts_in_agreement(url, engine, killed_at_every_step):
     control = ControlPlane(engine, lambda: NOW)
     control.create_experiment(NAME, {}, salt=NAME, control="original", actor="ada")
     control.execute(NAME, Generate(), "ada")
@@ -107,7 +131,7 @@ def test_a_killed_start_leaves_the_state_and_the_facts_in_agreement(url, engine)
     assert deaths > 5
 
 
-def test_a_killed_finish_leaves_the_period_done_or_still_to_do(url, engine):
+def test_a_killed_finish_leaves_the_period_done_or_still_to_do(url, engine, killed_at_every_step):
     ledger = SqlLedger(engine, lambda: NOW.replace(hour=7))
     states = []
     for _, _lived in killed_at_every_step(url, "finish"):
