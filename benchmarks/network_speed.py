@@ -54,11 +54,12 @@ def _johnson_eager(_: Path) -> Ready:
 
 
 def _johnson_openvino(_: Path) -> Ready:
-    import openvino
     import torch
 
     from benchmarks.johnson import Johnson
+    from creatives.neural.discreet import load_openvino
 
+    openvino = load_openvino()
     picture = _picture()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated, but it is the form OpenVINO reads

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from creatives.neural.discreet import load_openvino
 from creatives.neural.runner import cache_folder, chosen_backend
 from creatives.neural.shared import PREFIX, file_sha256
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, windows
@@ -117,7 +118,7 @@ class OpenVinoDrawer:
     """OpenVINO in its default precision; the compiled form is kept in ``folder`` where one is given."""
 
     def __init__(self, network: "Callable[[], Any]", folder: Path | None) -> None:
-        import openvino
+        openvino = load_openvino()
 
         self._core = openvino.Core()
         if folder is not None:
@@ -149,7 +150,7 @@ class OpenVinoDrawer:
 
 def _form(network: "Callable[[], Any]", folder: Path | None) -> Any:
     """The generator as an OpenVINO model of free size, from the disk or made from torch's."""
-    import openvino
+    openvino = load_openvino()
 
     kept = folder / "change.xml" if folder else None
     if kept is not None and kept.is_file() and kept.with_suffix(".bin").is_file():

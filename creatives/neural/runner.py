@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creatives.errors import CreativeError
+from creatives.neural.discreet import load_openvino
 from creatives.neural.shared import PREFIX, file_sha256
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class OpenVinoRunner:
     def __init__(
         self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision = "own"
     ) -> None:
-        import openvino
+        openvino = load_openvino()
 
         self._hints = {"PERFORMANCE_HINT": "LATENCY"}
         if precision == "float32":
@@ -232,7 +233,7 @@ class _Forms:
         return self._made[form].clone()
 
     def _kept(self, form: str) -> Any:
-        import openvino
+        openvino = load_openvino()
 
         kept = self._folder / f"{form}.xml" if self._folder else None
         if kept is None or not kept.is_file() or not kept.with_suffix(".bin").is_file():
@@ -240,7 +241,7 @@ class _Forms:
         return openvino.Core().read_model(kept)
 
     def _make(self, form: "Form") -> Any:
-        import openvino
+        openvino = load_openvino()
         import torch
 
         with torch.inference_mode(), warnings.catch_warnings():
