@@ -119,7 +119,7 @@ def test_status_of_an_empty_workspace_in_json_and_what_it_loads(tmp_path: Path, 
     assert document["deliveries"]["read"] == 0
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "sqlalchemy" in loaded
-    assert not loaded & {"altair", "ibis", "torch", "scipy.stats", "scipy.interpolate", "pyarrow.dataset"}
+    assert not loaded & {"altair", "ibis", "pandas", "torch", "scipy.stats", "scipy.interpolate", "pyarrow.dataset"}
 
 
 def test_doctor_finds_a_key_that_others_can_read(tmp_path: Path) -> None:
