@@ -12,7 +12,7 @@ with tabs, says that its rows are separated so. What is kept of a line is separa
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -55,15 +55,19 @@ class Csv:
             names = _stripped(_as_written(names[0], self._separator) if self._wrapped else names)
         except Rejected:
             raise FileRefused(f"{file_name} has a header line that is no CSV: it says {header.text[:80]!r}") from None
+        self._before_quote, self._after_quote = (
+            _among([ord(self._separator), *others]) for others in (_BEFORE_QUOTE, _AFTER_QUOTE)
+        )
         self._width = len(names)
         self._heading = Heading.of(file_name, names, asked, mapped)
-        self.kind, self._columns, self._wanted = self._heading.kind, self._heading.columns, self._heading.wanted
+        self.kind, self._columns = self._heading.kind, self._heading.columns
         self.header: str | None = joined(self._heading.named(names))
         self.feed, self.repaired = mapped.source if mapped else None, self._heading.repaired
         self.layers = layers_in(names[place] for place in self._heading.masked)
 
-    def rows(self, block: Block) -> Rows:
+    def rows(self, block: Block, but: frozenset[str] = frozenset()) -> Rows:
         """A last line without a line end may have been cut within a value, so it is not taken."""
+        wanted = self._heading.wanted_but(but)
         broken = []
         careful, unreadable = self._careful(block), {}
         for place, line in zip(np.flatnonzero(careful).tolist(), block.lines(careful), strict=True):
@@ -74,31 +78,27 @@ class Csv:
             careful[-1] = True
             unreadable.setdefault(len(block) - 1, "unterminated_line")
         quick = np.flatnonzero(~careful)
-        table, skipped = self._split(block, quick, whole=not careful.any())
+        table, skipped = self._split(block, quick, wanted, whole=not careful.any())
         broken += self._ragged(block, quick[skipped])
-        parts = [(np.delete(quick, skipped), [table[f"c{place}"].combine_chunks() for place in self._wanted.values()])]
+        parts = [(np.delete(quick, skipped), [table[f"c{place}"].combine_chunks() for place in wanted.values()])]
         slow = [place for place in np.flatnonzero(careful).tolist() if place not in unreadable]
         broken += [Broken(place, reason) for place, reason in unreadable.items()]
         if slow:
             taken, places = [], []
             for place, line in zip(slow, block.lines(np.array(slow)), strict=True):
                 try:
-                    taken.append(self._cells(line))
+                    row = self._row(line.text)
+                    taken.append([row[place] for place in wanted.values()])
                     places.append(place)
                 except Rejected as rejected:
                     broken.append(Broken(place, rejected.reason))
-            columns = list(zip(*taken, strict=True)) if taken else [()] * len(self._wanted)
+            columns = list(zip(*taken, strict=True)) if taken else [()] * len(wanted)
             parts.append((np.array(places, dtype=np.int64), [pa.array(each, pa.string()) for each in columns]))
         cells = {
-            column: pa.concat_arrays([arrays[number] for _, arrays in parts])
-            for number, column in enumerate(self._wanted)
+            column: pa.concat_arrays([arrays[number] for _, arrays in parts]) for number, column in enumerate(wanted)
         }
         where = np.concatenate([places for places, _ in parts])
-        return self._heading.rows(block, where, cells, broken, macros=may_have_macros(block))
-
-    def _cells(self, line: Line) -> list[str]:
-        row = self._row(line.text)
-        return [row[place] for place in self._wanted.values()]
+        return self._heading.rows(block, where, cells, broken, macros=may_have_macros(block), but=but)
 
     def _row(self, text: str) -> list[str]:
         row = _as_written(text, self._separator)
@@ -133,40 +133,40 @@ class Csv:
         octets = np.frombuffer(block.data, np.uint8)
         if b"\0" in block.data:
             careful |= _with(block, np.flatnonzero(octets == 0))
-        returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
         if not block.data.isascii():
             try:
                 block.data.decode()
             except UnicodeDecodeError:
                 careful |= np.array([line.unreadable is not None for line in block.lines()])
-        if len(returns):
+        if b"\r" in block.data:
+            returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
             alone = octets[np.minimum(returns + 1, len(octets) - 1)] != _LINE_END
             careful |= _with(block, returns[alone])
-        if b'"' in block.data:
-            quotes = np.flatnonzero(octets == _QUOTE)
-            first = np.searchsorted(quotes, block.starts)
-            careful |= (np.searchsorted(quotes, block.ends) - first) % 2 == 1
-            line = np.searchsorted(block.starts, quotes, side="right") - 1
-            opens = (np.arange(len(quotes)) - first[line]) % 2 == 0
-            before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
-            after = octets[np.minimum(quotes + 1, len(octets) - 1)]
-            after = np.where(quotes + 1 < len(octets), after, _LINE_END)
-            separator = ord(self._separator)
-            apart = np.where(
-                opens,
-                np.isin(before, np.array([separator, *_BEFORE_QUOTE], np.uint8)),
-                np.isin(after, np.array([separator, *_AFTER_QUOTE], np.uint8)),
-            )
-            if not apart.all():
-                careful |= _with(block, quotes[~apart])
+        if len(block) and b'"' in block.data:
+            careful |= self._misquoted(block, octets)
         return careful
 
-    def _split(self, block: Block, quick: NDArray[np.intp], *, whole: bool) -> tuple[pa.Table, list[int]]:
+    def _misquoted(self, block: Block, octets: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """The lines with a quote that does not close, or that stands inside a value."""
+        quotes = np.flatnonzero(octets == _QUOTE)
+        quotes = quotes[np.searchsorted(quotes, block.starts[0]) :]
+        first = np.searchsorted(quotes, block.starts)
+        how_many = np.diff(first, append=len(quotes))
+        odd = how_many % 2 == 1
+        opens = (np.arange(len(quotes)) - np.repeat(first, how_many)) % 2 == 0
+        before = np.where(quotes > 0, octets[quotes - 1], _LINE_END)
+        after = np.where(quotes + 1 < len(octets), octets[np.minimum(quotes + 1, len(octets) - 1)], _LINE_END)
+        apart = np.where(opens, self._before_quote[before], self._after_quote[after])
+        return odd if apart.all() else odd | _with(block, quotes[~apart])
+
+    def _split(
+        self, block: Block, quick: NDArray[np.intp], wanted: Mapping[str, int], *, whole: bool
+    ) -> tuple[pa.Table, list[int]]:
         """The wanted columns of the chosen lines, and which of them have another width."""
         skipped: list[int] = []
-        wanted = [f"c{place}" for place in self._wanted.values()]
+        names = [f"c{place}" for place in wanted.values()]
         if not len(quick):
-            return pa.table({name: pa.array([], pa.string()) for name in wanted}), skipped
+            return pa.table({name: pa.array([], pa.string()) for name in names}), skipped
         if whole:
             data = memoryview(block.data)[int(block.starts[0]) :]
         else:
@@ -185,8 +185,8 @@ class Csv:
             parse_options=pv.ParseOptions(delimiter=self._separator, invalid_row_handler=skip),
             convert_options=pv.ConvertOptions(
                 check_utf8=False,
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.string()),
+                include_columns=names,
+                column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=False,
             ),
         )
@@ -257,4 +257,11 @@ def _with(block: Block, positions: NDArray[np.intp]) -> NDArray[np.bool_]:
     places = np.searchsorted(block.starts, positions, side="right") - 1
     places = places[places >= 0]
     found[places] = True
+    return found
+
+
+def _among(octets: Sequence[int]) -> NDArray[np.bool_]:
+    """By octet: whether it is one of these."""
+    found = np.zeros(256, np.bool_)
+    found[octets] = True
     return found

@@ -19,7 +19,7 @@ from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.comma_separated import Csv
 from experiments.ingest.feed import Feed, Mapped, Trafficking
-from experiments.ingest.formats import Format, Lines, Rows, looks_like_json
+from experiments.ingest.formats import DESCRIBING, Format, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.json_lines import JsonLines
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
@@ -193,13 +193,14 @@ def _ingest(
             if counts:
                 duplicate = drop_unchanged(staged, appended, own, log.path.name)
             else:
-                repeated = staged.settle()
+                staged.finish()
                 appended.find_known(staged.engine, own)
-                duplicate = repeated + staged.drop_known()
+                duplicate = staged.drop_known()
+                if staged.unwritten:
+                    staged.discard()
+                    continue
+                duplicate += staged.drop_repeated()
             accepted = staged.remaining()
-            if staged.unwritten:
-                staged.discard()
-                continue
             staged.drop_own({row["event_id"] for row in appended.rows_of(own, "event_id")})
             staged.rewrite()
             # A file that counts instead of others says so in the lake even where it brings no event: whoever comes
@@ -301,7 +302,7 @@ def _read(
     }
     if progress:
         progress(0, log.size)
-    for block, rows, events, sieve in _ahead(form, rules, blocks):
+    for block, rows, events, sieve in _ahead(form, rules, blocks, staged):
         numbers = block.numbers[rows.places]
         if len(taken):
             sieve.accept(np.isin(numbers, taken))
@@ -328,14 +329,19 @@ def _read(
     return reading
 
 
-def _ahead(form: Format[Any], rules: Rules, blocks: Iterator[Lines]) -> Iterator[tuple[Lines, Rows, pa.Table, Sieve]]:
-    """Each block with its rows as they were judged, the next one being judged while this one is worked on."""
+def _ahead(
+    form: Format[Any], rules: Rules, blocks: Iterator[Lines], staged: Staging
+) -> Iterator[tuple[Lines, Rows, pa.Table, Sieve]]:
+    """Each block with its rows as they were judged, the next one being judged while this one is worked on.
+
+    As soon as all events seem to be known, and none is written, what only describes them is not read any more.
+    """
 
     def judge() -> tuple[Lines, Rows, pa.Table, Sieve] | None:
         block = next(blocks, None)
         if block is None:
             return None
-        rows = form.rows(block)
+        rows = form.rows(block, DESCRIBING if staged.expects_known else frozenset())
         return block, rows, *rules.sift(rows)
 
     with ThreadPoolExecutor(1) as judging:

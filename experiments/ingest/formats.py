@@ -18,6 +18,8 @@ from experiments.ingest.masks import REASON_COLUMN, with_suffix, without_suffix
 _MACRO_BEGINNINGS = (b"%%", b"${", b"{{", b"[", b"__")
 MACRO_BEGINS = "|".join(re.escape(each.decode()) for each in _MACRO_BEGINNINGS)
 """The same for columns."""
+DESCRIBING = frozenset({"variant", "slot", "placement", "device", "country", "user_agent", "ip", "purpose"})
+"""Columns for whose values no line is rejected. Of events that are known nothing is kept, so they are not needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class Format(Protocol[L]):
     layers: frozenset[int]
     """Under how many keys the units are hashed that are hashed already."""
 
-    def rows(self, block: L) -> Rows:
-        """The cells of a block's lines."""
+    def rows(self, block: L, but: frozenset[str] = frozenset()) -> Rows:
+        """The cells of a block's lines, ``but`` for those of some columns."""
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """The line as it may be kept: values under our own public names as they came, units and addresses hashed."""
@@ -130,6 +132,12 @@ class Heading:
         wanted = {each: columns.index(each) for each in COLUMNS[kind] if each in columns}
         return cls(kind, columns, wanted, None, masked, repaired)
 
+    def wanted_but(self, columns: frozenset[str]) -> Mapping[str, int]:
+        """Where what is read stands without some of our columns, which a feed makes of any of its own."""
+        if self.layout is not None or not columns:
+            return self.wanted
+        return {name: place for name, place in self.wanted.items() if name not in columns}
+
     @property
     def hashed(self) -> bool:
         """Whether units are hashes already."""
@@ -171,16 +179,18 @@ class Heading:
         broken: Sequence[Broken],
         *,
         macros: bool,
+        but: frozenset[str] = frozenset(),
         hashed: NDArray[np.bool_] | None = None,
     ) -> Rows:
         """The lines of a block from those of their cells that are wanted, under our own names.
 
-        ``hashed`` are the rows whose units are hashes already, where each row says so for itself.
+        ``but`` are columns that are left out; ``hashed`` are the rows whose units are hashes already, where each row
+        says so for itself.
         """
         layout = self.layout
         if layout is None:
             which = np.ones(len(places), np.bool_) if self.hashed else hashed
-            return Rows(places, cells, tuple(broken), macros, hashed=which)
+            return Rows(places, _without(cells, but), tuple(broken), macros, hashed=which)
         raw = {place: cells[str(place)] for place in self.wanted.values()}
         elsewhere, ignored = 0, 0
         if sorts := layout.sorts(raw, len(places)):
@@ -192,9 +202,13 @@ class Heading:
                 places = places[ours]
         if not layout.mapped.first:
             elsewhere, broken = elsewhere + len(broken), ()
-        found = layout.cells(raw, block.numbers[places])
+        found = _without(layout.cells(raw, block.numbers[places]), but)
         which = np.ones(len(places), np.bool_) if self.hashed else None
         return Rows(places, found, tuple(broken), macros, bool(layout.telling), elsewhere, ignored, which)
+
+
+def _without(cells: Mapping[str, pa.Array], columns: frozenset[str]) -> Mapping[str, pa.Array]:
+    return {name: cell for name, cell in cells.items() if name not in columns}
 
 
 def without_mask(name: str) -> str:

@@ -71,8 +71,10 @@ class JsonLines:
             self._optional = tuple(str(places[bare(name)]) for name in mapped.file.breakdown)
         self.layers = layers_in(key for key in written if self._plain[key] != key)
 
-    def rows(self, block: Block) -> Rows:
-        """The lines' values as text; numbers as they are written."""
+    def rows(self, block: Block, but: frozenset[str] = frozenset()) -> Rows:
+        """The lines' values as text; numbers as they are written. Those that are left out are looked at: a line may
+        be rejected for what kind of value it has, whatever its column.
+        """
         meaning, broken, places = self._meaning, [], []
         taken: list[list[str]] = []
         wanted = tuple(self._heading.wanted)
@@ -99,7 +101,7 @@ class JsonLines:
             arrays[column] = pc.if_else(pc.equal(arrays[column], ""), pa.scalar(None, pa.string()), arrays[column])
         where = np.array(places, dtype=np.int64)
         which = np.array(hashed, np.bool_) if any(hashed) else None
-        return self._heading.rows(block, where, arrays, broken, macros=may_have_macros(block), hashed=which)
+        return self._heading.rows(block, where, arrays, broken, macros=may_have_macros(block), but=but, hashed=which)
 
     def _has_hash(self, record: Mapping[str, object]) -> bool:
         """Whether a line of our own format has its unit as a hash already.

@@ -152,12 +152,13 @@ class Log:
                 if number == 1 and not rest:
                     self._refuse_others(block)
                     block = block.removeprefix(_BYTE_ORDER_MARK)
-                body, line_end, rest = (rest + block).rpartition(b"\n")
+                whole = block.rfind(b"\n") + 1
+                data, rest = (rest + block[:whole], block[whole:]) if whole else (b"", rest + block)
                 if len(rest) > LONGEST_LINE:
                     raise FileRefused(f"{self.path.name} has a line of more than {LONGEST_LINE:,} bytes: is it a log?")
-                if line_end:
-                    yield Block.of(body + line_end, number)
-                    number += body.count(b"\n") + 1
+                if data:
+                    yield Block.of(data, number)
+                    number += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_END))
         if rest:
             yield Block.of(rest, number, ended=False)
         self.check_unchanged()

@@ -102,7 +102,7 @@ class Parquet:
             unreadable = broken | unreadable
         return RowBlock(np.arange(first, first + batch.num_rows), cells, unreadable)
 
-    def rows(self, block: RowBlock) -> Rows:
+    def rows(self, block: RowBlock, but: frozenset[str] = frozenset()) -> Rows:
         """The block's rows, but for those that hold what is no text."""
         broken = [Broken(place, reason) for place, reason in sorted(block.unreadable.items())]
         places = np.delete(np.arange(len(block)), list(block.unreadable))
@@ -111,7 +111,7 @@ class Parquet:
             for key, place in self._heading.wanted.items()
         }
         macros = any(pc.any(pc.match_substring_regex(column, MACRO_BEGINS)).as_py() for column in chosen.values())
-        return self._heading.rows(block, places, chosen, broken, macros=macros)
+        return self._heading.rows(block, places, chosen, broken, macros=macros, but=but)
 
     def masked(self, text: str, units: HashedUnits) -> str:
         """As JSON, by the meaning of the columns."""

@@ -221,9 +221,10 @@ def _judge(form: Csv | JsonLines, blocks: Iterable[Block], rules: Rules, staged:
 
 def _enter(staged: Staging, appended: Append, name: str) -> Numbers:
     """Commit what is new, unless it was before; the lines that repeat other events."""
-    staged.settle()
+    staged.finish()
     appended.find_known(staged.engine, name)
     staged.drop_known()
+    staged.drop_repeated()
     repeated = staged.dropped_lines()
     if appended.delivered(name):
         staged.events.discard()

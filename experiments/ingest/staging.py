@@ -99,9 +99,14 @@ class Staging:
         return bool(known > _MOSTLY * events.num_rows)
 
     @property
+    def expects_known(self) -> bool:
+        """Whether all events seem to be known, so that none is written for now."""
+        return bool(self._known_file)
+
+    @property
     def unwritten(self) -> bool:
         """Whether there are new events that were not written, because all seemed known: read the file again."""
-        return bool(self._known_file) and self.remaining() > 0
+        return self.expects_known and self.remaining() > 0
 
     def _wait(self) -> None:
         if self._writing is not None:
@@ -114,31 +119,30 @@ class Staging:
         self.events.close()
         self.rejects.close()
 
-    def settle(self) -> int:
-        """All is read. Returns how many events repeat an earlier one's id."""
-        self.finish()
-        self.engine.execute(
-            "INSERT INTO dropped SELECT line FROM ids JOIN "
-            "(SELECT id, min(line) AS first FROM ids GROUP BY id HAVING count(*) > 1) USING (id) WHERE line > first"
-        )
-        return self._count("dropped")
-
     def drop_known(self) -> int:
         """Leave out events whose ids the table ``known`` has. Returns how many those are."""
-        before = self._count("dropped")
-        self.engine.execute(
-            "INSERT INTO dropped SELECT line FROM ids SEMI JOIN known USING (id) ANTI JOIN dropped USING (line)"
+        return self._drop("SELECT line FROM ids SEMI JOIN known USING (id)")
+
+    def drop_repeated(self) -> int:
+        """Leave out events that repeat the id of an earlier one. Returns how many that are not left out already."""
+        if self.remaining() == 0:
+            return 0
+        return self._drop(
+            "SELECT line FROM ids JOIN "
+            "(SELECT id, min(line) AS first FROM ids GROUP BY id HAVING count(*) > 1) USING (id) WHERE line > first"
         )
+
+    def _drop(self, lines: str) -> int:
+        """Leave out the lines of a query. Returns how many are left out because of it."""
+        before = self._count("dropped")
+        self.engine.execute(f"INSERT INTO dropped SELECT line FROM ({lines}) ANTI JOIN dropped USING (line)")
         return self._count("dropped") - before
 
     def drop_own(self, event_ids: Set[str]) -> None:
         """Leave out what this delivery has brought already."""
         if event_ids:
             self.engine.register("own", pa.table({"event_id": pa.array(sorted(event_ids), pa.string())}))
-            self.engine.execute(
-                "INSERT INTO dropped SELECT line FROM ids SEMI JOIN (SELECT md5_number(event_id) AS id FROM own) "
-                "USING (id) ANTI JOIN dropped USING (line)"
-            )
+            self._drop("SELECT line FROM ids SEMI JOIN (SELECT md5_number(event_id) AS id FROM own) USING (id)")
 
     def dropped(self) -> int:
         """Events that are left out."""
