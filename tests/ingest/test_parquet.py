@@ -127,7 +127,9 @@ def test_rows_are_numbered_over_row_groups_and_read_a_few_at_a_time(deliver_tabl
     monkeypatch.setattr(parquet, "ROWS", 7)
     sizes = []
     real = parquet.Parquet.rows
-    monkeypatch.setattr(parquet.Parquet, "rows", lambda self, block: sizes.append(len(block)) or real(self, block))
+    monkeypatch.setattr(
+        parquet.Parquet, "rows", lambda self, block, *but: sizes.append(len(block)) or real(self, block, *but)
+    )
     arms = ["mosaic"] * 95 + ["pencil"] + ["mosaic"] * 4
     delivery = deliver_table(whole(100, arm=arms), row_group_size=30)
     assert (delivery.read, delivery.accepted, delivery.rejected) == (100, 99, {"unknown_arm": 1})
