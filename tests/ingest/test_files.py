@@ -293,7 +293,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused_whole(deliver, impression
     assert register == {}
 
 
-@pytest.mark.parametrize("line", ['i8,x",", y', 'i8,"x"y","', 'a"",b', '",",x"', '""x,"'])
+@pytest.mark.parametrize("line", ['i8,x",", y', 'i8,"x"y","', 'a"",b', '",",x"', '""x,"', 'i8,x,"y'])
 def test_a_quote_out_of_place_costs_its_own_line(deliver, impressions, as_csv, stored, line):
     quoted = 'i9,2026-11-08T00:00:00Z,spring,mosaic,"user ""9"""\n'
     delivery = deliver("impressions.csv", as_csv(impressions(2)) + line + "\n" + quoted + quoted.replace("i9", "i10"))
