@@ -144,9 +144,21 @@ def test_known_new_broken_and_repeated_lines_are_accounted_for_one_by_one(
 
 
 WHOLE = {
-    **{"event_id": "e1", "ts": "2026-11-07T00:00:00Z", "experiment": "spring", "arm": "mosaic", "unit": "0" * 32},
-    **{"propensity": "0.5", "impression_id": "i1", "click_id": "c1", "action": "restate", "value": "2"},
-    **{"currency": "EUR", "adjusts": "v1", "slot": "300x250", "user_agent": "Mozilla/5.0", "ip": "203.0.113.9"},
+    "event_id": "e1",
+    "ts": "2026-11-07T00:00:00Z",
+    "experiment": "spring",
+    "arm": "mosaic",
+    "unit": "0" * 32,
+    "propensity": "0.5",
+    "impression_id": "i1",
+    "click_id": "c1",
+    "action": "restate",
+    "value": "2",
+    "currency": "EUR",
+    "adjusts": "v1",
+    "slot": "300x250",
+    "user_agent": "Mozilla/5.0",
+    "ip": "203.0.113.9",
 }
 TEXTS = ["", "x", " y ", "%%X%%", "0x0", "2", "-1", "SEK", "refund", "Googlebot/2.1", "2001:db8::1", "prefetch", "é"]
 
