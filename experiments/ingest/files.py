@@ -93,7 +93,8 @@ def ingest_kinds(
     """Read a file of events into the lake, each kind that it holds as a delivery.
 
     The events are one commit, the rejected lines another, and the register is told last; each knows the file by its
-    hash. A file whose first events are all known is read without writing; where new ones follow, it is read again.
+    hash. A file whose first events are all known is read without writing, and only for what its lines are judged by;
+    where new ones follow, it is read again.
     Killed anywhere, the same call again does what was not done, and gives the account of an undisturbed run:
     what is in the lake already stays as it was judged, even if it would be judged otherwise now.
 
