@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.events.lake import EventLake
+from experiments.ingest import log
 from experiments.ingest.files import ingest_file
 from experiments.ingest.hashing import UnitHasher
 
@@ -81,16 +82,15 @@ def broken(line: bytes, rng: np.random.Generator) -> bytes:
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize("share", [0.05, 0.7])
-def test_broken_lines_cost_themselves_and_nothing_else(tmp_path, form, share):
+def test_broken_lines_cost_themselves_and_nothing_else(tmp_path, monkeypatch, form, share):
     rng = np.random.default_rng(LINES)
     intact = [whole(form, number) for number in range(LINES // 4)]
     sent = [broken(line, rng) if rng.random() < share else line for line in intact]
     path = tmp_path / f"impressions.{form}"
     path.write_bytes(b"\n".join([HEADER, *sent][form == "jsonl" :]) + b"\n")
     lake = EventLake(tmp_path / "lake")
-    told = ingest_file(
-        path, lake=lake, deliveries=Register(), hasher=UnitHasher(b"k" * 32), arms=ARMS, now=NOW, kind="impression"
-    )
+    settings = {"deliveries": Register(), "hasher": UnitHasher(b"k" * 32), "arms": ARMS, "now": NOW}
+    told = ingest_file(path, lake=lake, kind="impression", **settings)
     lines = dict(enumerate(path.read_bytes().split(b"\n"), start=1))
     counted = {number: line for number, line in lines.items() if line.removesuffix(b"\r")}
     counted = {number: line for number, line in counted.items() if form == "jsonl" or number > 1}
@@ -109,3 +109,8 @@ def test_broken_lines_cost_themselves_and_nothing_else(tmp_path, form, share):
     assert len(untouched) > LINES / 4 * (1 - share) * 0.9
     assert {f"i{number}" for number in untouched} <= set(events["event_id"])
     assert len(told.rejected) >= 5, "there are accidents of many kinds"
+    monkeypatch.setattr(log, "BLOCK_BYTES", 100_000)
+    path.write_bytes(path.read_bytes() + b"\n")  # the same lines under another hash, which are read for less
+    again = ingest_file(path, lake=lake, kind="impression", **settings)
+    assert (again.read, again.rejected) == (told.read, told.rejected)
+    assert (again.accepted, again.duplicate) == (0, told.accepted + told.duplicate)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.events.lake import EventLake
+from experiments.events.lake import Append, EventLake
 from experiments.ingest import log, parquet, staging
 from experiments.ingest.comma_separated import Csv
 from experiments.ingest.files import ingest_file
@@ -213,3 +213,33 @@ def test_a_new_event_behind_known_ones_is_kept_with_all_that_describes_it(delive
     alike = {(row["invalid"], row["network"], row["slot"], row["device"]) for row in stored()}
     assert alike == {("declared_bot", "203.0.113.0/24", "300x250", "phone")}
     assert len(stored()) == 201
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dies", ["before its rejects", "after its rejects", "in the register"])
+def test_known_events_that_come_again_are_accounted_for_once_wherever_ingest_dies(
+    deliver, impressions, as_csv, stored, lake, monkeypatch, register, dies
+):
+    lines = as_csv(impressions(60))
+    deliver("impressions.csv", lines)
+    before, real = lake.versions(), Append.commit
+
+    def commit(self, rows, delivery):
+        if dies == "after its rejects":
+            real(self, rows, delivery)
+        raise KeyboardInterrupt
+
+    def record(_delivery):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if dies == "in the register":
+            patch.setattr(register, "record", record)
+        else:
+            patch.setattr(Append, "commit", commit)
+        with pytest.raises(KeyboardInterrupt):
+            deliver("impressions-again.csv", lines + "broken\n")
+    again = deliver("impressions-again.csv", lines + "broken\n")
+    assert (again.accepted, again.duplicate, again.rejected) == (0, 60, {"ragged_row": 1})
+    assert lake.versions() == before | {"rejects": 1}
+    assert (len(stored()), [row["line"] for row in stored("rejects")]) == (60, [62])
