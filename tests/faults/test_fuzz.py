@@ -111,6 +111,8 @@ def test_broken_lines_cost_themselves_and_nothing_else(tmp_path, monkeypatch, fo
     assert len(told.rejected) >= 5, "there are accidents of many kinds"
     monkeypatch.setattr(log, "BLOCK_BYTES", 100_000)
     path.write_bytes(path.read_bytes() + b"\n")  # the same lines under another hash, which are read for less
-    again = ingest_file(path, lake=lake, kind="impression", **settings)
+    passes = []
+    again = ingest_file(path, lake=lake, kind="impression", progress=lambda at, _: passes.append(at), **settings)
     assert (again.read, again.rejected) == (told.read, told.rejected)
     assert (again.accepted, again.duplicate) == (0, told.accepted + told.duplicate)
+    assert passes.count(0) == 1, "no line was taken for another than it had been, so it was not read anew"
