@@ -28,6 +28,7 @@ from experiments.ingest.values import Rejected
 
 _QUOTE, _LINE_END, _CARRIAGE_RETURN = 34, 10, 13
 _COMMA, _OTHER_SEPARATORS = ",", {";": "semicolons", "\t": "tabs"}
+_BYTE_ORDER_MARK = "\ufeff"
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNREADABLE = {
     "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
@@ -138,6 +139,8 @@ class Csv:
                 block.data.decode()
             except UnicodeDecodeError:
                 careful |= np.array([line.unreadable is not None for line in block.lines()])
+            if len(block) and _BYTE_ORDER_MARK.encode() in block.data:
+                careful |= _marked(block, octets)
         if b"\r" in block.data:
             returns = np.flatnonzero(octets == _CARRIAGE_RETURN)
             alone = octets[np.minimum(returns + 1, len(octets) - 1)] != _LINE_END
@@ -237,7 +240,11 @@ def _separator(file_name: str, header: str) -> str | None:
 
 
 def _as_written(text: str, separator: str) -> list[str]:
-    """The cells with the white space around them: within one that holds a whole row, it may separate."""
+    """The cells with the white space around them: within one that holds a whole row, it may separate.
+
+    A byte order mark before them is none of theirs: files that were put together have one wherever another began.
+    """
+    text = text.removeprefix(_BYTE_ORDER_MARK)
     if '"' not in text:
         return text.split(separator)
     try:
@@ -245,6 +252,16 @@ def _as_written(text: str, separator: str) -> list[str]:
     except (csv.Error, ValueError):  # ValueError: a quote that closes on no line, or an escape on the next
         raise Rejected("ragged_row") from None
     return row
+
+
+def _marked(block: Block, octets: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The lines that begin with a byte order mark. Arrow takes it away where it is the first thing that Arrow is given,
+    and leaves it in the value where it is not.
+    """
+    mark = np.frombuffer(_BYTE_ORDER_MARK.encode(), np.uint8)
+    begin = octets[np.minimum(block.starts[:, None] + np.arange(len(mark)), len(octets) - 1)]
+    found: NDArray[np.bool_] = (begin == mark).all(axis=1)
+    return found
 
 
 def _stripped(row: Sequence[str]) -> list[str]:

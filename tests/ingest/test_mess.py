@@ -6,6 +6,7 @@ import json
 import pyarrow as pa
 import pytest
 
+from experiments.ingest import log
 from experiments.ingest.log import FileRefused
 from reports.words import REJECTS
 
@@ -86,6 +87,15 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(deliver, pack):
     names = ("event_id", "ts", "experiment", "arm", "unit")
     event = dict(zip(names, ROW.format(1).split(","), strict=False))
     assert deliver("impressions.jsonl", pack(("\ufeff" + json.dumps(event) + "\n").encode())).accepted == 1
+
+
+@pytest.mark.parametrize("block", [50, 90, 10_000])
+def test_nor_of_the_first_value_where_files_were_put_together(deliver, stored, monkeypatch, block):
+    """Wherever a block of the file begins: the same lines say the same events."""
+    monkeypatch.setattr(log, "BLOCK_BYTES", block)
+    text = lines(ROW.format(0), "\ufeff" + ROW.format(1), ROW.format(2), '\ufeff"i3"' + ROW.format(3)[2:], "\ufeff")
+    assert deliver("impressions.csv", text).rejected == {"ragged_row": 1}
+    assert sorted(event["event_id"] for event in stored("impressions")) == ["i0", "i1", "i2", "i3"]
 
 
 @pytest.mark.parametrize(
