@@ -14,7 +14,8 @@ VGG_LAYERS = {0: "relu1_1", 2: "relu1_2", 5: "relu2_1", 7: "relu2_2", 10: "relu3
               16: "relu3_4"}  # fmt: skip
 """Index in torchvision's ``vgg19().features`` -> name; Simonyan and Zisserman, ICLR 2015."""
 _POOLED_BEFORE = (5, 10)
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures: what VGG-19 was shown is less the one, over the other."""
 
 
 class WeightsError(CreativeError):
@@ -63,8 +64,8 @@ class Vgg19(nn.Module):
             layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
             layer.load_state_dict({"weight": kernel, "bias": bias})
             self.layers[name] = layer
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("spread", torch.tensor(SPREAD).view(1, 3, 1, 1))
         self.requires_grad_(requires_grad=False)
 
     def forward(self, pictures: Tensor, deepest: str = "relu3_4") -> dict[str, Tensor]:

@@ -20,17 +20,30 @@ def find_vgg() -> Path:
     Raises:
         VggMissing: where there is neither, or the variable names no file.
     """
-    if named := _named(VARIABLE):
-        return named
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("TORCH_HOME") or Path(home) / "torch") / "hub" / "checkpoints"
-    found = sorted(cache.glob(NAMES)) if cache.is_dir() else []
-    if not found:
+    found = vgg_at_hand()
+    if found is None:
         raise VggMissing(
             "pictures are compared through VGG-19, whose weights are not at hand: give --vgg FILE where a command has "
-            f"it, or set {VARIABLE} to a file (torchvision's vgg19 as .pth or safetensors), or put it into {cache}"
+            f"it, or set {VARIABLE} to a file (torchvision's vgg19 as .pth or safetensors), or put it into {_cache()}"
         )
-    return found[-1]
+    return found
+
+
+def vgg_at_hand() -> Path | None:
+    """The same; None where there is neither.
+
+    Raises:
+        VggMissing: where the variable names no file.
+    """
+    if named := _named(VARIABLE):
+        return named
+    return max(_cache().glob(NAMES), default=None)
+
+
+def _cache() -> Path:
+    """Where torchvision keeps weights."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TORCH_HOME") or Path(home) / "torch") / "hub" / "checkpoints"
 
 
 def find_small() -> Path | None:

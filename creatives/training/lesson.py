@@ -15,9 +15,10 @@ from creatives.engines.network import OWN, Network, adapter_size
 from creatives.errors import CreativeError
 from creatives.names import plain
 from creatives.neural import shared
+from creatives.neural.eye import Eye, load_eye
 from creatives.neural.features import Vgg19, read_weights
 from creatives.neural.shared import PREFIX, Shared
-from creatives.neural.vgg import find_vgg
+from creatives.neural.vgg import vgg_at_hand
 from creatives.packs import WEIGHTS, StyleLibrary
 from creatives.training.base import style_tensor
 from creatives.training.objective import Perception
@@ -67,7 +68,7 @@ class Lesson:
 
 
 def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) -> Lesson:
-    """Read everything a training needs; without ``photos``, those that come along.
+    """Read everything a training needs; without ``photos`` and VGG-19, photographs and an eye that come along.
 
     Raises:
         CreativeError: for pictures or weights that cannot be used.
@@ -78,11 +79,19 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
         raise CreativeError(
             f"{picture} shows {width} x {height} px of strokes: give a larger picture, or a squarer one"
         )
-    where = vgg or find_vgg()
-    perception = Perception(Vgg19(read_weights(where), str(where)))
     photographs = read_photographs(photos) if photos else photographs_that_come_along()
     network = shared.load_shared()
-    return Lesson(name, style, photographs, perception, network, first_adapter(network))
+    return Lesson(name, style, photographs, Perception(eye_at_hand(vgg)), network, first_adapter(network))
+
+
+def eye_at_hand(vgg: Path | None) -> Vgg19 | Eye:
+    """VGG-19 from this file or torchvision's cache; where it is in neither, the eye that comes along.
+
+    Raises:
+        CreativeError: for a file that is missing or no such network.
+    """
+    where = vgg or vgg_at_hand()
+    return Vgg19(read_weights(where), str(where)) if where else load_eye()
 
 
 def first_adapter(network: Shared) -> Tensor:
@@ -123,12 +132,14 @@ def learned(session: Session, lesson: Lesson) -> Learned:
 def how_made(session: Session, picture: Path) -> str:
     """One sentence of provenance."""
     wish = session.settings
+    own = isinstance(session.perception.vgg, Eye)
     kind = "Adapter of the shared network" if wish.frozen else "A whole network"
     learners = len(session.photographs.training)
     return (
         f"{kind}, learned from {plain(picture.name)} in {session.step} steps of {wish.batch} crops of {wish.size} px "
         f"from {learners} {'photograph' if learners == 1 else 'photographs'}: style weight {wish.weights.style:g}, "
-        f"content weight {wish.weights.content:g}, rate {wish.adapter_rate:g}, seed {wish.seed}, {wish.device}."
+        f"content weight {wish.weights.content:g}, rate {wish.adapter_rate:g}, seed {wish.seed}, {wish.device}"
+        f"{', without VGG-19' if own else ''}."
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from creatives.neural.eye import Eye
 from creatives.neural.features import Distilled, Vgg19
 from creatives.neural.moments import feature_moments, relative_gap
 
@@ -35,9 +36,11 @@ class Weights:
 
 
 class Perception(nn.Module):
-    """The networks through which pictures are compared: VGG-19 and, where it is at hand, a distilled deeper one."""
+    """The networks through which pictures are compared: VGG-19, or the eye that comes along in its place, and, where it
+    is at hand, a distilled deeper one.
+    """
 
-    def __init__(self, vgg: Vgg19, small: Distilled | None = None, *, deep: bool = False) -> None:
+    def __init__(self, vgg: Vgg19 | Eye, small: Distilled | None = None, *, deep: bool = False) -> None:
         super().__init__()
         self.vgg, self.small = vgg, small
         content = DEEP_CONTENT_LAYERS if deep else CONTENT_LAYERS

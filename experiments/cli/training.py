@@ -108,7 +108,7 @@ def train(
     photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Photographs to learn on; six come along.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Train a whole network, not just an adapter.")] = False,
     vgg: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="VGG-19's weights; torchvision's cache if not given.")
+        Path | None, typer.Option(metavar="PATH", help="VGG-19's weights, if not in torchvision's cache.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="150 for an adapter, 2,000 for a network.")] = None,
     size: Annotated[int, typer.Option(min=64, max=1024, metavar="PX", help="Side of a crop, a multiple of 16.")] = 192,
@@ -136,6 +136,7 @@ def train(
     ] = True,
 ) -> None:
     """Learn a style from one picture. Interrupted, the same command goes on from where it was."""
+    from creatives.neural.eye import Eye
     from creatives.packaging import check_new_name, write_pack
     from creatives.training.fit import Wish, settings_of, usable_device
     from creatives.training.lesson import how_made, learned, look_of, prepare, preview_of
@@ -154,6 +155,8 @@ def train(
     )  # fmt: skip
     desk = Desk(packs / ".training", name)
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
+    if isinstance(lesson.perception.vgg, Eye):
+        console().print("Compared through AdStyle's own eye; VGG-19's weights (--vgg) bring strokes closer")
     with one_line(), _interruption() as asked:
         if not resume:
             desk.clear()

@@ -256,7 +256,6 @@ def test_a_search_can_be_interrupted(workspace, train, capsys, steps_taken):
 @pytest.mark.parametrize(
     ("changed", "options", "says"),
     [
-        ({"vgg": None}, (), "--vgg FILE"),
         ({"vgg": "nowhere.pth"}, (), "nowhere.pth"),
         ({"picture": "missing.png"}, (), "missing.png"),
         ({"name": "Not A Name"}, (), "small letters"),
@@ -276,6 +275,15 @@ def test_what_cannot_be_learned_is_refused_in_one_line(workspace, train, capsys,
     assert train(*options, **changed) == 2
     assert says in refused(capsys)
     assert list((workspace / "packs").glob("*")) == []
+
+
+def test_without_vgg_a_style_is_learned_through_the_eye_that_comes_along(workspace, train, capsys):
+    assert train(vgg=None) == 0
+    assert "AdStyle's own eye" in capsys.readouterr().out
+    assert read_pack(workspace / "packs" / "stripes").made.endswith("without VGG-19.")
+    assert train(name="rows") == 0
+    assert "own eye" not in capsys.readouterr().out
+    assert "VGG" not in read_pack(workspace / "packs" / "rows").made
 
 
 def test_a_taken_name_is_refused_before_anything_is_learned(workspace, train, capsys, steps_taken):
