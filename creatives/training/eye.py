@@ -1,6 +1,6 @@
 """How the eye that comes along was made: shown photographs, paintings and styled pictures, it learns to see as VGG-19.
 
-    python -m creatives.training.eye --photos DIR --paintings DIR --vgg FILE --checkpoint FILE
+    python -m creatives.training.eye --photos DIR --paintings DIR --vgg FILE --checkpoint FILE [--device cuda]
 
 Run it again after an interruption and it goes on from the checkpoint. Knowledge of a large network for a small one
 (G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015): its features are compared with
@@ -37,29 +37,36 @@ CHECKPOINT_EVERY, SPOKEN_EVERY = 50, 50
 class Styler:
     """Photographs in mixtures of the shipped styles, at any strength: what a style that is being learned looks like."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         shared = load_shared()
         self._network = StyleTransformer()
         self._network.load_state_dict(shared.network)
-        self._network.eval().requires_grad_(requires_grad=False)
+        self._network.to(device).eval().requires_grad_(requires_grad=False)
         packs = [pack for pack in StyleLibrary().packs() if pack.engine == Network.name]
         adapters = [read_vector(pack.folder / WEIGHTS, "adapter", adapter_size()) for pack in packs]
-        self._adapters = torch.from_numpy(np.stack([shared.identity.numpy(), *adapters]))
+        self._adapters = torch.from_numpy(np.stack([shared.identity.numpy(), *adapters])).to(device)
 
     @torch.no_grad()
     def styled(self, pictures: Tensor, rng: np.random.Generator) -> Tensor:
         """``(n, 3, height, width)``."""
-        weights = torch.from_numpy(rng.dirichlet(np.full(len(self._adapters), 0.2), size=len(pictures)).astype("f4"))
-        with torch.autocast("cpu", torch.bfloat16):
+        drawn = rng.dirichlet(np.full(len(self._adapters), 0.2), size=len(pictures)).astype("f4")
+        weights = torch.from_numpy(drawn).to(pictures.device)
+        with torch.autocast(pictures.device.type, torch.bfloat16):
             return self._network(pictures, weights @ self._adapters).float().clamp(0, 1)
 
 
 def crops(
-    photographs: Photographs, paintings: Photographs, styler: Styler, rng: np.random.Generator, count: int, size: int
+    photographs: Photographs,
+    paintings: Photographs,
+    styler: Styler,
+    rng: np.random.Generator,
+    count: int,
+    size: int,
+    device: torch.device,
 ) -> Tensor:
     """What the eye is shown in one step, ``(count, 3, size, size)`` in 0..1."""
     taken = photographs.batch(rng, count - PAINTED, size).pictures, paintings.batch(rng, PAINTED, size).pictures
-    shown = torch.from_numpy(np.concatenate(taken)).permute(0, 3, 1, 2).float() / 255
+    shown = torch.from_numpy(np.concatenate(taken)).to(device).permute(0, 3, 1, 2).float() / 255
     shown[:STYLED] = styler.styled(shown[:STYLED].contiguous(), rng)
     return shown.contiguous(memory_format=torch.channels_last)
 
@@ -96,12 +103,13 @@ def train(
     """Every step, from the checkpoint on. Returns the gap on photographs held back."""
     optimiser = torch.optim.AdamW(eye.parameters(), lr=RATE, weight_decay=1e-4, betas=(0.9, 0.99))
     first = _resumed(eye, optimiser, checkpoint)
-    styler, began = Styler(), time.monotonic()
+    device = next(eye.parameters()).device
+    styler, began = Styler(device), time.monotonic()
     for step in range(first, steps):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, steps)
-        shown = crops(photographs, paintings, styler, np.random.default_rng([seed, step]), count, size)
-        with torch.autocast("cpu", torch.bfloat16):
+        shown = crops(photographs, paintings, styler, np.random.default_rng([seed, step]), count, size, device)
+        with torch.autocast(device.type, torch.bfloat16):
             with torch.no_grad():
                 wanted = vgg(shown)
             loss = gap(eye(shown), wanted)
@@ -120,6 +128,7 @@ def train(
 def held_back(eye: Eye, vgg: Vgg19, photographs: Photographs, size: int) -> float:
     """The gap on the photographs that training never showed."""
     pictures = torch.from_numpy(photographs.held_out(size).pictures.copy()).permute(0, 3, 1, 2).float() / 255
+    pictures = pictures.to(next(eye.parameters()).device)
     return float(gap(eye(pictures), vgg(pictures)))
 
 
@@ -152,16 +161,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--batch", type=int, default=5, dest="count")
     options.add_argument("--size", type=int, default=160)
     options.add_argument("--out", type=Path, default=EYE)
+    options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     wish = options.parse_args(arguments)
     torch.manual_seed(0)
     eye, vgg = Eye(), Vgg19(read_weights(wish.vgg), str(wish.vgg)).to(memory_format=torch.channels_last)
-    eye.to(memory_format=torch.channels_last)
+    eye.to(wish.device, memory_format=torch.channels_last)
+    vgg.to(wish.device)
     found = train(
         eye, vgg, read_photographs(wish.photos), read_photographs(wish.paintings), wish.checkpoint,
         steps=wish.steps, count=wish.count, size=wish.size,
     )  # fmt: skip
     print(f"gap on photographs held back: {found:.3f}")  # noqa: T201
-    save_file({name: value.half().contiguous() for name, value in eye.state_dict().items()}, wish.out)
+    save_file({name: value.half().cpu().contiguous() for name, value in eye.state_dict().items()}, wish.out)
 
 
 if __name__ == "__main__":
