@@ -93,7 +93,7 @@ if __name__ == "__main__":
     options.add_argument("material", type=Path, metavar="DIR")
     options.add_argument("--packs", type=Path, action="append", default=[], metavar="FOLDER", help="Packs not shipped.")
     options.add_argument("styles", nargs="*", metavar="STYLE")
-    wish = options.parse_args()
+    wish = options.parse_intermixed_args()
     if not (wish.material / "weights").is_dir():
         options.error(f"{wish.material} holds no weights/: see above for what it must hold")
     print(measure_packs(wish.material, wish.packs, wish.styles).markdown())
