@@ -228,6 +228,17 @@ def test_a_bright_sky_without_a_border_of_white_is_no_ground():
     assert white_ground(picture) is None, "three pixels are a light"
 
 
+def test_a_burnt_out_sky_is_styled_too():
+    landscape = np.full((60, 80, 3), 120, np.uint8)
+    landscape[:25] = 255
+    assert white_ground(landscape) is None, "white along 130 of 280 pixels of the border"
+    landscape[:30] = 255
+    ground = white_ground(landscape)
+    assert ground is not None, "white along 140 of 280"
+    assert ground[:20].all()
+    assert not ground[40:].any()
+
+
 def test_hues_stay_where_they_are_to_be_kept():
     original, styled = (sample_scene(40, 50).astype(np.float32) / 255 for _ in range(2))
     styled = styled[::-1, :, ::-1].copy()
