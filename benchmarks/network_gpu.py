@@ -13,7 +13,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from benchmarks.network_speed import SIDE, Johnson
+from benchmarks.johnson import Johnson
+from benchmarks.network_speed import SIDE
 from benchmarks.table import Table
 from creatives.neural.transformer import StyleTransformer
 

@@ -28,6 +28,11 @@ def test_every_claim_can_be_measured(name: str) -> None:
     assert callable(module.measure)
 
 
+@pytest.mark.parametrize("name", sorted(BY_HAND))
+def test_every_script_run_by_hand_starts(name: str) -> None:
+    assert importlib.import_module(f"benchmarks.{name}").__doc__
+
+
 @pytest.mark.parametrize(("name", "size"), [("compare", "TESTS"), ("ingest", "LINES"), ("wrong_winners", "WORLDS")])
 def test_a_small_edition_of_a_benchmark_fills_its_table(name: str, size: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
