@@ -29,8 +29,8 @@ from creatives.training.session import Session, Settings
 
 STYLE_SIDE = 512
 """Longer side of a style's picture: the size at which its strokes are judged."""
-WEIGHTS = Weights(style=8.0)
-CONTENT_GOAL = 0.38
+WEIGHTS = Weights(style=4.0)
+CONTENT_GOAL = 0.46
 """Content distance, in training, at which a style is held where the catalogue asks for no other."""
 IDENTITY_STEPS, IDENTITY_RATE = 400, 2e-2
 SPOKEN_EVERY = 100
@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--size", type=int, default=192)
     options.add_argument("--adapter-rate", type=float, default=8e-3)
     options.add_argument("--smooth", type=float, default=WEIGHTS.smooth, help="How much calm areas count.")
+    options.add_argument("--twice", nargs="*", default=(), metavar="NAME", help="Styles drawn twice as often.")
     options.add_argument("--frozen", action="store_true", help="Only the adapters learn; no network is written.")
     options.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = Settings(
         steps=wish.steps, seconds=wish.seconds, batch=wish.batch, size=wish.size,
         weights=replace(WEIGHTS, smooth=wish.smooth), content_goals=tuple(content_goals(styles)),
+        shares=tuple(2 if name in wish.twice else 1 for name in styles),
         adapter_rate=wish.adapter_rate, frozen=wish.frozen,
         patience=0, validate_every=0, checkpoint_every=100, device=wish.device,
     )  # fmt: skip

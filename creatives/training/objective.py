@@ -12,13 +12,18 @@ from torch.nn import functional
 
 from creatives.neural.eye import Eye
 from creatives.neural.features import Distilled, Vgg19
+from creatives.neural.measures import CONTENT_LAYER, DEEP_LAYER
+from creatives.neural.measures import STYLE_LAYERS as JUDGED_LAYERS
 from creatives.neural.moments import feature_moments, relative_gap
 
 STYLE_LAYERS = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1")
 SMALL_STYLE_LAYERS = ("small3_1", "small4_1")
-CONTENT_LAYERS, DEEP_CONTENT_LAYERS = ("relu3_1",), ("relu3_4",)
-"""The deeper one leaves strokes more freedom and costs twice the time."""
+CONTENT_LAYERS = ("relu3_1",)
 SMALL_CONTENT_LAYERS = ("small4_1",)
+DEEP_CONTENT = 0.5
+"""How much content at the judge's deepest layer counts, beside 1 at relu3_4."""
+_FLAT = 1e-4
+"""Added to squared distances before their root is taken: the root of nothing has no slope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +43,33 @@ class Weights:
 class Perception(nn.Module):
     """The networks through which pictures are compared: VGG-19, or the eye that comes along in its place, and, where it
     is at hand, a distilled deeper one.
+
+    ``deep``: compare at the layers, and by the distances, that `measures` judges by, for twice the time. Its deeper
+    content leaves strokes more freedom; and distances that are not squared do not let the pictures that a style fits
+    worst outweigh the rest.
     """
 
     def __init__(self, vgg: Vgg19 | Eye, small: Distilled | None = None, *, deep: bool = False) -> None:
         super().__init__()
-        self.vgg, self.small = vgg, small
-        content = DEEP_CONTENT_LAYERS if deep else CONTENT_LAYERS
-        self.style_layers = STYLE_LAYERS + (SMALL_STYLE_LAYERS if small else ())
-        self.content_layers = content + (SMALL_CONTENT_LAYERS if small else ())
-        self._deepest = content[-1]
+        self.vgg, self.small, self.deep = vgg, small, deep
+        if deep:
+            self.style_layers = JUDGED_LAYERS + ((DEEP_LAYER,) if small else ())
+            self.content = {CONTENT_LAYER: 1.0} | ({DEEP_LAYER: DEEP_CONTENT} if small else {})
+        else:
+            self.style_layers = STYLE_LAYERS + (SMALL_STYLE_LAYERS if small else ())
+            self.content = dict.fromkeys(CONTENT_LAYERS + (SMALL_CONTENT_LAYERS if small else ()), 1.0)
+        self._deepest = next(iter(self.content))
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         found = self.vgg(pictures, deepest=self._deepest)
-        return found | self.small(pictures) if self.small else found
+        if self.small is None:
+            return found
+        seen = self.small(pictures)
+        return found | ({DEEP_LAYER: self.small.embed(seen)[DEEP_LAYER]} if self.deep else seen)
+
+    def apart(self, gap: Tensor) -> Tensor:
+        """The distance of two styles at one layer, from the relative squared gap of their Gram matrices."""
+        return (gap + _FLAT).sqrt() if self.deep else gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +133,12 @@ def terms(
     style = torch.zeros(len(styled), device=styled.device)
     for name in perception.style_layers:
         gram = feature_moments(found[name], product).gram
-        style = style + relative_gap(gram, targets.grams[name][chosen]) / len(perception.style_layers)
+        gap = perception.apart(relative_gap(gram, targets.grams[name][chosen]))
+        style = style + gap / len(perception.style_layers)
     content = torch.zeros(len(styled), device=styled.device)
-    for name in perception.content_layers:
+    for name, share in perception.content.items():
         gap = relative_gap(found[name].float(), wanted[name].float())
-        content = content + gap / len(perception.content_layers)
+        content = content + gap * (share / sum(perception.content.values()))
     white = ((styled - 1).abs().mean(dim=1, keepdim=True) * (1 - product)).mean(dim=(1, 2, 3))
     moments = feature_moments(styled, product)
     colour = (moments.mean - targets.colour_mean[chosen]).square() + (

@@ -58,9 +58,9 @@ class Settings:
     size: int = 256
     """Pixels a side of the crops."""
     rate: float = 8e-4
-    content: float = 0.65
+    content: float = 0.72
     """Relative squared distance at relu3_4 that styling may cost: the style's weight is steered to it."""
-    deep: float = 0.26
+    deep: float = 0.5
     """And at relu4_1."""
     deep_weight: float = 2.5
     kept: float = 2.0

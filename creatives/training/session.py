@@ -49,6 +49,8 @@ class Settings:
     weights: Weights = field(default_factory=Weights)
     content_goals: tuple[float, ...] = ()
     """Content distance of each style towards which its own weight is steered; none: one weight for all."""
+    shares: tuple[int, ...] = ()
+    """How many times as often as others each style is drawn; none: all alike."""
     seed: int = 0
     device: Device = "cpu"
     mixed: bool = True
@@ -230,7 +232,7 @@ class Session:
         rng = np.random.default_rng([settings.seed, self.step])
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         pictures, product = self._crops(rng)
-        order = rng.permutation(len(self.names))
+        order = rng.permutation(np.repeat(np.arange(len(self.names)), settings.shares or 1))
         drawn = [int(order[number % len(order)]) for number in range(settings.batch)]
         chosen = torch.tensor(drawn, device=self.device)
         factor = self._schedule()

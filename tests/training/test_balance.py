@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from creatives.neural.features import Vgg19, read_weights
+from creatives.neural.measures import STYLE_LAYERS
+from creatives.neural.moments import feature_moments, relative_gap
 from creatives.training.balance import LARGEST, Balance
 from creatives.training.base import style_tensor
 from creatives.training.captured import Captured
-from creatives.training.objective import Perception
+from creatives.training.objective import Perception, StyleTargets, terms
 from creatives.training.photographs import read_photographs
 from creatives.training.session import Session, Settings
 
@@ -85,3 +87,35 @@ def test_a_captured_step_does_what_the_step_does():
     captured = Captured(add, one)
     before = float(total.sum())
     assert float(captured(2 * one)) == before + 6
+
+
+def test_a_style_that_counts_twice_is_drawn_twice_as_often(vgg_file, photos, painting, tmp_path):
+    drawn = []
+
+    class Watched(Session):
+        def _update(self, pictures, product, chosen):
+            drawn.extend(chosen.tolist())
+            return super()._update(pictures, product, chosen)
+
+    styles = {"stripes": style_tensor(painting, 96), "others": style_tensor(painting, 80)}
+    settings = replace(TINY, steps=3, batch=3, shares=(2, 1))
+    perception = Perception(Vgg19(read_weights(vgg_file), "the tiny eye"), deep=True)
+    list(Watched(settings, styles, read_photographs(photos), perception, tmp_path / "training").run())
+    assert [drawn.count(0), drawn.count(1)] == [6, 3]
+
+
+def test_deep_perception_measures_as_the_judge_does(vgg_file, painting):
+    """Its style term is the mean over the judged layers of distances that are not squared."""
+    perception = Perception(Vgg19(read_weights(vgg_file), "the tiny eye"), deep=True)
+    styled, style = style_tensor(painting, 96), 1 - style_tensor(painting, 80)
+    seen, wanted = perception(styled), perception(style)
+    gaps = [
+        relative_gap(feature_moments(seen[name]).gram, feature_moments(wanted[name]).gram).sqrt().item()
+        for name in STYLE_LAYERS
+    ]
+    found = terms(
+        styled, styled, torch.ones_like(styled[:, :1]), torch.tensor([0]), StyleTargets.of([style], perception),
+        perception,
+    )  # fmt: skip
+    assert found.style.item() == pytest.approx(sum(gaps) / len(gaps), rel=1e-2)
+    assert found.content.item() == pytest.approx(0, abs=1e-9)

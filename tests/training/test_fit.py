@@ -30,7 +30,7 @@ def test_every_wish_is_heard():
     settings = settings_of(wish)
     plain = settings_of(Wish())
     changed = {field.name for field in fields(Settings) if getattr(settings, field.name) != getattr(plain, field.name)}
-    assert changed == {field.name for field in fields(Settings)} - {"device", "seconds", "content_goals"}
+    assert changed == {field.name for field in fields(Settings)} - {"device", "seconds", "content_goals", "shares"}
     assert settings.validate_every == settings.checkpoint_every == 2, "a twentieth of the steps"
     assert (settings.weights.style, settings.weights.content) == (3.0, 0.5)
     assert weighted(plain, style=3.0, content=0.5, rate=1e-3).weights == settings.weights
