@@ -108,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
     wish = options.parse_args(arguments)
+    if strange := set(wish.twice) - {picture.stem for picture in wish.pictures}:
+        options.error(f"--twice names {', '.join(sorted(strange))}, which is no picture here: give names without .jpg")
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True

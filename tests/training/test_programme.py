@@ -60,3 +60,9 @@ def test_every_style_of_the_catalogue_says_what_it_is():
     for name, entry in read_catalogue().items():
         assert {"picture", "work", "look"} <= set(entry) <= {"picture", "work", "look", "content"}, name
         assert entry["look"].endswith(".")
+
+
+def test_a_picture_that_is_not_there_cannot_count_twice(capsys):
+    with pytest.raises(SystemExit):
+        base.main(["scream.jpg", "--photos=.", "--vgg=a", "--small=b", "--checkpoint=c", "--twice", "screem"])
+    assert "--twice names screem, which is no picture here" in capsys.readouterr().err
