@@ -18,7 +18,7 @@ a ragged edge."""
 def white_ground(rgb: Rgb) -> NDArray[np.float32] | None:
     """How much each pixel belongs to a white ground, ``(height, width)`` in 0..1; None where there is none.
 
-    A ground is white along half of the picture's border; whites inside a product are its own.
+    A ground is white along half the picture's border or more; whites inside a product are its own.
     """
     white = rgb.min(axis=2) >= WHITE
     if white.mean() < _LEAST_SHARE:
