@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from creatives.engines.network import OWN, Network, adapter_size
+from creatives.engines.network import OWN
 from creatives.errors import CreativeError
 from creatives.names import plain
 from creatives.neural import shared
@@ -19,8 +19,9 @@ from creatives.neural.eye import Eye, load_eye
 from creatives.neural.features import Vgg19, read_weights
 from creatives.neural.shared import PREFIX, Shared
 from creatives.neural.vgg import vgg_at_hand
-from creatives.packs import WEIGHTS, StyleLibrary
 from creatives.training.base import style_tensor
+from creatives.training.beginning import Beginning, begin
+from creatives.training.fit import Wish, settings_of
 from creatives.training.objective import Perception
 from creatives.training.photographs import Photographs, photographs_that_come_along, read_photographs
 from creatives.training.session import Session, Settings
@@ -40,14 +41,14 @@ class Lesson:
     photographs: Photographs
     perception: Perception
     shared: Shared
-    first: Tensor
-    """The adapter that learning begins with, ``(adapter_size,)``."""
+    beginning: Beginning
+    """What learning begins with."""
 
     @cached_property
     def key(self) -> str:
         """The name, and a hash of everything else: a checkpoint goes on only with what it was begun with."""
         digest = hashlib.sha256(self.shared.sha256.encode())
-        for tensor in (self.picture, self.first, *self.perception.state_dict().values()):
+        for tensor in (self.picture, self.beginning.adapter, *self.perception.state_dict().values()):
             digest.update(tensor.cpu().contiguous().numpy().data)
         digest.update(repr(self.photographs.augmentation).encode())
         for photograph in (*self.photographs.validation, *self.photographs.training):
@@ -63,7 +64,7 @@ class Lesson:
         """
         return Session(
             settings, {self.key: self.picture}, self.photographs, self.perception, checkpoint, self.shared.network,
-            {self.key: self.first},
+            {self.key: self.beginning.adapter},
         )  # fmt: skip
 
 
@@ -80,8 +81,9 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
             f"{picture} shows {width} x {height} px of strokes: give a larger picture, or a squarer one"
         )
     photographs = read_photographs(photos) if photos else photographs_that_come_along()
-    network = shared.load_shared()
-    return Lesson(name, style, photographs, Perception(eye_at_hand(vgg)), network, first_adapter(network))
+    network, perception = shared.load_shared(), Perception(eye_at_hand(vgg))
+    beginning = begin(network, style, photographs, perception, settings_of(Wish()).weights)
+    return Lesson(name, style, photographs, perception, network, beginning)
 
 
 def eye_at_hand(vgg: Path | None) -> Vgg19 | Eye:
@@ -92,15 +94,6 @@ def eye_at_hand(vgg: Path | None) -> Vgg19 | Eye:
     """
     where = vgg or vgg_at_hand()
     return Vgg19(read_weights(where), str(where)) if where else load_eye()
-
-
-def first_adapter(network: Shared) -> Tensor:
-    """The middle of the network's shipped styles, from which any other is nearer; its identity where there is none."""
-    packs = [pack for pack in StyleLibrary().packs() if pack.engine == Network.name]
-    paths = [pack.folder / WEIGHTS for pack in packs if pack.parameters["network"] == network.sha256[:12]]
-    if not paths:
-        return network.identity
-    return torch.from_numpy(np.mean([shared.read_vector(path, "adapter", adapter_size()) for path in paths], axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +122,17 @@ def learned(session: Session, lesson: Lesson) -> Learned:
     return Learned(parameters, weights)
 
 
-def how_made(session: Session, picture: Path) -> str:
+def how_made(session: Session, lesson: Lesson, picture: Path) -> str:
     """One sentence of provenance."""
     wish = session.settings
     own = isinstance(session.perception.vgg, Eye)
     kind = "Adapter of the shared network" if wish.frozen else "A whole network"
-    learners = len(session.photographs.training)
+    learners, nearest = len(session.photographs.training), " and ".join(lesson.beginning.styles)
     return (
         f"{kind}, learned from {plain(picture.name)} in {session.step} steps of {wish.batch} crops of {wish.size} px "
         f"from {learners} {'photograph' if learners == 1 else 'photographs'}: style weight {wish.weights.style:g}, "
         f"content weight {wish.weights.content:g}, rate {wish.adapter_rate:g}, seed {wish.seed}, {wish.device}"
-        f"{', without VGG-19' if own else ''}."
+        f"{', without VGG-19' if own else ''}{f', beginning with {nearest}' if nearest else ''}."
     )
 
 

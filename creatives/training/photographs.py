@@ -68,6 +68,10 @@ class Photographs:
         crops = [_middle(picture, size) for picture in self.validation]
         return Batch(np.stack(crops), np.full((len(crops), size, size), 255, np.uint8))
 
+    def middles(self, count: int, size: int) -> list[NDArray[np.uint8]]:
+        """Of the first ``count`` photographs, those held back before others: always the same squares."""
+        return [_middle(picture, size) for picture in (*self.validation, *self.training)[:count]]
+
     def _crop(
         self, photograph: NDArray[np.uint8], rng: np.random.Generator, size: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

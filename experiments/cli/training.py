@@ -157,6 +157,8 @@ def train(
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
     if isinstance(lesson.perception.vgg, Eye):
         console().print("Compared through AdStyle's own eye; VGG-19's weights (--vgg) bring strokes closer")
+    if lesson.beginning.styles:
+        console().print(f"Begins with the shipped styles that come nearest: {', '.join(lesson.beginning.styles)}")
     with one_line(), _interruption() as asked:
         if not resume:
             desk.clear()
@@ -167,8 +169,8 @@ def train(
         found = learned(session, lesson)
         write_pack(
             packs / name, name=name, look=sentence, engine="network", parameters=found.parameters,
-            weights=found.weights, licence="as the picture's", author=workspace.name, made=how_made(session, picture),
-            preview=preview_of(session, lesson),
+            weights=found.weights, licence="as the picture's", author=workspace.name,
+            made=how_made(session, lesson, picture), preview=preview_of(session, lesson),
         )  # fmt: skip
         desk.clear()
     _warn(name, packs)

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from creatives.errors import CreativeError
-from creatives.packaging import write_pack
 from creatives.training.fit import Wish, settings_of, usable_device, weighted
 from creatives.training.lesson import learned, look_of, prepare, preview_of
 from creatives.training.photographs import COME_ALONG, NoPhotographs, photographs_that_come_along
@@ -86,21 +85,6 @@ def test_the_key_tells_what_is_learned_from(lesson, shared_file, vgg_file, photo
     assert prepare(tmp_path / "turned.png", "stripes", vgg=vgg_file, photos=photos).key != lesson.key
     assert prepare(painting, "stripes", vgg=vgg_file, photos=None).key != lesson.key
     assert lesson.key.startswith("stripes ")
-
-
-def test_learning_begins_amid_the_shipped_styles(lesson, shared_file, vgg_file, photos, painting, tmp_path):
-    assert torch.equal(lesson.first, lesson.shared.identity), "none is shipped"
-    facts = {"look": "Strokes of a test.", "engine": "network", "licence": "CC0", "author": "us", "made": "at random"}
-    for name, value in (("low", 1.0), ("high", 3.0)):
-        write_pack(
-            tmp_path / "shipped" / name, name=name, parameters={"network": lesson.shared.sha256[:12]},
-            weights={"adapter": np.full(len(lesson.first), value, np.float16)}, **facts,
-        )  # fmt: skip
-    found = prepare(painting, "stripes", vgg=vgg_file, photos=photos)
-    assert torch.equal(found.first, torch.full_like(lesson.first, 2.0))
-    assert found.key != lesson.key
-    session = found.session(settings_of(Wish(steps=1, batch=1, size=64)), tmp_path / "training.safetensors")
-    assert torch.equal(session.adapter(found.key), found.first)
 
 
 @pytest.mark.parametrize("size", [(20, 20), (4000, 40)])
