@@ -1,8 +1,8 @@
 """Where learning one style begins: amid the shipped styles whose strokes come nearest to its picture already.
 
-A network trained on several styles takes on another one sooner from where similar ones are (V. Dumoulin et al., "A
-Learned Representation for Artistic Style", ICLR 2017, figure 5, from any; we choose). Styles of it may be mixed, so the
-middles of the nearest few are tried, too.
+A network trained on several styles takes on another one by its adapter alone, and mixes those it has (V. Dumoulin et
+al., "A Learned Representation for Artistic Style", ICLR 2017). So we ask which of them, or which middle of the nearest
+few, is least far already.
 """
 
 from collections.abc import Mapping
