@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,13 @@ app = typer.Typer(
 )
 
 
+def say_version(asked: bool) -> None:
+    """The installed distribution's, and no more."""
+    if asked:
+        typer.echo(f"adstyle {version_of('adstyle')}")
+        raise typer.Exit
+
+
 @app.callback()
 def everywhere(
     context: typer.Context,
@@ -64,6 +72,9 @@ def everywhere(
             help="Act as if it were this instant (RFC 3339): backfills, rehearsals.",
         ),
     ] = None,
+    version: Annotated[  # noqa: ARG001 - answered before anything else is
+        bool, typer.Option("--version", is_eager=True, callback=say_version, help="Say which version this is.")
+    ] = False,
 ) -> None:
     """Options that hold for every command."""
     context.obj = Shell(workspace, parse_instant(now, "--now") if now else None)

@@ -6,7 +6,8 @@ inside a value; a carriage return alone) are split by themselves. Where the head
 it, every row was quoted whole, and is unwrapped; a single such row in another file is rejected.
 
 A header without a comma outside quotes, but with semicolons (as spreadsheets write where the comma is for decimals) or
-with tabs, says that its rows are separated so. What is kept of a line is separated by commas, whatever it came with.
+with tabs, says that its rows are separated so; so does a line of its own before it, ``sep=;``, as spreadsheets heed it.
+What is kept of a line is separated by commas, whatever it came with.
 """
 
 import csv
@@ -29,6 +30,8 @@ from experiments.ingest.values import Rejected
 _QUOTE, _LINE_END, _CARRIAGE_RETURN = 34, 10, 13
 _COMMA, _OTHER_SEPARATORS = ",", {";": "semicolons", "\t": "tabs"}
 _BYTE_ORDER_MARK = "\ufeff"
+_TOLD = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""A first line that tells the separator of all others."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNREADABLE = {
     "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
@@ -43,13 +46,16 @@ closes and opens."""
 class Csv:
     """Values under a header line, separated by commas (RFC 4180, but for line ends in quotes) or as that line says."""
 
-    def __init__(self, file_name: str, header: Line, asked: str | None, mapped: Mapped | None = None) -> None:
+    def __init__(
+        self, file_name: str, header: Line, asked: str | None, mapped: Mapped | None = None, told: str | None = None
+    ) -> None:
+        """``told`` is the separator where a line before the header says it: see `separator_told`."""
         if header.unreadable:
             raise FileRefused(f"{file_name} {_UNREADABLE[header.unreadable]}")
         if not header.ended:
             raise FileRefused(f"{file_name} has no whole header line of text: was it cut?")
         try:
-            separator = _separator(file_name, header.text)
+            separator = told or _separator(file_name, header.text)
             names = _as_written(header.text, separator or _COMMA)
             within = _separator(file_name, names[0]) if separator is None else None
             self._wrapped, self._separator = within is not None, within or separator or _COMMA
@@ -219,6 +225,22 @@ def joined(row: Sequence[str]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow(row)
     return out.getvalue()
+
+
+def separator_told(file_name: str, first: Line) -> str | None:
+    """What a file's first line says that separates the columns, where it says that and nothing else.
+
+    Raises:
+        FileRefused: where that is nothing we know.
+    """
+    found = _TOLD.fullmatch(first.text)
+    if found is None:
+        return None
+    if (told := found[1]) == _COMMA or told in _OTHER_SEPARATORS:
+        return told
+    raise FileRefused(
+        f"{file_name} says {found[0]}: separate the columns by commas, {' or '.join(_OTHER_SEPARATORS.values())}"
+    )
 
 
 def _separator(file_name: str, header: str) -> str | None:

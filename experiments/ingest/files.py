@@ -17,7 +17,7 @@ from experiments.core.delivery import Delivery, Edition
 from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
-from experiments.ingest.comma_separated import Csv
+from experiments.ingest.comma_separated import Csv, separator_told
 from experiments.ingest.feed import Feed, Mapped, Trafficking
 from experiments.ingest.formats import DESCRIBING, Format, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
@@ -368,4 +368,8 @@ def _form(log: Log, asked: str | None, mapped: Mapped | None) -> tuple[Format[An
     beginning = list(islice(first.lines(), FIRST_LINES))
     if looks_like_json(log.path.name, beginning[0]):
         return JsonLines(log.path.name, beginning, asked, mapped), chain([first], blocks)
-    return Csv(log.path.name, beginning[0], asked, mapped), chain([first.after(1)], blocks)
+    told = separator_told(log.path.name, beginning[0])
+    above = 0 if told is None else 1
+    if len(beginning) == above:
+        raise FileRefused(f"{log.path.name} has no header line after its first")
+    return Csv(log.path.name, beginning[above], asked, mapped, told), chain([first.after(above + 1)], blocks)

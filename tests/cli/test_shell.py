@@ -1,5 +1,6 @@
 """The command line as its user meets it: help is quick and light, misuse is one line and exit code 2."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -35,6 +36,11 @@ def says_one_line(result: subprocess.CompletedProcess[str], code: int = 2) -> st
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("adstyle: ")
     return lines[0]
+
+
+def test_the_version_is_the_installed_ones(tmp_path: Path) -> None:
+    told = adstyle("--version", cwd=tmp_path)
+    assert (told.returncode, told.stdout) == (0, f"adstyle {importlib.metadata.version('adstyle')}\n")
 
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:

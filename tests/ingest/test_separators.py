@@ -155,6 +155,39 @@ def test_a_header_that_does_not_decide_is_refused(deliver):
         deliver("impressions.csv", "event_id\ni1\n")
 
 
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;\r", "\ufeffsep=;"])
+def test_a_line_before_the_header_may_tell(deliver, stored, first):
+    header = "event_id;ts;experiment;arm;unit;a,b"  # by itself its comma would decide
+    told = deliver("impressions.csv", f"{first}\n{header}\ni1;{AT};spring;mosaic;u1;x\ni2;{AT};spring;mosaic\n")
+    assert (told.read, told.accepted, told.rejected) == (2, 1, {"ragged_row": 1})
+    assert [row["line"] for row in stored()] == [3]
+    assert [row["line"] for row in stored("rejects")] == [4]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS.values())
+def test_whichever_separator_is_told(deliver, separator):
+    text = "\n".join(
+        [f"sep={separator}", *(line(each, separator) for each in (HEADER, ["i1", AT, "spring", "mosaic", "u"]))]
+    )
+    assert deliver("impressions.csv", f"{text}{separator}{separator}\n").accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "sep=|\nevent_id|ts|experiment|arm|unit\n",
+            r"says sep=\|: separate the columns by commas, semicolons or tabs",
+        ),
+        ("sep=;\n", "has no header line after its first"),
+        ("sep=;\nevent_id,ts,experiment,arm,unit\n", "lacks event_id, ts, experiment, arm, unit"),
+    ],
+)
+def test_a_line_that_tells_what_is_not_so_is_refused(deliver, text, said):
+    with pytest.raises(FileRefused, match=said):
+        deliver("impressions.csv", text)
+
+
 def test_money_with_a_decimal_comma_is_no_money(deliver, stored):
     text = f"event_id;ts;unit;value\nv1;{AT};u1;12,50\nv2;{AT};u1;12.50\nv3;{AT};u1;1.200,00\n"
     told = deliver("conversions.csv", text)
