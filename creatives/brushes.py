@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from creatives.colour import smoothstep
+
 Floats = NDArray[np.float32]
+
+_LOST = (0.10, 0.22)
+"""Of a channel's range: a difference in tone or colour that nobody misses, and one that everybody does."""
 
 
 def unit_of(shape: tuple[int, ...]) -> float:
@@ -62,6 +67,16 @@ def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:
             total += mean[window] * trust[window][:, :, None]
             weights += trust[window]
     return total / weights[:, :, None]
+
+
+def flattened(picture: Floats, grey: Floats, radius: float) -> Floats:
+    """`kuwahara`, but what is thinner than its window stays: letters, eyes, twigs are flattened by smaller ones."""
+    out = kuwahara(picture, grey, radius)
+    for finer in (kuwahara(picture, grey, radius / 3), picture):
+        lost = np.abs(finer - out).max(axis=2)
+        kept = np.clip(1.4 * blur(smoothstep(*_LOST, lost), radius / 10), 0, 1)[:, :, None]
+        out = out * (1 - kept) + finer * kept
+    return out
 
 
 def line_art(grey: Floats, sigma: float, sharpness: float, threshold: float) -> Floats:

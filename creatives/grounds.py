@@ -1,13 +1,25 @@
-"""White grounds: a packshot stands on white paper, and whatever a network paints there would be dirt."""
+"""White grounds: a packshot stands on white paper, and whatever a style paints there would be dirt.
+
+A product's soft shadow belongs to its ground, the less the darker it is: it would come out as a disc or a plinth
+where a style draws what is grey and bounds it where the white begins.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, label
+
+from creatives.colour import parse_hex, smoothstep
 
 Rgb = NDArray[np.uint8]
 
 WHITE = 244
 """Level from which all three channels count as paper; photographed paper is seldom a pure 255."""
+_SHADOW = 185
+"""Level from which a shadow begins to belong to the ground that it falls on."""
+_GREY = 14
+"""Levels that the channels of a shadow lie apart at most."""
+_STEEP = 1.5
+"""Levels a pixel, in a picture whose longer side has 1080: what darkens faster is no soft shadow but a thing's edge."""
 _LEAST_SHARE = 0.02
 """Of the picture: smaller white spots at its border are lights, not a ground."""
 _LEAST_BORDER = 0.5
@@ -32,13 +44,31 @@ def white_ground(rgb: Rgb) -> NDArray[np.float32] | None:
     ground = np.isin(regions, grounds).astype(np.float32)
     # The feather lies inside the ground's edge: a product's outline keeps its strokes.
     width = max(1.0, min(white.shape) / 400)
-    return np.clip(2 * gaussian_filter(ground, width) - 1, 0, 1) * ground
+    feathered = np.clip(2 * gaussian_filter(ground, width) - 1, 0, 1) * ground
+    return np.maximum(feathered, _shadow(rgb, ground > 0))
 
 
-def keep_white_ground(original: Rgb, styled: Rgb) -> Rgb:
-    """``styled`` with the white ground of ``original``, both ``(height, width, 3)``."""
+def _shadow(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much each pixel is a soft shadow on the ground: pale, grey, and without an edge between it and the white."""
+    least = rgb.min(axis=2).astype(np.float32)
+    scale = max(rgb.shape[:2]) / 1080
+    steep = gaussian_gradient_magnitude(least, max(1.0, 1.2 * scale)) > _STEEP / scale
+    regions, _ = label(ground | ((least >= _SHADOW) & (rgb.max(axis=2) - least <= _GREY) & ~steep))
+    numbers = np.unique(regions[ground])
+    return smoothstep(_SHADOW, WHITE, gaussian_filter(least, 1)) * np.isin(regions, numbers)
+
+
+def bare_ground(rgb: Rgb) -> NDArray[np.float32]:
+    """As `white_ground`; 0 throughout where there is none."""
+    ground = white_ground(rgb)
+    return np.zeros(rgb.shape[:2], np.float32) if ground is None else ground
+
+
+def keep_white_ground(original: Rgb, styled: Rgb, paper: str = "#ffffff") -> Rgb:
+    """``styled`` with the white ground of ``original``, both ``(height, width, 3)``, on ``paper``."""
     ground = white_ground(original)
     if ground is None:
         return styled
     cover = ground[:, :, None]
-    return (styled * (1 - cover) + original.astype(np.float32) * cover + 0.5).astype(np.uint8)
+    kept = original.astype(np.float32) * parse_hex(paper)
+    return (styled * (1 - cover) + kept * cover + 0.5).astype(np.uint8)

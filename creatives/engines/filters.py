@@ -28,7 +28,7 @@ class Halftone(Parameters):
 class Poster(Parameters):
     """Few flat colours, cut cleanly."""
 
-    colours: Annotated[int, Field(ge=3, le=24)] = 9
+    colours: Annotated[int, Field(ge=3, le=24)] = 11
     flatness: Positive = 15
     saturation: Annotated[float, Field(ge=0, le=3)] = 1.35
     outline: Share = 0.0
@@ -106,7 +106,8 @@ class GoldLeaf(Parameters):
     gold: Hex = "#c6963a"
     shine: Hex = "#f0d68a"
     paper: Hex = "#fdf8ec"
-    crackle: Share = 0.5
+    seams: Share = 0.5
+    """How much the seams between the leaves show."""
 
 
 class StainedGlass(Parameters):
@@ -151,7 +152,7 @@ class Filters:
     """Marks on paper."""
 
     name = "filters"
-    version = "1"
+    version = "2"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
@@ -171,7 +172,9 @@ class Filters:
         folder: Path | None = None,  # noqa: ARG002 - these styles have no weights
     ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
+        from creatives.grounds import keep_white_ground
         from creatives.looks import marks, tiles, washes
 
         look, checked = read_look(LOOKS, parameters, self.name)
-        return (marks.RENDERERS | washes.RENDERERS | tiles.RENDERERS)[look](rgb, checked, seed)
+        drawn = (marks.RENDERERS | washes.RENDERERS | tiles.RENDERERS)[look](rgb, checked, seed)
+        return keep_white_ground(rgb, drawn, self.paper(parameters))

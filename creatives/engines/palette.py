@@ -42,7 +42,7 @@ class Palette:
     """Grades and ramps."""
 
     name = "palette"
-    version = "1"
+    version = "2"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
@@ -62,7 +62,8 @@ class Palette:
         folder: Path | None = None,  # noqa: ARG002 - these styles have no weights
     ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
+        from creatives.grounds import keep_white_ground
         from creatives.looks import grades
 
         look, checked = read_look(LOOKS, parameters, self.name)
-        return grades.RENDERERS[look](rgb, checked, seed)
+        return keep_white_ground(rgb, grades.RENDERERS[look](rgb, checked, seed), self.paper(parameters))

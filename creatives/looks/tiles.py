@@ -10,6 +10,7 @@ from scipy.ndimage import sobel
 from creatives.brushes import Floats, blur, guided, kuwahara, line_art, noise, unit_of
 from creatives.colour import from_oklab, luma, parse_hex, smoothstep, to_bytes, to_float, to_oklab
 from creatives.engines.filters import Mosaic, StainedGlass
+from creatives.grounds import bare_ground
 from creatives.looks.pieces import cells_of, cut, mean_of, round_pieces, seams, square_pieces
 
 Bytes = NDArray[np.uint8]
@@ -17,7 +18,7 @@ Renderer = Callable[[Bytes, Any, int], Bytes]
 
 
 def stained_glass(rgb: Bytes, look: StainedGlass, seed: int) -> Bytes:
-    """Pieces of coloured glass in lead, lit from behind, with the drawing painted on; what is white stays open."""
+    """Pieces of coloured glass in lead, lit from behind, with the drawing painted on; a white ground stays open."""
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     rng = np.random.default_rng(seed)
@@ -32,7 +33,7 @@ def stained_glass(rgb: Bytes, look: StainedGlass, seed: int) -> Bytes:
     pieces[:, 0] = np.clip(pieces[:, 0] + rng.normal(0, 0.025, len(pieces)), 0, 1)
     colour = from_oklab(pieces[labels] * (1 - look.painting) + painted * look.painting)
     streaks = 1 + 0.05 * noise(labels.shape, 7 * unit, rng) + 0.035 * noise(labels.shape, 30 * unit, rng)
-    open_ = smoothstep(0.93, 0.985, luma(smooth))
+    open_ = bare_ground(rgb)
     lead = seams(labels, max(look.lead * unit, 1)) * (1 - smoothstep(0.25, 0.75, blur(open_, 3 * unit)))
     deep = 1 - 0.32 * np.clip(blur(lead, 5 * unit) * 1.3, 0, 1)
     lit = colour * (streaks * deep)[:, :, None]
@@ -51,7 +52,7 @@ def _lit(lab: Floats, saturation: float) -> Floats:
 
 
 def mosaic(rgb: Bytes, look: Mosaic, seed: int) -> Bytes:
-    """Small stones along the picture's contours, each of one colour, set in mortar; what is white stays bare.
+    """Small stones along the picture's contours, each of one colour, set in mortar; a white ground stays bare.
 
     Stones are squares that follow a field of directions: A. Hausner, "Simulating decorative mosaics" (SIGGRAPH 2001).
     """
@@ -71,7 +72,7 @@ def mosaic(rgb: Bytes, look: Mosaic, seed: int) -> Bytes:
     stones[:, 0] = np.clip(stones[:, 0] + rng.normal(0, 0.03 * look.variety, count), 0, 1)
     stones[:, 1:] *= look.saturation * (1 + rng.normal(0, 0.12 * look.variety, (count, 1)))
     colour = from_oklab(stones)[labels]
-    bare = smoothstep(0.93, 0.985, luma(smooth))
+    bare = bare_ground(rgb)
     mortar = seams(labels, max(look.mortar_width * unit, 0.8))
     height = blur(1 - mortar, 1.6 * unit)
     light = np.clip((height - np.roll(height, (max(round(1.5 * unit), 1),) * 2, axis=(0, 1))) * 0.35, -0.14, 0.14)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from creatives.brushes import blur, guided, kuwahara, line_art, noise, paper_grain, unit_of
+from creatives.brushes import Floats, blur, flattened, guided, line_art, noise, paper_grain, unit_of
 from creatives.colour import gradient_map, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
 from creatives.engines.filters import GoldLeaf, InkWash, Neon, Pastel, Watercolor
+from creatives.grounds import bare_ground
 
 Bytes = NDArray[np.uint8]
 Renderer = Callable[[Bytes, Any, int], Bytes]
@@ -20,7 +21,7 @@ def ink_wash(rgb: Bytes, look: InkWash, seed: int) -> Bytes:
     unit = unit_of(rgb.shape)
     rng = np.random.default_rng(seed)
     grey = luma(picture)
-    flat = luma(kuwahara(picture, grey, look.wash * unit))
+    flat = luma(flattened(picture, grey, look.wash * unit))
     flat = luma(guided(np.repeat(flat[:, :, None], 3, axis=2), flat, 7 * unit, 2e-3))
     flow = noise(flat.shape, 26 * unit, rng) * 0.025
     steps = np.clip(1 - flat + flow, 0, 1) * 4.2
@@ -39,8 +40,8 @@ def watercolor(rgb: Bytes, look: Watercolor, seed: int) -> Bytes:
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     rng = np.random.default_rng(seed)
-    flat = kuwahara(picture, luma(picture), look.wash * unit)
-    flat = kuwahara(flat, luma(flat), look.wash * 0.7 * unit)
+    flat = flattened(picture, luma(picture), look.wash * unit)
+    flat = flattened(flat, luma(flat), look.wash * 0.7 * unit)
     flat = saturate(flat, 1.28)
     pigment = 1 - (flat * (1 - look.lightness) + look.lightness)
     edges = np.abs(luma(flat) - blur(luma(flat), 4 * unit)) + 0.5 * np.abs(luma(flat) - blur(luma(flat), 1.5 * unit))
@@ -58,7 +59,7 @@ def pastel(rgb: Bytes, look: Pastel, seed: int) -> Bytes:
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     rng = np.random.default_rng(seed)
-    flat = kuwahara(picture, luma(picture), look.stroke * unit)
+    flat = flattened(picture, luma(picture), look.stroke * unit)
     soft = saturate(flat, 1.12)
     soft = soft * (1 - look.lightness) + look.lightness * np.array([1.0, 0.985, 0.965], dtype=np.float32)
     tone = luma(flat)
@@ -83,10 +84,8 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
         [parse_hex(look.night), parse_hex(look.night) * 0.45 + parse_hex(look.dusk) * 0.55, parse_hex(look.dusk)]
     )
     night = gradient_map(tone, np.array([0, 0.6, 1], dtype=np.float32), ramp.astype(np.float32))
-    night = (
-        night
-        + saturate(smooth, 1.5) * (smoothstep(0.05, 0.7, tone) * (1 - smoothstep(0.8, 0.97, tone)))[:, :, None] * 0.36
-    )
+    lit_up = smoothstep(0.05, 0.7, tone) * (1 - bare_ground(rgb))
+    night = night + saturate(smooth, 1.5) * lit_up[:, :, None] * 0.36
     contour = np.clip(np.abs(blur(tone, 1.2 * unit) - blur(tone, 3.2 * unit)) * 9 - 0.10, 0, 1)
     across = (
         np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
@@ -101,11 +100,11 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
 
 
 def gold_leaf(rgb: Bytes, look: GoldLeaf, seed: int) -> Bytes:
-    """Gilding: lacquered darks, gold with fine crackle and shine, ivory lights."""
+    """Gilding: lacquered darks, gold laid leaf beside leaf, ivory lights."""
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     rng = np.random.default_rng(seed)
-    smooth = kuwahara(picture, luma(picture), 6 * unit)
+    smooth = flattened(picture, luma(picture), 6 * unit)
     tone = luma(smooth)
     shine = noise(tone.shape, 22 * unit, rng) * 0.03 + noise(tone.shape, 2.2 * unit, rng) * 0.016
     middle = smoothstep(0.18, 0.4, tone) * (1 - smoothstep(0.86, 0.97, tone))
@@ -113,12 +112,22 @@ def gold_leaf(rgb: Bytes, look: GoldLeaf, seed: int) -> Bytes:
     gilded = gradient_map(
         np.clip(tone + shine * middle, 0, 1), np.array([0, 0.26, 0.5, 0.78, 1], dtype=np.float32), colours
     )
-    cracks = np.abs(noise(tone.shape, 15 * unit, rng))
-    crackle = (1 - smoothstep(0.0, 0.035, cracks)) * middle * look.crackle
+    seams = _seams_of_leaves(tone.shape, 150 * unit, unit, rng) * middle * look.seams
     lines = (1 - line_art(luma(picture), 1.4 * unit, 16, 0.4)) * (tone < 0.97)
-    gilded = gilded * (1 - 0.45 * crackle[:, :, None])
+    gilded = gilded * (1 - 0.3 * seams[:, :, None])
     cover = lines[:, :, None] * 0.85
     return to_bytes(gilded * (1 - cover) + parse_hex(look.lacquer) * cover)
+
+
+def _seams_of_leaves(shape: tuple[int, ...], leaf: float, unit: float, rng: np.random.Generator) -> Floats:
+    """Where square leaves overlap, 1 along their edges, none of which is quite straight or quite in line."""
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    y, x = (each + noise(shape, 30 * unit, rng) * 2 * unit for each in (y, x))
+    row = np.floor(y / leaf).astype(np.intp)
+    rows = row - row.min()
+    x = x + (rng.random(rows.max() + 1) * leaf)[rows].astype(np.float32)  # rows are laid one by one
+    to_edge = np.minimum(*(np.abs(each / leaf - np.round(each / leaf)) * leaf for each in (y, x)))
+    return 1 - smoothstep(0.4 * unit, 1.8 * unit, to_edge)
 
 
 RENDERERS: Mapping[str, Renderer] = {

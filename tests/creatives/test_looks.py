@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from creatives.colour import parse_hex
+from creatives.brushes import flattened, kuwahara
+from creatives.colour import luma, parse_hex
 from creatives.engines.filters import LOOKS, Filters
 from creatives.looks import pieces
 from creatives.looks.pieces import cells_of, cut, mean_of, round_pieces, seams, square_pieces
@@ -109,3 +110,15 @@ def test_seams_are_as_thick_as_asked(width):
 
 def test_the_grid_has_a_cell_however_small_the_picture():
     assert cells_of((3, 500), 50) == (1, 10)
+
+
+def test_flattening_keeps_what_its_window_would_lose():
+    rng = np.random.default_rng(3)
+    picture = np.clip(0.8 + rng.normal(0, 0.02, (200, 200, 3)), 0, 1).astype(np.float32)
+    picture[60:140, 100:103] = 0.1
+    windows, found = kuwahara(picture, luma(picture), 15), flattened(picture, luma(picture), 15)
+    stroke, calm = np.s_[70:130, 101], np.s_[20:180, 20:60]
+    assert np.abs(windows[stroke] - 0.1).min() > 0.2, "the window loses the stroke"
+    assert np.abs(found[stroke] - 0.1).max() < 0.05
+    assert np.allclose(found[calm], windows[calm], atol=0.01)
+    assert found[calm].std() < picture[calm].std() / 3
