@@ -1,8 +1,17 @@
-"""Keeping a photograph's colours under a style's strokes."""
+"""Keeping a photograph's colours, and its calm, under a style's strokes."""
 
 import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter, uniform_filter
 
-from creatives.colour import Floats, from_oklab, to_oklab
+from creatives.colour import Floats, from_oklab, smoothstep, to_oklab
+
+_AROUND, _COARSE = 13, 3
+"""What is flat is so in a square of so many cells, each of so many pixels: wider than any mark of a network's."""
+_FLAT = (2.5 / 255, 7 / 255)
+"""Standard deviations there: of a sky, and of what shows something."""
+_MARK, _SOFT = 6, 1.3
+"""Pixels averaged, and how far these averages are blurred: marks are finer than that."""
 
 
 def keep_hues(original: Floats, styled: Floats) -> Floats:
@@ -28,6 +37,40 @@ def keep_palette(original: Floats, styled: Floats) -> Floats:
     matrix = back @ _root(root @ wanted @ root) @ back
     moved = (source - source.mean(axis=0)) @ matrix.T + goal.mean(axis=0)
     return np.clip(moved.reshape(styled.shape), 0, 1).astype(np.float32)
+
+
+def keep_calm(original: Floats, styled: Floats) -> Floats:
+    """Where the photograph is flat, its own finest detail under the style's colours; both ``(height, width, 3)``.
+
+    A network's marks are so many pixels large in every picture. Over a sky wider than all it has learned on it has
+    nothing to go by and sets one mark beside the other, a mesh. So lengths here are pixels, whatever the picture's.
+    """
+    height, width, _ = styled.shape
+    if min(height, width) < _AROUND * _COARSE:
+        return styled
+    cells = _shrunk(original, _COARSE)
+    mean = uniform_filter(cells, (_AROUND, _AROUND, 0), mode="nearest")
+    variance = uniform_filter(cells * cells, (_AROUND, _AROUND, 0), mode="nearest") - mean * mean
+    busy = smoothstep(*_FLAT, np.sqrt(np.maximum(variance, 0).max(axis=2)))
+    if busy.min() >= 1:
+        return styled
+    flat = 1 - np.clip(_grown(busy[:, :, None], height, width), 0, 1)
+    apart = styled - original
+    coarse = gaussian_filter(_shrunk(apart, _MARK), (_SOFT, _SOFT, 0), mode="nearest")
+    return styled - flat * (apart - _grown(coarse, height, width))
+
+
+def _shrunk(picture: Floats, factor: int) -> Floats:
+    return np.dstack([np.asarray(Image.fromarray(picture[..., c]).reduce(factor)) for c in range(picture.shape[2])])
+
+
+def _grown(picture: Floats, height: int, width: int) -> Floats:
+    size = width, height
+    each = [
+        np.asarray(Image.fromarray(picture[..., c]).resize(size, Image.Resampling.BICUBIC))
+        for c in range(picture.shape[2])
+    ]
+    return np.dstack(each)
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

@@ -21,6 +21,12 @@ class Drawn(Parameters):
     """The style's own; the photograph's under the style's lightness; or the style's strokes in its palette."""
     white_ground: bool = True
     """A packshot's white ground stays as it is."""
+    calm: bool = True
+    """Where the photograph is flat, no marks are set."""
+
+    def mixes_with(self, other: "Drawn") -> bool:
+        """Whether drawings that are finished so can be blended."""
+        return (self.colours, self.white_ground, self.calm) == (other.colours, other.white_ground, other.calm)
 
     def finished(
         self, rgb: "NDArray[np.uint8]", picture: "NDArray[np.float32]", styled: "NDArray[np.float32]"
@@ -30,8 +36,10 @@ class Drawn(Parameters):
 
         from creatives.colour import to_bytes
         from creatives.grounds import keep_white_ground
-        from creatives.keeping import keep_hues, keep_palette
+        from creatives.keeping import keep_calm, keep_hues, keep_palette
 
+        if self.calm:
+            styled = keep_calm(picture, styled)
         styled = np.clip(styled, 0, 1)
         if self.colours == "photograph":
             styled = keep_hues(picture, styled)

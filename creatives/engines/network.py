@@ -70,7 +70,7 @@ class Network(Blending):
         from creatives.neural.tiling import lost, style_picture
 
         settings = [Adapter.model_validate(part.parameters) for part in parts]
-        if len({(each.network, each.colours, each.white_ground) for each in settings}) > 1:
+        if not all(each.network == settings[0].network and each.mixes_with(settings[0]) for each in settings):
             raise EngineError(
                 "styles of different networks or settings cannot be blended: blend styles that share them"
             )

@@ -130,7 +130,7 @@ def test_a_white_ground_stays_and_the_product_does_not(pack):
 
 
 def test_parameters_are_read_strictly(pack, tmp_path):
-    assert Cartoon().check({}, "here") == {"colours": "style", "white_ground": True}
+    assert Cartoon().check({}, "here") == {"colours": "style", "white_ground": True, "calm": True}
     with pytest.raises(CreativeError, match="here"):
         Cartoon().check({"ink": 3}, "here")
     picture = sample_scene(48, 64)

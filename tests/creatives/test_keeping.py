@@ -1,0 +1,54 @@
+"""What stays of a photograph under a style's strokes: its calm."""
+
+import numpy as np
+import pytest
+
+from creatives.keeping import keep_calm
+
+
+def scene(side=300):
+    """Sky above, with little in it; below, what is busy."""
+    rng = np.random.default_rng(5)
+    rows = np.mgrid[0:side, 0:side][0] / side
+    picture = np.repeat((0.6 + 0.2 * rows)[:, :, None], 3, axis=2)
+    picture[side // 2 :] += rng.normal(0, 0.15, (side - side // 2, side, 3))
+    return np.clip(picture, 0, 1).astype(np.float32)
+
+
+def meshed(picture):
+    """Other colours, under a mesh of the network's."""
+    rows, columns = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]]
+    mesh = 0.08 * np.sin(rows * np.pi / 4) * np.sin(columns * np.pi / 4)
+    return (picture * (0.9, 0.5, 0.3) + 0.1 + mesh[:, :, None]).astype(np.float32)
+
+
+def test_a_flat_sky_takes_colours_and_no_mesh():
+    picture = scene()
+    styled = meshed(picture)
+    found, sky = keep_calm(picture, styled), np.s_[10:100, 10:290]
+    across = np.s_[10:100, 100:200]
+    assert styled[across].std(axis=1).mean() > 0.03
+    assert found[across].std(axis=1).mean() < 0.004
+    assert np.abs(found[sky].mean(axis=(0, 1)) - styled[sky].mean(axis=(0, 1))).max() < 0.005
+
+
+def test_what_is_busy_is_the_styles():
+    picture = scene()
+    styled = meshed(picture)
+    assert np.abs(keep_calm(picture, styled)[190:] - styled[190:]).max() < 1e-6
+
+
+def test_faint_detail_of_the_photograph_is_its_own():
+    picture = scene()
+    picture[60, 50:250] += 0.02
+    found = keep_calm(picture, meshed(picture))
+    step = (found[60] - (found[57] + found[63]) / 2)[80:220]
+    assert np.abs(step.mean() - 0.02) < 0.008
+
+
+@pytest.mark.parametrize("side", [1, 5, 38, 39, 300])
+def test_a_photograph_that_no_style_has_changed_stays_as_it_is(side):
+    picture = scene(300)[:side, : max(side, 2)]
+    found = keep_calm(picture, picture.copy())
+    assert found.shape == picture.shape
+    assert np.abs(found - picture).max() < 1e-6
