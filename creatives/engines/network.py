@@ -25,6 +25,8 @@ class Adapter(Drawn):
 
     network: Annotated[str, Field(pattern=f"^([0-9a-f]{{12}}|{OWN})$")]
     """First digits of the SHA-256 of the shared network's file: an adapter belongs to exactly one network."""
+    full: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """What full strength is of what was learned: a style that covers all else leaves more to the photograph."""
 
 
 class Network(Blending):
@@ -76,7 +78,7 @@ class Network(Blending):
             )
         path, identity = _network_of(settings[0], parts[0])
         runner = runner_of(path)
-        shares = [part.strength * part.weight for part in parts]
+        shares = [part.strength * part.weight * each.full for part, each in zip(parts, settings, strict=True)]
         left = max(0.0, 1.0 - sum(shares))
         adapter = sum(share * _vector(part, "adapter") for share, part in zip(shares, parts, strict=True))
         picture = to_float(rgb)

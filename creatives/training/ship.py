@@ -64,8 +64,9 @@ def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[
         entry = catalogue[name]
         numbers = found.tensors["adapters"][found.facts["styles"].index(entry["picture"])]
         adapter = numbers.numpy().astype(np.float16)
+        parameters = {"network": network} | ({"full": entry["full"]} if "full" in entry else {})
         folder = write_pack(
-            out / name, name=name, look=entry["look"], engine="network", parameters={"network": network},
+            out / name, name=name, look=entry["look"], engine="network", parameters=parameters,
             weights={"adapter": adapter}, licence="Apache-2.0", author="AdStyle",
             made=how_made(entry["work"], found.facts, data), preview=preview(adapter),
         )  # fmt: skip

@@ -149,6 +149,17 @@ def test_strength_runs_from_the_photograph_to_the_style(at_hand):
     assert np.abs(nearly - full).mean() < 2
 
 
+def test_full_strength_may_be_less_than_was_learned(at_hand):
+    picture, pack = sample_scene(64, 96), read_pack(at_hand / "wavy")
+    engine, half = engine_named("network"), {**pack.parameters, "full": 0.5}
+    mild, asked = (
+        engine.mix(picture, [Part(parameters, pack.folder, strength, 1.0)], seed=1)
+        for parameters, strength in ((half, 1.0), (pack.parameters, 0.5))
+    )
+    assert np.array_equal(mild, asked)
+    assert not np.array_equal(mild, look(at_hand).apply(picture, seed=1))
+
+
 def test_a_blend_of_a_style_with_itself_is_the_style(at_hand):
     picture, pack = sample_scene(64, 96), read_pack(at_hand / "wavy")
     half = Part(pack.parameters, pack.folder, 1.0, 0.5)

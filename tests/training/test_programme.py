@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from creatives.errors import CreativeError
 from creatives.neural.shared import load_shared
-from creatives.packs import read_pack
+from creatives.packs import StyleLibrary, read_pack
 from creatives.training import base, ship
 from creatives.training.catalogue import read_catalogue
 
@@ -38,12 +38,15 @@ def trained(shared_file, vgg_file, small_file, photos, painting, tmp_path, monke
     return checkpoint
 
 
-def test_a_style_of_the_catalogue_is_trained_and_shipped(trained, shared_file, tmp_path):
+def test_a_style_of_the_catalogue_is_trained_and_shipped(trained, shared_file, tmp_path, monkeypatch):
+    wave = {**read_catalogue()["great-wave"], "full": 0.5}
+    monkeypatch.setattr(ship, "read_catalogue", lambda: {"great-wave": wave})
     assert load_shared(shared_file).identity.isfinite().all()
     (folder,) = ship.ship(trained, tmp_path / "packs", (), "two photographs")
     pack = read_pack(folder)
     assert pack.name == "great-wave"
     assert "Hokusai" in pack.made
+    assert pack.parameters["full"] == 0.5
     assert "2 steps of 4 crops of 192 px, styles at once: 1, seed 0, cpu" in pack.made
     with Image.open(folder / "preview.webp") as preview:
         assert max(preview.size) == ship.PREVIEW_SIDE
@@ -58,8 +61,15 @@ def test_a_style_that_was_not_trained_cannot_be_shipped(trained, tmp_path, name)
 
 def test_every_style_of_the_catalogue_says_what_it_is():
     for name, entry in read_catalogue().items():
-        assert {"picture", "work", "look"} <= set(entry) <= {"picture", "work", "look", "content"}, name
+        assert {"picture", "work", "look"} <= set(entry) <= {"picture", "work", "look", "content", "full"}, name
         assert entry["look"].endswith(".")
+
+
+def test_packs_are_shipped_as_far_as_the_catalogue_says():
+    shipped = {pack.name: pack.parameters["full"] for pack in StyleLibrary().packs() if pack.engine == "network"}
+    catalogue = read_catalogue()
+    assert {name: catalogue[name].get("full", 1.0) for name in shipped} == shipped
+    assert min(shipped.values()) < 1
 
 
 def test_a_picture_that_is_not_there_cannot_count_twice(capsys):
