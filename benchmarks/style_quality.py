@@ -71,7 +71,8 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str]) -> 
 
 
 def _painting(folder: Path, name: str) -> Path:
-    return folder / "paintings" / f"{read_catalogue()[name]['picture']}.jpg"
+    """Of a style of the catalogue, or one that is called as its picture is."""
+    return folder / "paintings" / f"{read_catalogue().get(name, {'picture': name})['picture']}.jpg"
 
 
 def _mean(found: Sequence[Quality]) -> tuple[str, ...]:

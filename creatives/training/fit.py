@@ -9,7 +9,7 @@ from creatives.errors import CreativeError
 from creatives.training.objective import Weights
 from creatives.training.session import Device, Settings
 
-ADAPTER_STEPS, NETWORK_STEPS = 150, 2000
+ADAPTER_STEPS, NETWORK_STEPS = 280, 2000
 NETWORK_SHARE = 0.25
 """Of an adapter's learning rate, what a whole network learns at."""
 SIZES = 16

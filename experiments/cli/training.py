@@ -110,7 +110,7 @@ def train(
     vgg: Annotated[
         Path | None, typer.Option(metavar="PATH", help="VGG-19's weights, if not in torchvision's cache.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="150 for an adapter, 2,000 for a network.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="280 for an adapter, 2,000 for a network.")] = None,
     size: Annotated[int, typer.Option(min=64, max=1024, metavar="PX", help="Side of a crop, a multiple of 16.")] = 192,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Crops a step.")] = 4,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws crops; the same seed, the same style.")] = 0,

@@ -17,7 +17,7 @@ from creatives.training.session import Settings
 def test_nothing_asked_only_the_adapter_learns():
     settings = settings_of(Wish())
     assert settings.frozen
-    assert (settings.steps, settings.adapter_rate, settings.rate) == (150, 8e-3, 2e-3)
+    assert (settings.steps, settings.adapter_rate, settings.rate) == (280, 8e-3, 2e-3)
     assert settings_of(Wish(full=True)).steps == 2000
 
 
