@@ -6,7 +6,7 @@ where a style draws what is grey and bounds it where the white begins.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, label
+from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_gradient_magnitude, label
 
 from creatives.colour import parse_hex, smoothstep
 
@@ -52,10 +52,14 @@ def _shadow(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
     """How much each pixel is a soft shadow on the ground: pale, grey, and without an edge between it and the white."""
     least = rgb.min(axis=2).astype(np.float32)
     scale = max(rgb.shape[:2]) / 1080
-    steep = gaussian_gradient_magnitude(least, max(1.0, 1.2 * scale)) > _STEEP / scale
-    regions, _ = label(ground | ((least >= _SHADOW) & (rgb.max(axis=2) - least <= _GREY) & ~steep))
-    numbers = np.unique(regions[ground])
-    return smoothstep(_SHADOW, WHITE, gaussian_filter(least, 1)) * np.isin(regions, numbers)
+    blurred = max(1.0, 1.2 * scale)
+    pale = (least >= _SHADOW) & (rgb.max(axis=2) - least <= _GREY)
+    steep = gaussian_gradient_magnitude(least, blurred) > _STEEP / scale
+    regions, _ = label(ground | (pale & ~steep))
+    shadow = np.isin(regions, np.unique(regions[ground]))
+    # The edge of what casts it is steep on either side: up to there the shadow goes on.
+    shadow = binary_dilation(shadow, iterations=round(4 * blurred), mask=pale | ground)
+    return smoothstep(_SHADOW, WHITE, least) * shadow
 
 
 def bare_ground(rgb: Rgb) -> NDArray[np.float32]:
