@@ -6,7 +6,7 @@ where a style draws what is grey and bounds it where the white begins.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_gradient_magnitude, label
+from scipy.ndimage import binary_dilation, gaussian_gradient_magnitude, label
 
 from creatives.colour import parse_hex, smoothstep
 
@@ -41,15 +41,11 @@ def white_ground(rgb: Rgb) -> NDArray[np.float32] | None:
     grounds = [number for number in np.unique(edges) if number and sizes[number] >= _LEAST_SHARE * white.size]
     if np.isin(edges, grounds).mean() < _LEAST_BORDER:
         return None
-    ground = np.isin(regions, grounds).astype(np.float32)
-    # The feather lies inside the ground's edge: a product's outline keeps its strokes.
-    width = max(1.0, min(white.shape) / 400)
-    feathered = np.clip(2 * gaussian_filter(ground, width) - 1, 0, 1) * ground
-    return np.maximum(feathered, _shadow(rgb, ground > 0))
+    return _with_shadows(rgb, np.isin(regions, grounds))
 
 
-def _shadow(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much each pixel is a soft shadow on the ground: pale, grey, and without an edge between it and the white."""
+def _with_shadows(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The ground, and what is a soft shadow on it: pale, grey, and without an edge between it and the white."""
     least = rgb.min(axis=2).astype(np.float32)
     scale = max(rgb.shape[:2]) / 1080
     blurred = max(1.0, 1.2 * scale)
