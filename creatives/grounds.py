@@ -20,6 +20,7 @@ _GREY = 14
 """Levels that the channels of a shadow lie apart at most."""
 _STEEP = 1.5
 """Levels a pixel, in a picture whose longer side has 1080: what darkens faster is no soft shadow but a thing's edge."""
+_ROWS = 256
 _LEAST_SHARE = 0.02
 """Of the picture: smaller white spots at its border are lights, not a ground."""
 _LEAST_BORDER = 0.5
@@ -51,8 +52,10 @@ def _with_shadows(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
     blurred = max(1.0, 1.2 * scale)
     pale = (least >= _SHADOW) & (rgb.max(axis=2) - least <= _GREY)
     steep = gaussian_gradient_magnitude(least, blurred) > _STEEP / scale
-    regions, _ = label(ground | (pale & ~steep))
-    shadow = np.isin(regions, np.unique(regions[ground]))
+    regions, count = label(ground | (pale & ~steep))
+    joined = np.zeros(count + 1, np.bool_)
+    joined[regions[ground]] = True
+    shadow = joined[regions]
     # The edge of what casts it is steep on either side: up to there the shadow goes on.
     shadow = binary_dilation(shadow, iterations=round(4 * blurred), mask=pale | ground)
     return smoothstep(_SHADOW, WHITE, least) * shadow
@@ -69,6 +72,10 @@ def keep_white_ground(original: Rgb, styled: Rgb, paper: str = "#ffffff") -> Rgb
     ground = white_ground(original)
     if ground is None:
         return styled
-    cover = ground[:, :, None]
-    kept = original.astype(np.float32) * parse_hex(paper)
-    return (styled * (1 - cover) + kept * cover + 0.5).astype(np.uint8)
+    out, colour = np.empty_like(styled), parse_hex(paper)
+    for top in range(0, len(styled), _ROWS):  # a large picture in floats would fill the memory
+        rows = np.s_[top : top + _ROWS]
+        cover = ground[rows, :, None]
+        kept = original[rows].astype(np.float32) * colour
+        out[rows] = (styled[rows] * (1 - cover) + kept * cover + 0.5).astype(np.uint8)
+    return out
