@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from creatives.colour import smoothstep
+from creatives.colour import from_oklab, smoothstep, to_oklab
 
 Floats = NDArray[np.float32]
 
 _LOST = (0.10, 0.22)
 """Of a channel's range: a difference in tone or colour that nobody misses, and one that everybody does."""
+_TONES_BLUR, _TONES_RISE = 1.2, 10.0
+"""Pixels, so that grain does not fray the edges of tones; and how steep those are."""
 
 
 def unit_of(shape: tuple[int, ...]) -> float:
@@ -29,20 +31,41 @@ def blur(values: Floats, sigma: float) -> Floats:
 
 
 def guided(picture: Floats, guide: Floats, radius: float, epsilon: float) -> Floats:
-    """Edge-preserving smoothing, in constant time a pixel.
+    """Edge-preserving smoothing, in constant time a pixel."""
+    slope, offset = guidance(picture, guide, radius, epsilon)
+    return np.clip(slope * guide[:, :, None] + offset, 0, 1)
+
+
+def guidance(picture: Floats, guide: Floats, radius: float, epsilon: float) -> tuple[Floats, Floats]:
+    """``slope`` and ``offset`` of each channel, by which ``slope * guide + offset`` is the picture without its details.
 
     K. He, J. Sun, X. Tang, "Guided image filtering" (ECCV 2010).
     """
     size = 2 * max(round(radius), 1) + 1
+    mean = box(guide, size)
+    variance = box(guide * guide, size) - mean * mean
+    there = box(picture, size)
+    slope = (box(picture * guide[:, :, None], size) - there * mean[:, :, None]) / (variance + epsilon)[:, :, None]
+    offset = there - slope * mean[:, :, None]
+    return box(slope, size), box(offset, size)
 
-    def box(values: Floats) -> Floats:
-        return uniform_filter(values, (size, size, 0)[: values.ndim], mode="nearest")
 
-    mean = box(guide)
-    variance = box(guide * guide) - mean * mean
-    slope = (box(picture * guide[:, :, None]) - box(picture) * mean[:, :, None]) / (variance + epsilon)[:, :, None]
-    offset = box(picture) - slope * mean[:, :, None]
-    return np.clip(box(slope) * guide[:, :, None] + box(offset), 0, 1)
+def box(values: Floats, size: int) -> Floats:
+    """The mean of a square of ``size`` pixels around each, of a grey or of each channel."""
+    return uniform_filter(values, (size, size, 0)[: values.ndim], mode="nearest")
+
+
+def in_tones(picture: Floats, tones: int) -> Floats:
+    """Lightness in so many flat steps with soft edges, colours as they are.
+
+    H. Winnemoeller, S. C. Olsen, B. Gooch, "Real-time video abstraction" (SIGGRAPH 2006), section 3.3, in Oklab.
+    """
+    lab = to_oklab(picture)
+    step = blur(lab[:, :, 0], _TONES_BLUR) * tones
+    whole = np.floor(step)
+    rise = np.tanh(_TONES_RISE * (step - whole - 0.5)) / np.tanh(_TONES_RISE / 2)
+    lab[:, :, 0] = np.clip((whole + 0.5 + rise / 2) / tones, 0, 1)
+    return from_oklab(lab)
 
 
 def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:

@@ -2,16 +2,18 @@
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter, uniform_filter
 
+from creatives.brushes import box, guidance
 from creatives.colour import Floats, from_oklab, smoothstep, to_oklab
 
-_AROUND, _COARSE = 13, 3
-"""What is flat is so in a square of so many cells, each of so many pixels: wider than any mark of a network's."""
-_FLAT = (2.5 / 255, 7 / 255)
-"""Standard deviations there: of a sky, and of what shows something."""
-_MARK, _SOFT = 6, 1.3
-"""Pixels averaged, and how far these averages are blurred: marks are finer than that."""
+_CELL, _AROUND, _REACH = 2, 5, 5
+"""Pixels in a cell's side; and in cells, the square in which a photograph is flat or not, no wider than the space
+between letters, and how far around a style's colours are taken: wider than any mark of a network's.
+"""
+_FLAT = (3 / 255, 9 / 255)
+"""Standard deviations there: of a wall with its grain, and of what shows something."""
+_EDGE = 0.02
+"""Standard deviation of lightness from which on a step is an edge, which colours keep to."""
 
 
 def keep_hues(original: Floats, styled: Floats) -> Floats:
@@ -42,35 +44,36 @@ def keep_palette(original: Floats, styled: Floats) -> Floats:
 def keep_calm(original: Floats, styled: Floats) -> Floats:
     """Where the photograph is flat, its own finest detail under the style's colours; both ``(height, width, 3)``.
 
-    A network's marks are so many pixels large in every picture. Over a sky wider than all it has learned on it has
-    nothing to go by and sets one mark beside the other, a mesh. So lengths here are pixels, whatever the picture's.
+    A network's marks are so many pixels large in every picture. On flat ground, smoother than what it has learned on,
+    it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. So lengths here are
+    pixels, whatever the picture's. What the style does to the colours there follows the photograph's edges (K. He,
+    J. Sun, X. Tang, "Guided image filtering", TPAMI 2013, on cells: K. He, J. Sun, "Fast guided filter", 2015).
     """
     height, width, _ = styled.shape
-    if min(height, width) < _AROUND * _COARSE:
+    if min(height, width) < (2 * _REACH + 1) * _CELL:
         return styled
-    cells = _shrunk(original, _COARSE)
-    mean = uniform_filter(cells, (_AROUND, _AROUND, 0), mode="nearest")
-    variance = uniform_filter(cells * cells, (_AROUND, _AROUND, 0), mode="nearest") - mean * mean
-    busy = smoothstep(*_FLAT, np.sqrt(np.maximum(variance, 0).max(axis=2)))
+    cells = _shrunk(original)
+    mean = box(cells, _AROUND)
+    deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0))
+    busy = smoothstep(*_FLAT, deviation.max(axis=2))
     if busy.min() >= 1:
         return styled
-    flat = 1 - np.clip(_grown(busy[:, :, None], height, width), 0, 1)
-    apart = styled - original
-    coarse = gaussian_filter(_shrunk(apart, _MARK), (_SOFT, _SOFT, 0), mode="nearest")
-    return styled - flat * (apart - _grown(coarse, height, width))
+    apart = _shrunk(styled) - cells
+    slope, offset = guidance(apart, cells.mean(axis=2), _REACH, _EDGE**2)
+    light, flat = original.mean(axis=2), 1 - np.clip(_grown(busy, height, width), 0, 1)
+    calm = np.empty_like(styled)
+    for channel in range(3):
+        here = light * _grown(slope[..., channel], height, width) + _grown(offset[..., channel], height, width)
+        calm[..., channel] = styled[..., channel] + flat * (original[..., channel] + here - styled[..., channel])
+    return calm
 
 
-def _shrunk(picture: Floats, factor: int) -> Floats:
-    return np.dstack([np.asarray(Image.fromarray(picture[..., c]).reduce(factor)) for c in range(picture.shape[2])])
+def _shrunk(picture: Floats) -> Floats:
+    return np.dstack([np.asarray(Image.fromarray(picture[..., channel]).reduce(_CELL)) for channel in range(3)])
 
 
-def _grown(picture: Floats, height: int, width: int) -> Floats:
-    size = width, height
-    each = [
-        np.asarray(Image.fromarray(picture[..., c]).resize(size, Image.Resampling.BICUBIC))
-        for c in range(picture.shape[2])
-    ]
-    return np.dstack(each)
+def _grown(cells: Floats, height: int, width: int) -> Floats:
+    return np.asarray(Image.fromarray(cells).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

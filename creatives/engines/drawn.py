@@ -4,7 +4,9 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from creatives.engines import EngineError, Part
 from creatives.engines.parameters import Parameters
@@ -23,10 +25,13 @@ class Drawn(Parameters):
     """A packshot's white ground stays as it is."""
     calm: bool = True
     """Where the photograph is flat, no marks are set."""
+    tones: Annotated[int, Field(ge=0, le=64)] = 0
+    """Flat steps of lightness between black and white, as cartoons have; 0 leaves shading smooth."""
 
     def mixes_with(self, other: "Drawn") -> bool:
         """Whether drawings that are finished so can be blended."""
-        return (self.colours, self.white_ground, self.calm) == (other.colours, other.white_ground, other.calm)
+        mine, others = (each.model_dump(include=set(Drawn.model_fields)) for each in (self, other))
+        return mine == others
 
     def finished(
         self, rgb: "NDArray[np.uint8]", picture: "NDArray[np.float32]", styled: "NDArray[np.float32]"
@@ -34,6 +39,7 @@ class Drawn(Parameters):
         """The drawing as bytes; ``picture`` is ``rgb`` in 0..1."""
         import numpy as np
 
+        from creatives.brushes import in_tones
         from creatives.colour import to_bytes
         from creatives.grounds import keep_white_ground
         from creatives.keeping import keep_calm, keep_hues, keep_palette
@@ -41,6 +47,8 @@ class Drawn(Parameters):
         if self.calm:
             styled = keep_calm(picture, styled)
         styled = np.clip(styled, 0, 1)
+        if self.tones:
+            styled = in_tones(styled, self.tones)
         if self.colours == "photograph":
             styled = keep_hues(picture, styled)
         elif self.colours == "palette":

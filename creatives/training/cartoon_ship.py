@@ -19,7 +19,8 @@ from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
 
 NAME = "flat-cartoon"
-LOOK = "Flat cartoon: calm areas of lively colour, edges drawn clean, lettering left readable."
+LOOK = "Flat cartoon: lively colour in a few flat tones, edges drawn clean, lettering left readable."
+TONES = 8
 PREVIEW_SIDE = 480
 
 
@@ -58,7 +59,7 @@ def ship(generator: Path, folder: Path, data: str) -> Path:
     except (SafetensorError, OSError, KeyError) as error:
         raise CreativeError(f"{generator} is no generator that creatives.training.cartoon wrote ({error})") from None
     return write_pack(
-        folder, name=folder.name, look=LOOK, engine="cartoon", parameters={}, weights=weights,
+        folder, name=folder.name, look=LOOK, engine="cartoon", parameters={"tones": TONES}, weights=weights,
         licence="Apache-2.0", author="AdStyle", made=how_made(facts, data), preview=preview(generator),
     )  # fmt: skip
 

@@ -130,7 +130,7 @@ def test_a_white_ground_stays_and_the_product_does_not(pack):
 
 
 def test_parameters_are_read_strictly(pack, tmp_path):
-    assert Cartoon().check({}, "here") == {"colours": "style", "white_ground": True, "calm": True}
+    assert Cartoon().check({}, "here") == {"colours": "style", "white_ground": True, "calm": True, "tones": 0}
     with pytest.raises(CreativeError, match="here"):
         Cartoon().check({"ink": 3}, "here")
     picture = sample_scene(48, 64)
@@ -170,3 +170,13 @@ def test_weights_with_another_hash_are_refused(pack):
 def test_without_its_folder_it_says_so():
     with pytest.raises(EngineError, match="needs its pack's folder"):
         Cartoon().apply(sample_scene(8, 8), {}, seed=1)
+
+
+def test_tones_are_laid_over_the_drawing(pack):
+    picture = sample_scene(96, 128)
+    smooth = Cartoon().apply(picture, {}, seed=1, folder=pack)
+    toned = Cartoon().apply(picture, {"tones": 4}, seed=1, folder=pack)
+    apart = np.abs(toned.astype(int) - smooth)
+    assert 2 < apart.mean() < 40
+    with pytest.raises(CreativeError, match=r"here.*tones"):
+        Cartoon().check({"tones": 65}, "here")

@@ -52,3 +52,18 @@ def test_a_photograph_that_no_style_has_changed_stays_as_it_is(side):
     found = keep_calm(picture, picture.copy())
     assert found.shape == picture.shape
     assert np.abs(found - picture).max() < 1e-6
+
+
+def test_between_letters_is_no_mesh_and_letters_keep_their_edges():
+    """Bars like those of letters, 16 pixels apart: the paper between them takes colours alone, right up to the bars."""
+    picture = np.full((120, 240, 3), 0.9, np.float32)
+    bars = [np.s_[20:100, left : left + 8] for left in range(60, 180, 24)]
+    for bar in bars:
+        picture[bar] = 0.1
+    styled = meshed(picture)
+    found, gap = keep_calm(picture, styled), np.s_[40:80, 72:80]
+    assert styled[gap].std(axis=(0, 1)).min() > 0.03
+    assert found[gap].std(axis=(0, 1)).max() < 0.006
+    assert np.abs(found[gap].mean(axis=(0, 1)) - styled[gap].mean(axis=(0, 1))).max() < 0.02
+    paper, ink = found[40:80, 75:77].mean(), found[40:80, 63:65].mean()
+    assert paper - ink > 0.9 * (styled[40:80, 75:77].mean() - styled[40:80, 63:65].mean())
