@@ -10,8 +10,12 @@ _CELL, _AROUND, _REACH = 2, 5, 5
 """Pixels in a cell's side; and in cells, the square in which a photograph is flat or not, no wider than the space
 between letters, and how far around a style's colours are taken: wider than any mark of a network's.
 """
-_FLAT = (3 / 255, 9 / 255)
-"""Standard deviations there: of a wall with its grain, and of what shows something."""
+_FLAT, _SIDE = (3 / 255, 9 / 255), 1080
+"""Standard deviations there, of a wall with its grain, and of what shows something, in a picture that has so many
+pixels on its shorter side.
+"""
+_LEARNED = 540
+"""Pixels, of pictures as networks have learned on: they know what to draw on walls, and less counts as something."""
 _EDGE = 0.02
 """Standard deviation of lightness from which on a step is an edge, which colours keep to."""
 
@@ -50,12 +54,14 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     J. Sun, X. Tang, "Guided image filtering", TPAMI 2013, on cells: K. He, J. Sun, "Fast guided filter", 2015).
     """
     height, width, _ = styled.shape
-    if min(height, width) < (2 * _REACH + 1) * _CELL:
+    side = min(height, width)
+    if side < (2 * _REACH + 1) * _CELL:
         return styled
     cells = _shrunk(original)
     mean = box(cells, _AROUND)
     deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0))
-    busy = smoothstep(*_FLAT, deviation.max(axis=2))
+    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
+    busy = smoothstep(*_FLAT, deviation.max(axis=2) * known)
     if busy.min() >= 1:
         return styled
     apart = _shrunk(styled) - cells
