@@ -5,7 +5,7 @@ Arrays are float32; ``grey`` is ``(height, width)``, a picture ``(height, width,
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, uniform_filter
 
 from creatives.colour import from_oklab, smoothstep, to_oklab
 
@@ -100,6 +100,16 @@ def flattened(picture: Floats, grey: Floats, radius: float) -> Floats:
         kept = np.clip(1.4 * blur(smoothstep(*_LOST, lost), radius / 10), 0, 1)[:, :, None]
         out = out * (1 - kept) + finer * kept
     return out
+
+
+def intricate(drawing: Floats, flat: Floats, unit: float) -> Floats:
+    """1 where a grey drawing is finer than its flattened self and what lies around it is not: faces, lettering. Leaves
+    and fur, which are fine all over, are 0, and so is a lone contour.
+    """
+    fine = smoothstep(0.008, 0.024, blur(np.abs(drawing - flat), 8 * unit))
+    wide = 2 * round(18 * unit) + 1
+    areas = blur(maximum_filter(minimum_filter(fine, wide), wide), 6 * unit)
+    return areas * (1 - smoothstep(0.7, 0.88, blur(fine, 140 * unit)))
 
 
 def line_art(grey: Floats, sigma: float, sharpness: float, threshold: float) -> Floats:

@@ -20,6 +20,8 @@ Distance = Callable[[Floats, Floats, Labels], Floats]
 
 _SEEN = 4
 """Pixels along a piece that are enough to find its middle."""
+_FINE, _ALIKE = 0.6, 0.09
+"""How fine a drawing is that no line may cross, and how far apart colours are that a line must keep apart."""
 _NOWHERE = -1e6
 """A row that is far from every pixel."""
 
@@ -92,6 +94,39 @@ def mean_of(values: Floats, labels: Labels, count: int) -> Floats:
     channels = values.reshape(len(flat), -1)
     sums = [np.bincount(flat, channels[:, each], minlength=count) for each in range(channels.shape[1])]
     return (np.stack(sums, axis=1) / size[:, None]).astype(np.float32)
+
+
+def joined(labels: Labels, colours: Floats, fine: Floats, *, most: int) -> Labels:
+    """Pieces that a fine drawing runs across are one, as faces and lettering are painted on one piece of glass.
+
+    Args:
+        labels: the piece of each pixel.
+        colours: of each piece, ``(n, 3)`` in Oklab: a line between two colours is one that the drawing needs.
+        fine: how fine the drawing is at each pixel, in 0..1.
+        most: so many pieces at most become one.
+    """
+    count = len(colours)
+    borders = (np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])
+    lines = [_line(labels[here], labels[there], np.minimum(fine[here], fine[there])) for here, there in borders]
+    ends, depth = (np.concatenate(each) for each in zip(*lines, strict=True))
+    between, at = np.unique(ends.min(axis=1) * count + ends.max(axis=1), return_inverse=True)
+    drawn = np.bincount(at, depth) / np.bincount(at)
+    one, other = between // count, between % count
+    apart = np.sqrt(np.square(colours[one] - colours[other]).sum(axis=1))
+    candidates = np.flatnonzero((drawn > _FINE) & (apart < _ALIKE))
+    group, members = np.arange(count), [[piece] for piece in range(count)]
+    for number in candidates[np.argsort(-drawn[candidates], kind="stable")]:
+        into, gone = group[one[number]], group[other[number]]
+        if into != gone and len(members[into]) + len(members[gone]) <= most:
+            group[members[gone]] = into
+            members[into] += members[gone]
+    return group.astype(labels.dtype)[labels]
+
+
+def _line(here: Labels, there: Labels, fine: Floats) -> tuple[Labels, Floats]:
+    """Along lines between neighbours: the two pieces ``(n, 2)``, and how fine the drawing is."""
+    differ = here != there
+    return np.stack([here[differ], there[differ]], axis=1), fine[differ]
 
 
 def seams(labels: Labels, width: float) -> Floats:

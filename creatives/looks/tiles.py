@@ -7,14 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import sobel
 
-from creatives.brushes import Floats, blur, guided, kuwahara, line_art, noise, unit_of
+from creatives.brushes import Floats, blur, guided, intricate, kuwahara, line_art, noise, unit_of
 from creatives.colour import from_oklab, luma, parse_hex, smoothstep, to_bytes, to_float, to_oklab
 from creatives.engines.filters import Mosaic, StainedGlass
 from creatives.grounds import bare_ground
-from creatives.looks.pieces import cells_of, cut, mean_of, round_pieces, seams, square_pieces
+from creatives.looks.pieces import cells_of, cut, joined, mean_of, round_pieces, seams, square_pieces
 
 Bytes = NDArray[np.uint8]
 Renderer = Callable[[Bytes, Any, int], Bytes]
+_PAINTED = 14
+"""Pieces of glass in place of which a face or a line of letters is painted on one, at most."""
 
 
 def stained_glass(rgb: Bytes, look: StainedGlass, seed: int) -> Bytes:
@@ -29,9 +31,13 @@ def stained_glass(rgb: Bytes, look: StainedGlass, seed: int) -> Bytes:
         _lit(to_oklab(each), look.saturation) for each in (smooth, guided(flat, luma(flat), 6 * unit, 4e-3))
     )
     labels = cut(blur(glass, 2.5 * unit), spacing, 4.0, round_pieces, rng, bare=0.4)
-    pieces = mean_of(glass, labels, int(np.prod(cells_of(rgb.shape, spacing))))
-    pieces[:, 0] = np.clip(pieces[:, 0] + rng.normal(0, 0.025, len(pieces)), 0, 1)
-    colour = from_oklab(pieces[labels] * (1 - look.painting) + painted * look.painting)
+    count = int(np.prod(cells_of(rgb.shape, spacing)))
+    fine = intricate(luma(smooth), luma(flat), unit)
+    labels = joined(labels, mean_of(glass, labels, count), fine, most=_PAINTED)
+    pieces = mean_of(glass, labels, count)
+    pieces[:, 0] = np.clip(pieces[:, 0] + rng.normal(0, 0.025, count), 0, 1)
+    painting = (look.painting + (1 - look.painting) * 0.8 * fine)[:, :, None]
+    colour = from_oklab(pieces[labels] * (1 - painting) + painted * painting)
     streaks = 1 + 0.05 * noise(labels.shape, 7 * unit, rng) + 0.035 * noise(labels.shape, 30 * unit, rng)
     open_ = bare_ground(rgb)
     lead = seams(labels, max(look.lead * unit, 1)) * (1 - smoothstep(0.25, 0.75, blur(open_, 3 * unit)))

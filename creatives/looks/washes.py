@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from creatives.brushes import Floats, blur, flattened, guided, line_art, noise, paper_grain, unit_of
+from creatives.brushes import (
+    Floats,
+    blur,
+    flattened,
+    guided,
+    intricate,
+    kuwahara,
+    line_art,
+    noise,
+    paper_grain,
+    unit_of,
+)
 from creatives.colour import gradient_map, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
 from creatives.engines.filters import GoldLeaf, InkWash, Neon, Pastel, Watercolor
 from creatives.grounds import bare_ground
@@ -85,8 +96,13 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
     )
     night = gradient_map(tone, np.array([0, 0.6, 1], dtype=np.float32), ramp.astype(np.float32))
     lit_up = smoothstep(0.05, 0.7, tone) * (1 - bare_ground(rgb))
-    night = night + saturate(smooth, 1.5) * lit_up[:, :, None] * 0.36
-    contour = np.clip(np.abs(blur(tone, 1.2 * unit) - blur(tone, 3.2 * unit)) * 9 - 0.10, 0, 1)
+    fine = intricate(luma(picture), luma(kuwahara(picture, luma(picture), 11 * unit)), unit)
+    night = night + saturate(smooth, 1.5) * (lit_up * (0.36 + 0.2 * fine))[:, :, None]
+    wide, thin = (
+        np.clip(np.abs(blur(tone, width * unit) - blur(tone, 2.7 * width * unit)) * 9 - 0.10, 0, 1)
+        for width in (1.2, 0.5)
+    )
+    contour = wide * (1 - fine) + 0.75 * thin * fine
     across = (
         np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
         + np.linspace(-0.2, 0.2, rgb.shape[0], dtype=np.float32)[:, None]

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from creatives.brushes import flattened, kuwahara
+from creatives.brushes import flattened, intricate, kuwahara
 from creatives.colour import luma, parse_hex
 from creatives.engines.filters import LOOKS, Filters
 from creatives.looks import pieces
-from creatives.looks.pieces import cells_of, cut, mean_of, round_pieces, seams, square_pieces
+from creatives.looks.pieces import cells_of, cut, joined, mean_of, round_pieces, seams, square_pieces
 
 ENGINE = Filters()
 PHOTOGRAPH = data.chelsea()[::2, ::2]
@@ -122,3 +122,34 @@ def test_flattening_keeps_what_its_window_would_lose():
     assert np.abs(found[stroke] - 0.1).max() < 0.05
     assert np.allclose(found[calm], windows[calm], atol=0.01)
     assert found[calm].std() < picture[calm].std() / 3
+
+
+def test_pieces_under_a_fine_drawing_become_one_unless_their_colours_differ():
+    """A row of four pieces; the drawing runs over the first three, of which the third is of another colour."""
+    labels = np.repeat(np.arange(4), 10)[None].repeat(20, axis=0)
+    colours = np.float32([(0.50, 0, 0), (0.52, 0, 0), (0.80, 0, 0), (0.80, 0, 0)])
+    fine = np.zeros((20, 40), np.float32)
+    fine[:, :30] = 1
+    found = joined(labels, colours, fine, most=9)
+    assert list(found[0, ::10]) == [0, 0, 2, 3]
+    assert (joined(labels, colours, np.zeros_like(fine), most=9) == labels).all()
+
+
+def test_no_more_pieces_become_one_than_may():
+    labels = np.arange(144).reshape(12, 12).repeat(5, axis=0).repeat(5, axis=1)
+    found = joined(labels, np.full((144, 3), 0.5, np.float32), np.ones((60, 60), np.float32), most=6)
+    sizes = np.bincount(found.ravel()) / 25
+    assert sizes.max() == 6
+    assert (sizes > 0).sum() < 60
+
+
+def test_a_face_is_intricate_and_leaves_and_lone_contours_are_not():
+    rng = np.random.default_rng(4)
+    still, leaves = np.full((1080, 1080), 0.5, np.float32), rng.uniform(0.3, 0.7, (1080, 1080)).astype(np.float32)
+    face, contour = still.copy(), still.copy()
+    face[450:630, 450:630] = leaves[450:630, 450:630]
+    contour[:, 540:543] = 0.9
+    assert intricate(face, still, 1.0)[500:580, 500:580].min() > 0.9
+    assert intricate(face, still, 1.0)[:300].max() < 0.01
+    assert intricate(contour, still, 1.0).max() < 0.1
+    assert intricate(leaves, still, 1.0)[300:780, 300:780].max() < 0.1
