@@ -109,7 +109,8 @@ def intricate(drawing: Floats, flat: Floats, unit: float) -> Floats:
     fine = smoothstep(0.008, 0.024, blur(np.abs(drawing - flat), 8 * unit))
     wide = 2 * round(18 * unit) + 1
     areas = blur(maximum_filter(minimum_filter(fine, wide), wide), 6 * unit)
-    return areas * (1 - smoothstep(0.7, 0.88, blur(fine, 140 * unit)))
+    around = box(box(fine, 2 * round(170 * unit) + 1), 2 * round(170 * unit) + 1)
+    return areas * (1 - smoothstep(0.7, 0.88, around))
 
 
 def line_art(grey: Floats, sigma: float, sharpness: float, threshold: float) -> Floats:
