@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from creatives.brushes import in_tones
 from creatives.colour import to_bytes, to_float
 from creatives.errors import CreativeError
 from creatives.neural.drawing import draw, drawer_of
@@ -41,7 +42,8 @@ def preview(generator: Path) -> Image.Image:
 
     image = Image.fromarray(coffee())
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    return Image.fromarray(to_bytes(draw(to_float(np.asarray(image)), drawer_of(generator))))
+    drawn = np.clip(draw(to_float(np.asarray(image)), drawer_of(generator)), 0, 1)
+    return Image.fromarray(to_bytes(in_tones(drawn, TONES)))
 
 
 def ship(generator: Path, folder: Path, data: str) -> Path:
