@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import sobel
 
 from creatives.brushes import (
     Floats,
@@ -86,7 +87,7 @@ def pastel(rgb: Bytes, look: Pastel, seed: int) -> Bytes:
 
 
 def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
-    """Night grade with glowing contours, cold on one side and warm on the other."""
+    """Night grade with glowing contours, cold on one side and warm on the other; faces and lettering are drawn thin."""
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     smooth = guided(picture, luma(picture), 5 * unit, 2e-3)
@@ -102,6 +103,9 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
         np.clip(np.abs(blur(tone, width * unit) - blur(tone, 2.7 * width * unit)) * 9 - 0.10, 0, 1)
         for width in (1.2, 0.5)
     )
+    soft = blur(tone, 6 * unit)
+    steep = np.hypot(sobel(soft, 0), sobel(soft, 1)) / 8 * unit
+    fine = fine * (1 - smoothstep(0.012, 0.024, steep))
     contour = wide * (1 - fine) + 0.75 * thin * fine
     across = (
         np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
