@@ -19,7 +19,17 @@ from creatives.brushes import (
     paper_grain,
     unit_of,
 )
-from creatives.colour import gradient_map, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
+from creatives.colour import (
+    from_oklab,
+    gradient_map,
+    luma,
+    parse_hex,
+    saturate,
+    smoothstep,
+    to_bytes,
+    to_float,
+    to_oklab,
+)
 from creatives.engines.filters import GoldLeaf, InkWash, Neon, Pastel, Watercolor
 from creatives.grounds import bare_ground
 
@@ -54,8 +64,7 @@ def watercolor(rgb: Bytes, look: Watercolor, seed: int) -> Bytes:
     rng = np.random.default_rng(seed)
     flat = flattened(picture, luma(picture), look.wash * unit)
     flat = flattened(flat, luma(flat), look.wash * 0.7 * unit)
-    flat = saturate(flat, 1.28)
-    pigment = 1 - (flat * (1 - look.lightness) + look.lightness)
+    pigment = 1 - _thinned(flat, look.lightness)
     edges = np.abs(luma(flat) - blur(luma(flat), 4 * unit)) + 0.5 * np.abs(luma(flat) - blur(luma(flat), 1.5 * unit))
     pooling = 1 + look.pooling * np.clip(edges * 7, 0, 1.2)[:, :, None]
     flow = 1 + 0.06 * noise(edges.shape, 38 * unit, rng)[:, :, None]
@@ -64,6 +73,14 @@ def watercolor(rgb: Bytes, look: Watercolor, seed: int) -> Bytes:
     drawn = (1 - line_art(luma(picture), 1.1 * unit, 14, 0.36))[:, :, None] * 0.35
     layer = np.clip(pigment * pooling * flow * tooth * bare, 0, 1)
     return to_bytes((1 - layer) * (1 - drawn * np.array([0.75, 0.8, 0.7], dtype=np.float32)))
+
+
+def _thinned(paint: Floats, share: float) -> Floats:
+    """Lighter by so much of the way to white, and none the greyer for it: in thin washes darks are deep in hue."""
+    lab = to_oklab(saturate(paint, 1.15))
+    lab[:, :, 0] = lab[:, :, 0] * (1 - share) + share
+    lab[:, :, 1:] *= 1.15
+    return from_oklab(lab)
 
 
 def pastel(rgb: Bytes, look: Pastel, seed: int) -> Bytes:
