@@ -15,6 +15,8 @@ _LOST = (0.10, 0.22)
 """Of a channel's range: a difference in tone or colour that nobody misses, and one that everybody does."""
 _TONES_BLUR, _TONES_RISE = 1.2, 10.0
 """Pixels, so that grain does not fray the edges of tones; and how steep those are."""
+_STRIP, _BEYOND = 512, 4
+"""Rows at a time, and how many more the blur asks for."""
 
 
 def unit_of(shape: tuple[int, ...]) -> float:
@@ -60,12 +62,16 @@ def in_tones(picture: Floats, tones: int) -> Floats:
 
     H. Winnemoeller, S. C. Olsen, B. Gooch, "Real-time video abstraction" (SIGGRAPH 2006), section 3.3, in Oklab.
     """
-    lab = to_oklab(picture)
-    step = blur(lab[:, :, 0], _TONES_BLUR) * tones
-    whole = np.floor(step)
-    rise = np.tanh(_TONES_RISE * (step - whole - 0.5)) / np.tanh(_TONES_RISE / 2)
-    lab[:, :, 0] = np.clip((whole + 0.5 + rise / 2) / tones, 0, 1)
-    return from_oklab(lab)
+    made = np.empty_like(picture)
+    for top in range(0, len(picture), _STRIP):  # a large picture in Oklab takes several times its own memory
+        above = min(top, _BEYOND)
+        lab = to_oklab(picture[top - above : top + _STRIP + _BEYOND])
+        step = blur(lab[:, :, 0], _TONES_BLUR) * tones
+        whole = np.floor(step)
+        rise = np.tanh(_TONES_RISE * (step - whole - 0.5)) / np.tanh(_TONES_RISE / 2)
+        lab[:, :, 0] = np.clip((whole + 0.5 + rise / 2) / tones, 0, 1)
+        made[top : top + _STRIP] = from_oklab(lab)[above : above + _STRIP]
+    return made
 
 
 def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from creatives import brushes
 from creatives.brushes import guidance, guided, in_tones
 from creatives.colour import from_oklab, luma, to_oklab
 
@@ -38,3 +39,12 @@ def test_guided_smoothing_is_its_guidance_applied():
     slope, offset = guidance(picture, luma(picture), 4, 1e-3)
     assert slope.shape == offset.shape == picture.shape
     assert np.abs(slope * luma(picture)[:, :, None] + offset - guided(picture, luma(picture), 4, 1e-3)).max() < 1e-6
+
+
+def test_tones_of_strips_are_those_of_the_whole(monkeypatch):
+    picture = np.random.default_rng(3).uniform(0, 1, (100, 40, 3)).astype(np.float32)
+    whole = in_tones(picture, 6)
+    monkeypatch.setattr(brushes, "_STRIP", 16)
+    assert np.abs(in_tones(picture, 6) - whole).max() < 1e-6
+    monkeypatch.setattr(brushes, "_BEYOND", 0)
+    assert np.abs(in_tones(picture, 6) - whole).max() > 0.01
