@@ -1,18 +1,16 @@
 """What computes evidence: by default DuckDB, within bounds: so much memory, beyond it a folder, gone afterwards."""
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from experiments.core.errors import ExperimentError
+from experiments.events.scratch import Scratch
 from experiments.events.stored import StoredTable, sql_type
 
 if TYPE_CHECKING:  # nobody but evidence needs Ibis, and few need Arrow's datasets; both take their time
@@ -86,9 +84,11 @@ def bounded_engine(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         ExperimentError: where that much memory is too little for the work.
     """
-    folder = Path(tempfile.mkdtemp(prefix="adstyle-"))
     try:
-        with duckdb.connect(config={"memory_limit": memory, "temp_directory": str(folder)}) as engine:
+        with (
+            Scratch() as folder,
+            duckdb.connect(config={"memory_limit": memory, "temp_directory": str(folder)}) as engine,
+        ):
             engine.execute("SET TimeZone = 'UTC'")
             engine.execute("SET enable_progress_bar = false")
             engine.execute("SET preserve_insertion_order = false")
@@ -99,8 +99,6 @@ def bounded_engine(memory: str = MEMORY) -> Iterator[duckdb.DuckDBPyConnection]:
         raise ExperimentError(
             f"{memory} of memory is too little for this; give more as `memory` under [stores] in adstyle.toml"
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def bytes_of(memory: str) -> int:

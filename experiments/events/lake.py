@@ -3,8 +3,6 @@
 import errno
 import json
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from experiments.events.objects import Objects
 from experiments.events.parts import Parts
 from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
 from experiments.events.schema import TABLES, TableLayout
+from experiments.events.scratch import Scratch
 from experiments.events.stored import StoredFile, StoredTable, literals, parquet
 
 if TYPE_CHECKING:
@@ -233,11 +232,9 @@ class Append:
         if self.folder is not None:
             yield [self.folder / file.path for file in files]
             return
-        folder, objects = Path(tempfile.mkdtemp(prefix="adstyle-")), self.objects()
-        try:
+        objects = self.objects()
+        with Scratch() as folder:
             yield [objects.fetch(file.path, folder) for file in files]
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def version(self) -> int:
@@ -310,7 +307,8 @@ class Append:
         """Where rows may be written before they are committed."""
         layout = TABLES[self._name]
         if self.folder is None:
-            return Parts(Path(tempfile.mkdtemp(prefix="adstyle-")), layout, passing=True)
+            scratch = Scratch()
+            return Parts(scratch.folder, layout, scratch)
         return Parts(self.folder, layout)
 
     def holds(self) -> bool:

@@ -4,7 +4,6 @@ Until the log speaks of them they count for nothing, so a writer may die at any 
 """
 
 import json
-import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from experiments.events.schema import TableLayout
+from experiments.events.scratch import Scratch
 
 ROWS_A_GROUP = 120_000
 _MANY = ("event_id", "unit", "impression_id", "click_id", "text", "ts", "line")
@@ -57,14 +57,14 @@ class _Part:
 class Parts:
     """The files of one attempt at one delivery. Close them before anybody reads them.
 
-    Where the folder is a ``passing`` one, files only wait in it to be sent elsewhere, and it goes when that is done.
+    Where the folder is of ``scratch``, files only wait in it to be sent elsewhere, and it goes when that is done.
     """
 
-    def __init__(self, folder: Path, layout: TableLayout, *, passing: bool = False) -> None:
+    def __init__(self, folder: Path, layout: TableLayout, scratch: Scratch | None = None) -> None:
         self.folder = folder
         self.sent = False
         """Whether the files, or some, are where the log may speak of them."""
-        self._passing = passing
+        self._scratch = scratch
         self._layout = layout
         self._attempt = uuid.uuid4().hex
         self._stored = pa.schema([each for each in layout.schema if each.name not in layout.partition_by])
@@ -127,8 +127,8 @@ class Parts:
         return [self._action(file, keys, data_change=data_change) for file, keys in self.files.items()]
 
     def _pass(self) -> None:
-        if self._passing:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.close()
 
     def _folder_of(self, keys: Keys) -> Path:
         named = zip(self._layout.partition_by, keys, strict=True)

@@ -6,7 +6,6 @@ for the object store where the lake lies in one. The evidence is the same to the
 """
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from experiments.core.errors import ExperimentError
 from experiments.events.engine import MEMORY, Source, bytes_of
 from experiments.events.schema import TABLES
+from experiments.events.scratch import Scratch
 from experiments.events.sparksession import one_session
 from experiments.events.stored import StoredTable
 
@@ -53,11 +53,8 @@ class Spark:
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
     ) -> pa.Table:
         """Each named part is computed once and held, in memory or on disk, until the end."""
-        with (
-            one_session(self.master, self._options()) as session,
-            tempfile.TemporaryDirectory(prefix="adstyle-") as near,
-        ):
-            tables = {name: _table(name, source, columns[name], Path(near)) for name, source in sources.items()}
+        with one_session(self.master, self._options()) as session, Scratch() as near:
+            tables = {name: _table(name, source, columns[name], near) for name, source in sources.items()}
             small = sum(table.size for table in tables.values()) <= _SMALL
             for name, table in tables.items():
                 frame = _frame(session, table, columns[name])

@@ -4,8 +4,6 @@ Memory does not grow with the file: rows are written as they come, and what is k
 number, the number of its line and its day. Of events with one id the first stays.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from experiments.events.lake import Append, storage_failures
 from experiments.events.parts import Parts
 from experiments.events.schema import TIMESTAMP
+from experiments.events.scratch import Scratch
 from experiments.ingest.hashing import UnitHasher
 
 MEMORY = "500MB"
@@ -213,16 +212,12 @@ def staging(
 
     Where it is ``expecting_known`` events, and the first are, nothing is written until it is seen whether all are.
     """
-    with storage_failures(where):
-        folder = Path(tempfile.mkdtemp(prefix="adstyle-"))
+    with storage_failures(where), Scratch() as folder:
+        staged = Staging(folder, events, rejects, hasher, delivery, delivered_at, expecting_known=expecting_known)
         try:
-            staged = Staging(folder, events, rejects, hasher, delivery, delivered_at, expecting_known=expecting_known)
-            try:
-                yield staged
-            except BaseException:
-                staged.discard()
-                raise
-            finally:
-                staged.close()
+            yield staged
+        except BaseException:
+            staged.discard()
+            raise
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            staged.close()

@@ -33,7 +33,7 @@ EVERY = 1 if POINTS >= 100 else 11
 
 MANY_LIVES = """
 # Each life is a fork of one process that has imported all and used nothing: it is killed after its share of the time.
-import json, os, select, shutil, signal, sys, time
+import json, os, select, shutil, signal, sys, tempfile, time
 from datetime import datetime
 from pathlib import Path
 
@@ -162,6 +162,7 @@ differ = [[*life, found[-2000:]] for life, found in zip(lives, all_found) if lif
 for workspace in workspaces:
     shutil.rmtree(workspace)
 gathered, _, accounts = json.loads(undisturbed)
+assert not list(Path(tempfile.gettempdir()).glob("adstyle-scratch-*")), "what the dead left goes with the next start"
 told = {"deaths": deaths, "writes": writes, "differ": differ, "accounts": accounts, "evidence": gathered}
 print(json.dumps(told))
 """
@@ -227,7 +228,11 @@ def hour(first: int, count: int) -> str:
 def lives(template: Path, scratch: Path, command: list[str], points: int, every: int) -> dict[str, Any]:
     """What became of a workspace whose command was killed, each time anew: instants, and every so many writes."""
     arguments = [str(template), str(scratch), NOW.isoformat(), str(points), str(every), *command]
-    result = subprocess.run([sys.executable, "-c", MANY_LIVES, *arguments], capture_output=True, text=True)
+    temporary = scratch / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    code = [sys.executable, "-c", MANY_LIVES, *arguments]
+    result = subprocess.run(code, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     told = json.loads(result.stdout)
     assert told["differ"] == []
