@@ -1,23 +1,34 @@
 """Keeping a photograph's colours, and its calm, under a style's strokes."""
 
+from itertools import product
+
 import numpy as np
 from PIL import Image
+from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, minimum_filter
 
 from creatives.brushes import box, guidance
 from creatives.colour import Floats, from_oklab, smoothstep, to_oklab
 
-_CELL, _AROUND, _REACH = 2, 5, 5
+_CELL, _AROUND = 2, 5
 """Pixels in a cell's side; and in cells, the square in which a photograph is flat or not, no wider than the space
-between letters, and how far around a style's colours are taken: wider than any mark of a network's.
+between letters.
 """
-_FLAT, _SIDE = (3 / 255, 9 / 255), 1080
-"""Standard deviations there, of a wall with its grain, and of what shows something, in a picture that has so many
-pixels on its shorter side.
+_FLAT, _EVEN, _SIDE = (3 / 255, 9 / 255), (5 / 255, 15 / 255), 1080
+"""Standard deviations there, of a wall with its grain, and of what shows something; the same for what is of one colour
+although marks belong on it, such as skin; both in a picture that has so many pixels on its shorter side.
 """
 _LEARNED = 540
 """Pixels, of pictures as networks have learned on: they know what to draw on walls, and less counts as something."""
+_LETTERING = 42
+"""Pixels, in a picture with ``_SIDE``: what is as narrow, and flat on either side, lies on flat ground."""
 _EDGE = 0.02
 """Standard deviation of lightness from which on a step is an edge, which colours keep to."""
+_STEPS = 16
+"""Of each channel, into which a photograph's colours are sorted, and softly so: those a step apart are much alike."""
+_ALIKE, _ELSEWHERE = 0.2, 0.01
+"""What is lighter or darker than the photograph by so much of the range counts 0.6, by twice as much 0.14; and what
+colours count that are on no flat ground.
+"""
 
 
 def keep_hues(original: Floats, styled: Floats) -> Floats:
@@ -46,36 +57,75 @@ def keep_palette(original: Floats, styled: Floats) -> Floats:
 
 
 def keep_calm(original: Floats, styled: Floats) -> Floats:
-    """Where the photograph is flat, its own finest detail under the style's colours; both ``(height, width, 3)``.
+    """Where the photograph is flat, its own finest detail in the style's colours; both ``(height, width, 3)``.
 
     A network's marks are so many pixels large in every picture. On flat ground, smoother than what it has learned on,
-    it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. So lengths here are
-    pixels, whatever the picture's. What the style does to the colours there follows the photograph's edges (K. He,
-    J. Sun, X. Tang, "Guided image filtering", TPAMI 2013, on cells: K. He, J. Sun, "Fast guided filter", 2015).
+    it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. And its colours
+    there hang on how far the next edge is: a label is dark in its middle and pale along its rim. So the marks go, and
+    of all flat ground what has one colour in the photograph has one in the style. Lettering on it keeps its marks, and
+    takes the colours too.
     """
     height, width, _ = styled.shape
     side = min(height, width)
-    if side < (2 * _REACH + 1) * _CELL:
+    if side < _AROUND * _CELL:
         return styled
     cells = _shrunk(original)
-    mean = box(cells, _AROUND)
-    deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0))
-    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
-    busy = smoothstep(*_FLAT, deviation.max(axis=2) * known)
-    if busy.min() >= 1:
+    flat, ground = _flat_ground(cells, side)
+    if not ground.any():
         return styled
-    apart = _shrunk(styled) - cells
-    slope, offset = guidance(apart, cells.mean(axis=2), _REACH, _EDGE**2)
-    light, flat = original.mean(axis=2), 1 - np.clip(_grown(busy, height, width), 0, 1)
-    calm = np.empty_like(styled)
+    own = _shrunk(styled) - cells
+    shift = _shifts_of(cells, *(_shrunk(box(each, _AROUND)) for each in (cells, own)), _shrunk(ground) + _ELSEWHERE)
+    # The fast guided filter (K. He, J. Sun, 2015): what lies under marks is moved, up to the photograph's edges.
+    light = cells.mean(axis=2)
+    slope, offset = guidance(shift - own, light, _AROUND, _EDGE**2)
+    moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
+    calm, clean = np.empty_like(styled), np.clip(_grown(flat, height, width), 0, 1)
     for channel in range(3):
-        here = light * _grown(slope[..., channel], height, width) + _grown(offset[..., channel], height, width)
-        calm[..., channel] = styled[..., channel] + flat * (original[..., channel] + here - styled[..., channel])
+        marked = styled[..., channel] + _grown(moved[..., channel], height, width)
+        bare = original[..., channel] + _grown(shift[..., channel], height, width)
+        calm[..., channel] = marked + clean * (bare - marked)
     return calm
 
 
+def _flat_ground(cells: Floats, side: int) -> tuple[Floats, Floats]:
+    """Where a photograph is flat; and where it is nearly so, or lettering and thin lines lie on what is; in 0..1."""
+    mean = box(cells, _AROUND)
+    deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0)).max(axis=2)
+    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
+    wide = round(_LETTERING * side / _SIDE / _CELL) | 1
+    closed = minimum_filter(maximum_filter(1 - smoothstep(*_FLAT, deviation), wide), wide)
+    ground = np.maximum(1 - smoothstep(*_EVEN, deviation), box(closed, _AROUND))
+    return 1 - smoothstep(*_FLAT, deviation * known), ground
+
+
+def _shifts_of(asked: Floats, colours: Floats, shifts: Floats, weights: Floats) -> Floats:
+    """What each of the colours ``asked`` is shifted by: the mean ``shifts`` of all ``colours`` that are like it.
+
+    A bilateral grid (J. Chen, S. Paris, F. Durand, "Real-time edge-aware image processing with the bilateral grid",
+    SIGGRAPH 2007) whose axes are the three of colour, and none of place. Of several colours that a style has for one,
+    those count most that are as light: pale stays pale, lettering legible.
+    """
+    alike = np.exp(-0.5 * (shifts.mean(axis=2) / _ALIKE) ** 2) + 1e-6
+    weighed = np.dstack([shifts, np.ones_like(weights)]) * (weights * alike)[:, :, None]
+    place = np.clip(colours, 0, 1).reshape(-1, 3) * (_STEPS - 1)
+    step = np.minimum(place.astype(np.intp), _STEPS - 2)
+    share = place - step
+    sums = np.zeros((4, _STEPS**3))
+    for corner in product((0, 1), repeat=3):
+        number = (step + corner) @ (_STEPS**2, _STEPS, 1)
+        part = np.where(corner, share, 1 - share).prod(axis=1)
+        for each, values in zip(sums, weighed.reshape(-1, 4).T, strict=True):
+            each += np.bincount(number, values * part, _STEPS**3)
+    *grids, weight = (gaussian_filter(each.reshape((_STEPS,) * 3), 1, mode="constant") for each in sums)
+    where = np.moveaxis(np.clip(asked, 0, 1) * (_STEPS - 1), 2, 0)
+    known = np.maximum(weight, np.finfo(np.float64).tiny)
+    return np.dstack([map_coordinates(grid / known, where, np.float32, order=1) for grid in grids])
+
+
 def _shrunk(picture: Floats) -> Floats:
-    return np.dstack([np.asarray(Image.fromarray(picture[..., channel]).reduce(_CELL)) for channel in range(3)])
+    channels = picture.reshape(*picture.shape[:2], -1)
+    shrunk = [np.asarray(Image.fromarray(channels[..., each]).reduce(_CELL)) for each in range(channels.shape[2])]
+    return np.dstack(shrunk) if picture.ndim > 2 else shrunk[0]
 
 
 def _grown(cells: Floats, height: int, width: int) -> Floats:

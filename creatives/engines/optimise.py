@@ -46,7 +46,7 @@ class Optimise(Blending):
     """A photograph moved pixel by pixel until its moments are the style's."""
 
     name = "optimise"
-    version = "3"
+    version = "4"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""

@@ -11,7 +11,7 @@ def scene(side=300):
     rng = np.random.default_rng(5)
     rows = np.mgrid[0:side, 0:side][0] / side
     picture = np.repeat((0.6 + 0.2 * rows)[:, :, None], 3, axis=2)
-    picture[side // 2 :] += rng.normal(0, 0.15, (side - side // 2, side, 3))
+    picture[side // 2 :] += rng.normal(0, 0.3, (side - side // 2, side, 3))
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
@@ -29,7 +29,7 @@ def test_a_flat_sky_takes_colours_and_no_mesh():
     across = np.s_[10:100, 100:200]
     assert styled[across].std(axis=1).mean() > 0.03
     assert found[across].std(axis=1).mean() < 0.004
-    assert np.abs(found[sky].mean(axis=(0, 1)) - styled[sky].mean(axis=(0, 1))).max() < 0.005
+    assert np.abs(found[sky].mean(axis=(0, 1)) - styled[sky].mean(axis=(0, 1))).max() < 0.01
 
 
 def test_what_is_busy_is_the_styles():
@@ -44,6 +44,55 @@ def test_faint_detail_of_the_photograph_is_its_own():
     found = keep_calm(picture, meshed(picture))
     step = (found[60] - (found[57] + found[63]) / 2)[80:220]
     assert np.abs(step.mean() - 0.02) < 0.008
+
+
+def labels():
+    """Two cream labels and a blue one on a dark shelf; and the same as a network paints them: each as it likes."""
+    picture = np.full((160, 460, 3), 0.1, np.float32)
+    left, middle, right = places = [np.s_[20:140, start : start + 120] for start in (20, 170, 320)]
+    picture[left] = picture[middle] = (0.95, 0.9, 0.8)
+    picture[right] = (0.2, 0.3, 0.9)
+    styled = picture * 0.8
+    rows, columns = np.mgrid[-1:1:120j, -1:1:120j]
+    rim = np.maximum(np.abs(rows), np.abs(columns))[:, :, None] ** 4
+    styled[left] = rim * (0.9, 0.8, 0.5) + (1 - rim) * (0.5, 0.2, 0.1)
+    styled[middle] = (0.85, 0.75, 0.5)
+    styled[right] = (0.1, 0.5, 0.7)
+    return (
+        picture,
+        styled.astype(np.float32),
+        [np.s_[each[0].start + 4 : 136, each[1].start + 4 : each[1].stop - 4] for each in places],
+    )
+
+
+def test_one_colour_of_a_photograph_has_one_in_the_style_wherever_it_lies():
+    picture, styled, (left, middle, right) = labels()
+    found = keep_calm(picture, styled)
+    assert styled[left].std(axis=(0, 1)).min() > 0.08
+    assert found[left].std(axis=(0, 1)).max() < 0.01
+    assert np.abs(found[left].mean(axis=(0, 1)) - found[middle].mean(axis=(0, 1))).max() < 0.01
+    assert np.abs(found[right].mean(axis=(0, 1)) - styled[right].mean(axis=(0, 1))).max() < 0.03
+
+
+def test_of_what_a_style_makes_of_a_colour_the_likest_in_lightness_counts_most():
+    picture, styled, (left, middle, _) = labels()
+    found, both = keep_calm(picture, styled)[left].mean(), (styled[left].mean() + styled[middle].mean()) / 2
+    assert both + 0.05 < found < styled[middle].mean() + 0.01
+
+
+def test_lettering_takes_the_colour_of_its_ground_and_keeps_its_marks():
+    """The network paints dark around small print, with a mesh: the paper there becomes as pale as elsewhere."""
+    picture = np.full((600, 700, 3), 0.9, np.float32)
+    for left in range(220, 480, 16):
+        picture[294:306, left : left + 6] = 0.1
+    styled = meshed(picture)
+    styled[270:330, 200:500] -= 0.25
+    found = keep_calm(picture, styled)
+    paper, letters, blank = np.s_[294:306, 231:235], np.s_[296:304, 222:224], np.s_[40:200]
+    assert styled[blank].mean() - styled[paper].mean() > 0.2
+    assert abs(found[blank].mean() - found[paper].mean()) < 0.05
+    assert found[paper].mean() - found[letters].mean() > 0.3
+    assert found[paper].std(axis=(0, 1)).min() > 3 * found[blank].std(axis=(0, 1)).max()
 
 
 @pytest.mark.parametrize("side", [1, 5, 38, 39, 300])
