@@ -19,6 +19,10 @@ although marks belong on it, such as skin; both in a picture that has so many pi
 """
 _LEARNED = 540
 """Pixels, of pictures as networks have learned on: they know what to draw on walls, and less counts as something."""
+_LOUD = 1.2
+"""Times the photograph's own detail: fine marks are as strong at most, in a picture with ``_SIDE``, and 16 times as
+strong in one with ``_LEARNED``.
+"""
 _LETTERING = 42
 """Pixels, in a picture with ``_SIDE``: what is as narrow, and flat on either side, lies on flat ground."""
 _EDGE = 0.02
@@ -63,39 +67,57 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. And its colours
     there hang on how far the next edge is: a label is dark in its middle and pale along its rim. So the marks go, and
     of all flat ground what has one colour in the photograph has one in the style. Lettering on it keeps its marks, and
-    takes the colours too.
+    takes the colours too. Elsewhere marks are no louder than what they are to show.
     """
     height, width, _ = styled.shape
     side = min(height, width)
     if side < _AROUND * _CELL:
         return styled
-    cells = _shrunk(original)
-    flat, ground = _flat_ground(cells, side)
-    if not ground.any():
-        return styled
-    own = _shrunk(styled) - cells
-    shift = _shifts_of(cells, *(_shrunk(box(each, _AROUND)) for each in (cells, own)), _shrunk(ground) + _ELSEWHERE)
-    # The fast guided filter (K. He, J. Sun, 2015): what lies under marks is moved, up to the photograph's edges.
-    light = cells.mean(axis=2)
-    slope, offset = guidance(shift - own, light, _AROUND, _EDGE**2)
-    moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
-    calm, clean = np.empty_like(styled), np.clip(_grown(flat, height, width), 0, 1)
+    flat, loud, smooth, shift, moved = _changes(_shrunk(original), _shrunk(styled), side)
+    clean, quiet = (np.clip(_grown(each, height, width), 0, 1) for each in (flat, loud))
+    calm = np.empty_like(styled)
     for channel in range(3):
-        marked = styled[..., channel] + _grown(moved[..., channel], height, width)
-        bare = original[..., channel] + _grown(shift[..., channel], height, width)
+        colour, photograph = styled[..., channel], original[..., channel]
+        softened = colour + quiet * (photograph + _grown(smooth[..., channel], height, width) - colour)
+        marked = softened + _grown(moved[..., channel], height, width)
+        bare = photograph + _grown(shift[..., channel], height, width)
         calm[..., channel] = marked + clean * (bare - marked)
     return calm
 
 
-def _flat_ground(cells: Floats, side: int) -> tuple[Floats, Floats]:
+def _changes(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """In cells: where it is flat, where marks are too loud, what a style adds, what it adds to each colour on flat
+    ground, and what is missing to that under its marks.
+    """
+    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
+    flat, ground = _flat_ground(cells, side, known)
+    added = painted - cells
+    smooth = box(added, _AROUND)
+    shift = _shifts_of(cells, _shrunk(box(cells, _AROUND)), _shrunk(smooth), _shrunk(ground) + _ELSEWHERE)
+    # The fast guided filter (K. He, J. Sun, 2015): colours are moved up to the photograph's edges.
+    light = cells.mean(axis=2)
+    slope, offset = guidance(shift - added, light, _AROUND, _EDGE**2)
+    moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
+    return flat, _too_loud(cells, painted, known), smooth, shift, moved
+
+
+def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats]:
     """Where a photograph is flat; and where it is nearly so, or lettering and thin lines lie on what is; in 0..1."""
     mean = box(cells, _AROUND)
     deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0)).max(axis=2)
-    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
     wide = round(_LETTERING * side / _SIDE / _CELL) | 1
     closed = minimum_filter(maximum_filter(1 - smoothstep(*_FLAT, deviation), wide), wide)
     ground = np.maximum(1 - smoothstep(*_EVEN, deviation), box(closed, _AROUND))
     return 1 - smoothstep(*_FLAT, deviation * known), ground
+
+
+def _too_loud(cells: Floats, painted: Floats, known: float) -> Floats:
+    """How much of fine marks is beyond the strength that the photograph's own detail allows, in 0..1."""
+    drawn, marks = (
+        np.sqrt(np.maximum(box(np.square(each - box(each, _AROUND)).mean(axis=2), 2 * _AROUND - 1), 0))
+        for each in (cells, painted)
+    )
+    return 1 - np.clip(_LOUD * known**2 * drawn / (marks + 1e-4), 0, 1)
 
 
 def _shifts_of(asked: Floats, colours: Floats, shifts: Floats, weights: Floats) -> Floats:

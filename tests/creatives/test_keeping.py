@@ -95,6 +95,19 @@ def test_lettering_takes_the_colour_of_its_ground_and_keeps_its_marks():
     assert found[paper].std(axis=(0, 1)).min() > 3 * found[blank].std(axis=(0, 1)).max()
 
 
+@pytest.mark.parametrize(("side", "times"), [(1080, 1.3), (400, 4.6)])
+def test_fine_marks_are_no_louder_than_what_they_are_to_show(side, times):
+    """Soft hair, neither flat nor sharp: a mesh over it is toned down, in pictures larger than what is learned on."""
+    rows, columns = np.mgrid[0:side, 0 : max(side, 400)]
+    hair = 0.5 + 0.06 * np.sin(rows * np.pi / 6)
+    mesh = 0.4 * np.sin(rows * np.pi / 4) * np.sin(columns * np.pi / 4)
+    picture, styled = (np.dstack([each] * 3).astype(np.float32) for each in (hair, hair + mesh))
+    middle = np.s_[100:300, 100:300]
+    found = keep_calm(picture, styled)[middle].std() / picture[middle].std()
+    assert styled[middle].std() > 4.5 * picture[middle].std()
+    assert times * 0.7 < found < times * 1.25
+
+
 @pytest.mark.parametrize("side", [1, 5, 38, 39, 300])
 def test_a_photograph_that_no_style_has_changed_stays_as_it_is(side):
     picture = scene(300)[:side, : max(side, 2)]
