@@ -17,6 +17,8 @@ from creatives.errors import CreativeError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 MEGA = 1_000_000
+WORKING_SIDE = 1280
+"""Pictures are styled at this longer side whatever slots are asked for, so that one slot's bytes depend on no other."""
 
 Rgb = NDArray[np.uint8]
 
@@ -40,6 +42,14 @@ class Picture:
 
     rgb: Rgb
     alpha: NDArray[np.uint8] | None = None
+
+
+def at_working_size(rgb: Rgb) -> Rgb:
+    """``(height, width, 3)``, made larger or smaller to ``WORKING_SIDE``: a style's strokes are so many pixels wide."""
+    image = Image.fromarray(rgb)
+    scale = WORKING_SIDE / max(image.size)
+    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def load_picture(path: Path, limits: Limits = Limits()) -> Picture:

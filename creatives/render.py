@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
 
 from creatives.brand import ready_logo
 from creatives.briefs import Brief
@@ -27,7 +26,7 @@ from creatives.encode import encode, thumbnail
 from creatives.manifest import Entry, load_manifest
 from creatives.masks import Cover, load_mask, masked
 from creatives.names import file_name
-from creatives.pictures import Picture, load_picture
+from creatives.pictures import Picture, at_working_size, load_picture
 from creatives.quality import (
     Finding,
     GateResult,
@@ -44,9 +43,6 @@ __all__ = ["ORIGINAL", "RenderTask", "RenderedVariant", "plan_render", "render",
 
 ORIGINAL = "original"
 """The identity of the look that changes nothing."""
-WORKING_SIDE = 1280
-"""Pictures are styled at this longer side whatever slots are asked for, so that one slot's bytes depend on no other."""
-
 Progress = Callable[[int, int], None]
 
 
@@ -233,7 +229,7 @@ def _judged(
 
 def _source(brief: Brief) -> _Source:
     picture = load_picture(brief.picture)
-    original = _at_working_size(_flattened(picture, brief.colours.rgb("paper")))
+    original = at_working_size(_flattened(picture, brief.colours.rgb("paper")))
     logo = ready_logo(load_picture(brief.logo)) if brief.logo else None
     cover = load_mask(brief.mask, picture.rgb.shape[:2], original.shape[:2]) if brief.mask else None
     inputs = {
@@ -251,13 +247,6 @@ def _flattened(picture: Picture, ground: tuple[int, int, int]) -> NDArray[np.uin
         return picture.rgb
     cover = picture.alpha[..., None].astype(np.float32) / 255
     return (picture.rgb * cover + np.array(ground, np.float32) * (1 - cover) + 0.5).astype(np.uint8)
-
-
-def _at_working_size(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    image = Image.fromarray(rgb)
-    scale = WORKING_SIDE / max(image.size)
-    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def _key(task: RenderTask, source: _Source) -> str:

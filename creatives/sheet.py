@@ -1,6 +1,7 @@
 """Contact sheets: every look on every photograph, labelled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -9,23 +10,28 @@ from PIL.ImageFont import FreeTypeFont
 from creatives.checks import SEED
 from creatives.fonts import load_face
 from creatives.packs import Look
-from creatives.pictures import Picture
+from creatives.pictures import Picture, at_working_size
 
 PAPER, INK, GAP, SEAM = "#ffffff", "#1a1a1e", 14, 4
 """The gap stands between looks, the seam between the pictures of one."""
-JUDGED = 640
-"""Longest side at which photographs are styled: strokes belong to the size of an advertisement, not of a tile."""
 SMALLEST = 8
 """Pixels of type below which nobody reads it."""
+_AT_ONCE = 2
+"""Looks; each by itself leaves most processors idle."""
 
 
 def contact_sheet(
-    looks: Sequence[Look], pictures: Sequence[Picture], *, tile: int, columns: int | None = None
+    looks: Sequence[Look],
+    pictures: Sequence[Picture],
+    *,
+    tile: int,
+    columns: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Image.Image:
-    """Every look under its name, on all pictures side by side and of one height.
+    """Every look under its name, on all pictures side by side and of one height, styled as in an advertisement.
 
     ``tile`` is the longest side of a tile in pixels; ``columns`` looks stand in a row: by default four where there is
-    one picture, and one where there are several.
+    one picture, and one where there are several. ``progress`` is told (looks shown, looks in all).
     """
     papers = [_on_paper(picture) for picture in pictures]
     small = _alike(papers, tile)
@@ -36,23 +42,23 @@ def contact_sheet(
     rows = -(-len(looks) // across)
     sheet = Image.new("RGB", (across * (width + GAP) + GAP, rows * (row + GAP) + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    judged = [np.array(_within(paper, max(JUDGED, tile))) for paper in papers]
-    for index, look in enumerate(looks):
-        down, right = divmod(index, across)
-        left, top = GAP + right * (width + GAP), GAP + down * (row + GAP)
-        face = _fitting(look.reference, label, width)
-        pen.text((left, top + label // 3), look.reference, font=face, fill=INK)
-        for rgb, photo, place in zip(judged, small, lefts, strict=False):
-            styled = Image.fromarray(look.apply(rgb, seed=SEED)).resize(photo.size, Image.Resampling.LANCZOS)
-            sheet.paste(styled, (left + place, top + label * 2))
+    judged = [at_working_size(np.array(paper)) for paper in papers]
+
+    def tiles(look: Look) -> list[Image.Image]:
+        styled = (Image.fromarray(look.apply(rgb, seed=SEED)) for rgb in judged)
+        return [each.resize(photo.size, Image.Resampling.LANCZOS) for each, photo in zip(styled, small, strict=True)]
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for index, (look, shown) in enumerate(zip(looks, pool.map(tiles, looks), strict=True)):
+            down, right = divmod(index, across)
+            left, top = GAP + right * (width + GAP), GAP + down * (row + GAP)
+            face = _fitting(look.reference, label, width)
+            pen.text((left, top + label // 3), look.reference, font=face, fill=INK)
+            for tile_of, place in zip(shown, lefts, strict=False):
+                sheet.paste(tile_of, (left + place, top + label * 2))
+            if progress is not None:
+                progress(index + 1, len(looks))
     return sheet
-
-
-def _within(image: Image.Image, side: int) -> Image.Image:
-    """No longer than ``side``; nothing is made larger."""
-    image = image.copy()
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return image
 
 
 def _alike(pictures: Sequence[Image.Image], tile: int) -> list[Image.Image]:

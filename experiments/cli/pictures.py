@@ -109,7 +109,8 @@ def preview(
     references = names or [pack.name for pack in library.packs()]
     looks = [library.resolve(reference) for reference in references]
     pictures = [load_picture(path) for path in picture or map(photograph, PREVIEWED)]
-    sheet = contact_sheet(looks, pictures, tile=tile)
+    with progress_bar() as progress:
+        sheet = contact_sheet(looks, pictures, tile=tile, progress=lambda done, of: progress("styling", done, of))
     packed = io.BytesIO()
     sheet.save(packed, format="PNG")
     with one_line():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from creatives.checks import sample_scene
-from creatives.pictures import Picture
-from creatives.sheet import GAP, JUDGED, SEAM, _fitting, contact_sheet
+from creatives.pictures import WORKING_SIDE, Picture
+from creatives.sheet import GAP, SEAM, _fitting, contact_sheet
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_photographs_are_styled_at_the_size_of_an_advertisement():
     contact_sheet(
         [Watched("red", (255, 0, 0))], [Picture(sample_scene(1200, 1600)), Picture(sample_scene(60, 80))], tile=80
     )
-    assert seen == [(JUDGED * 3 // 4, JUDGED, 3), (60, 80, 3)], "reduced, never enlarged"
+    assert seen == [(WORKING_SIDE * 3 // 4, WORKING_SIDE, 3)] * 2, "as they are in advertisements"
 
 
 @pytest.mark.parametrize("name", ["ink", "a-very-long-name-of-a-style-that-nobody-would-choose@0.75"])
