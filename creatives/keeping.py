@@ -73,22 +73,17 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     side = min(height, width)
     if side < _AROUND * _CELL:
         return styled
-    flat, loud, smooth, shift, moved = _changes(_shrunk(original), _shrunk(styled), side)
-    clean, quiet = (np.clip(_grown(each, height, width), 0, 1) for each in (flat, loud))
-    calm = np.empty_like(styled)
+    marks, colours = _calmed(_shrunk(original), _shrunk(styled), side)
+    calm, marks = np.empty_like(styled), np.clip(_grown(marks, height, width), 0, 1)
     for channel in range(3):
-        colour, photograph = styled[..., channel], original[..., channel]
-        softened = colour + quiet * (photograph + _grown(smooth[..., channel], height, width) - colour)
-        marked = softened + _grown(moved[..., channel], height, width)
-        bare = photograph + _grown(shift[..., channel], height, width)
-        calm[..., channel] = marked + clean * (bare - marked)
+        photograph = original[..., channel]
+        drawn = photograph + marks * (styled[..., channel] - photograph)
+        calm[..., channel] = drawn + _grown(colours[..., channel], height, width)
     return calm
 
 
-def _changes(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """In cells: where it is flat, where marks are too loud, what a style adds, what it adds to each colour on flat
-    ground, and what is missing to that under its marks.
-    """
+def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
+    """In cells: how much of a style's marks stays, in 0..1, and what colours are added to them and the photograph."""
     known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
     flat, ground = _flat_ground(cells, side, known)
     added = painted - cells
@@ -98,7 +93,9 @@ def _changes(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats,
     light = cells.mean(axis=2)
     slope, offset = guidance(shift - added, light, _AROUND, _EDGE**2)
     moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
-    return flat, _too_loud(cells, painted, known), smooth, shift, moved
+    loud = _too_loud(cells, painted, known)
+    under = loud[:, :, None] * smooth + moved
+    return (1 - flat) * (1 - loud), under + flat[:, :, None] * (shift - under)
 
 
 def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats]:
