@@ -9,20 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from creatives.brushes import in_tones
-from creatives.colour import to_bytes, to_float
 from creatives.errors import CreativeError
-from creatives.neural.drawing import draw, drawer_of
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
+from creatives.training.previews import write_preview
 
 NAME = "flat-cartoon"
 LOOK = "Flat cartoon: lively colour in a few flat tones, edges drawn clean, lettering left readable."
 TONES = 8
-PREVIEW_SIDE = 480
 
 
 def how_made(facts: Mapping[str, Any], data: str) -> str:
@@ -34,16 +28,6 @@ def how_made(facts: Mapping[str, Any], data: str) -> str:
         "by ourselves, by rule, from other photographs of the same kinds (creatives.training.cartoon_targets), and a "
         "structure term leads towards each photograph flattened and outlined by rule."
     )
-
-
-def preview(generator: Path) -> Image.Image:
-    """The cartoon of a photograph that comes with scikit-image."""
-    from skimage.data import coffee
-
-    image = Image.fromarray(coffee())
-    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    drawn = np.clip(draw(to_float(np.asarray(image)), drawer_of(generator)), 0, 1)
-    return Image.fromarray(to_bytes(in_tones(drawn, TONES)))
 
 
 def ship(generator: Path, folder: Path, data: str) -> Path:
@@ -60,10 +44,12 @@ def ship(generator: Path, folder: Path, data: str) -> Path:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, KeyError) as error:
         raise CreativeError(f"{generator} is no generator that creatives.training.cartoon wrote ({error})") from None
-    return write_pack(
+    write_pack(
         folder, name=folder.name, look=LOOK, engine="cartoon", parameters={"tones": TONES}, weights=weights,
-        licence="Apache-2.0", author="AdStyle", made=how_made(facts, data), preview=preview(generator),
+        licence="Apache-2.0", author="AdStyle", made=how_made(facts, data),
     )  # fmt: skip
+    write_preview(folder)
+    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

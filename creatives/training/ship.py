@@ -10,20 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from creatives.colour import to_bytes, to_float
 from creatives.errors import CreativeError
 from creatives.neural import shared
-from creatives.neural.runner import runner_of
-from creatives.neural.tiling import style_picture
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
 from creatives.training.catalogue import CATALOGUE, read_catalogue
 from creatives.training.checkpoint import load_checkpoint
-
-PREVIEW_SIDE = 480
+from creatives.training.previews import write_preview
 
 
 def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
@@ -35,16 +29,6 @@ def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
         f"{facts['step']} steps of {settings['batch']} crops of {settings['size']} px, "
         f"styles at once: {len(facts['styles'])}, seed {settings['seed']}, {settings['device']}."
     )
-
-
-def preview(adapter: NDArray[np.float16]) -> Image.Image:
-    """The style on a photograph that comes with scikit-image."""
-    from skimage.data import coffee
-
-    image = Image.fromarray(coffee())
-    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
-    styled = style_picture(to_float(np.asarray(image)), adapter.astype(np.float32), runner_of(shared.SHARED))
-    return Image.fromarray(to_bytes(styled))
 
 
 def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[Path, ...]:
@@ -68,8 +52,9 @@ def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[
         folder = write_pack(
             out / name, name=name, look=entry["look"], engine="network", parameters=parameters,
             weights={"adapter": adapter}, licence="Apache-2.0", author="AdStyle",
-            made=how_made(entry["work"], found.facts, data), preview=preview(adapter),
+            made=how_made(entry["work"], found.facts, data),
         )  # fmt: skip
+        write_preview(folder)
         written.append(folder)
     return tuple(written)
 

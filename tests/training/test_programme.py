@@ -1,5 +1,6 @@
 """The whole programme by which styles are made and shipped, in miniature: network, identity, packs."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +9,7 @@ from safetensors.torch import save_file
 from creatives.errors import CreativeError
 from creatives.neural.shared import load_shared
 from creatives.packs import StyleLibrary, read_pack
-from creatives.training import base, ship
+from creatives.training import base, previews, ship
 from creatives.training.catalogue import read_catalogue
 
 STAGES = ("11", "12", "21", "22", "31", "32", "33", "34", "41")
@@ -49,7 +50,7 @@ def test_a_style_of_the_catalogue_is_trained_and_shipped(trained, shared_file, t
     assert pack.parameters["full"] == 0.5
     assert "2 steps of 4 crops of 192 px, styles at once: 1, seed 0, cpu" in pack.made
     with Image.open(folder / "preview.webp") as preview:
-        assert max(preview.size) == ship.PREVIEW_SIDE
+        assert max(preview.size) == previews.SIDE
 
 
 @pytest.mark.parametrize("name", ["scream", "nobody"])
@@ -76,3 +77,18 @@ def test_a_picture_that_is_not_there_cannot_count_twice(capsys):
     with pytest.raises(SystemExit):
         base.main(["scream.jpg", "--photos=.", "--vgg=a", "--small=b", "--checkpoint=c", "--twice", "screem"])
     assert "--twice names screem, which is no picture here" in capsys.readouterr().err
+
+
+def test_every_pack_that_comes_along_has_a_preview():
+    for pack in StyleLibrary().packs():
+        with Image.open(pack.folder / "preview.webp") as preview:
+            assert preview.size == (previews.SIDE, previews.SIDE * 2 // 3), pack.name
+
+
+@pytest.mark.parametrize("name", ["noir", "pencil", "great-wave", "flat-cartoon"])
+def test_previews_show_what_packs_draw_now(name):
+    """One of each engine; what is lost between is WebP's."""
+    pack = StyleLibrary().get(name)
+    with Image.open(pack.folder / "preview.webp") as preview:
+        apart = np.asarray(preview.convert("RGB"), float) - np.asarray(previews.preview_of(pack), float)
+    assert np.abs(apart).mean() < 5
