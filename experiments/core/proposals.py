@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.core.errors import ExperimentError
-from experiments.core.statistics.meta import Pooled
+from experiments.core.statistics.pooled import Pooled
 from experiments.core.statistics.posterior import best_of_means
 from experiments.core.verdict import Reason
 

@@ -17,8 +17,10 @@ from experiments.core.lifecycle import Phase
 from experiments.core.names import check_name
 from experiments.core.plan import Direction, Metric, Plan
 from experiments.core.proposals import LeftOut, Proposal, Tried, left_out, propose
-from experiments.core.statistics.meta import Entry, Pooled, entry_of, pool, random_effects
+from experiments.core.statistics.meta import random_effects
 from experiments.core.statistics.moments import PairMoments
+from experiments.core.statistics.pooled import Pooled
+from experiments.core.statistics.pooling import Entry, entry_of, pool
 from experiments.core.verdict import Kind, Reason
 from experiments.jobs.context import Context, Progress, silent
 from experiments.store.records import ExperimentRecord, VerdictRecord

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from experiments.core.seeds import seed_for
-from experiments.core.statistics.meta import GRAND_SPREAD, SCALE, Entry, pool, random_effects
+from experiments.core.statistics.meta import random_effects
+from experiments.core.statistics.pooling import GRAND_SPREAD, SCALE, Entry, pool
 
 pytestmark = pytest.mark.calibration
 

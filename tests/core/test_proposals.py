@@ -3,7 +3,7 @@ import pytest
 
 from experiments.core.errors import ExperimentError
 from experiments.core.proposals import Tried, Why, left_out, propose, quasi_variances
-from experiments.core.statistics.meta import Entry, pool
+from experiments.core.statistics.pooling import Entry, pool
 
 
 def entry(name, lifts, *, clicks=2000.0, product=None):

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from experiments.core.errors import ExperimentError
-from experiments.core.statistics.meta import Pooled
+from experiments.core.statistics.pooled import Pooled
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from experiments.core.errors import ExperimentError
-from experiments.core.statistics.meta import Entry, pool
+from experiments.core.statistics.pooling import Entry, pool
 from experiments.core.statistics.shrinkage import DEFAULT, Prior, prior_of, shrink, shrink_arms
 
 
