@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.csv as pv
 from numpy.typing import NDArray
 
-from experiments.ingest.feed import Mapped
 from experiments.ingest.formats import Broken, Heading, Rows, may_have_macros
 from experiments.ingest.hashing import HashedUnits
+from experiments.ingest.layout import Mapped
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.masks import SPACE, kept, layers_in
 from experiments.ingest.values import Rejected

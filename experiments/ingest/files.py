@@ -18,10 +18,11 @@ from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.comma_separated import Csv, separator_told
-from experiments.ingest.feed import Feed, Mapped, Trafficking
+from experiments.ingest.feed import Feed, Trafficking
 from experiments.ingest.formats import DESCRIBING, Format, Lines, Rows, looks_like_json
 from experiments.ingest.hashing import HashedUnits, Networks, UnitHasher
 from experiments.ingest.json_lines import JsonLines
+from experiments.ingest.layout import Mapped
 from experiments.ingest.log import PARQUET_MAGIC, FileRefused, Log, open_log
 from experiments.ingest.money import Rates
 from experiments.ingest.parquet import Parquet

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from experiments.ingest.feed import Layout, Mapped, bare
+from experiments.ingest.feed import bare
 from experiments.ingest.hashing import HashedUnits
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of, known_to
+from experiments.ingest.layout import Layout, Mapped
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.masks import REASON_COLUMN, with_suffix, without_suffix
 

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.ingest.feed import Mapped, asked_columns, bare
+from experiments.ingest.feed import bare
 from experiments.ingest.formats import Broken, Heading, Rows, may_have_macros, without_mask
 from experiments.ingest.hashing import HashedUnits
 from experiments.ingest.header import COLUMNS, PRIVATE, canonical, check_columns, kind_of, known_to
+from experiments.ingest.layout import Mapped, asked_columns
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.masks import REASON_COLUMN, SPACE, kept, layers_in, with_suffix, without_suffix
 from experiments.ingest.values import Rejected

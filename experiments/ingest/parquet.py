@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from experiments.ingest.feed import Mapped
 from experiments.ingest.formats import MACRO_BEGINS, Broken, Heading, Rows
 from experiments.ingest.hashing import HashedUnits
 from experiments.ingest.json_lines import masked_record
+from experiments.ingest.layout import Mapped
 from experiments.ingest.log import FileRefused, Line, Log
 from experiments.ingest.masks import layers_in
 

@@ -22,11 +22,12 @@ from experiments.events.keys import refuse_other_keys
 from experiments.events.lake import Append, EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.comma_separated import Csv
-from experiments.ingest.feed import Mapped, asked_columns, columns_of
+from experiments.ingest.feed import columns_of
 from experiments.ingest.files import FUTURE_TOLERANCE, Deliveries
 from experiments.ingest.hashing import Networks, UnitHasher
 from experiments.ingest.header import COLUMNS, PRIVATE
 from experiments.ingest.json_lines import JsonLines
+from experiments.ingest.layout import Mapped, asked_columns
 from experiments.ingest.log import Block, FileRefused, Line
 from experiments.ingest.masks import with_suffix
 from experiments.ingest.money import Rates

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.delivery import Delivery
-from experiments.ingest.feed import Feed, Mapped, Trafficking, feed_for, feeds, read_trafficking
+from experiments.ingest.feed import Feed, Trafficking, feed_for, feeds, read_trafficking
 from experiments.ingest.files import file_sha256, ingest_kinds
 from experiments.ingest.hashing import UnitHasher
+from experiments.ingest.layout import Mapped
 from experiments.ingest.log import FileRefused
 from experiments.ingest.rejected import Origin, counted
 from experiments.ingest.replay import Replay, replay_rejects

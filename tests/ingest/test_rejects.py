@@ -14,8 +14,9 @@ import pytest
 from experiments.core.errors import ExperimentError
 from experiments.events.lake import Append, EventLake
 from experiments.events.schema import REJECTS
-from experiments.ingest.feed import Mapped, feeds
+from experiments.ingest.feed import feeds
 from experiments.ingest.files import ingest_file
+from experiments.ingest.layout import Mapped
 from experiments.ingest.log import FileRefused
 from experiments.ingest.rejected import counted, export
 from experiments.ingest.replay import replay_rejects

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.events.lake import EventLake
-from experiments.ingest.feed import Mapped, read_feed
+from experiments.ingest.feed import read_feed
 from experiments.ingest.files import ingest_kinds
+from experiments.ingest.layout import Mapped
 from experiments.ingest.rejected import counted, export
 from experiments.ingest.replay import replay_rejects
 
