@@ -157,8 +157,6 @@ def train(
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
     if isinstance(lesson.perception.vgg, Eye):
         console().print("Compared through AdStyle's own eye; VGG-19's weights (--vgg) bring strokes closer")
-    if lesson.beginning.styles:
-        console().print(f"Begins with the shipped styles that come nearest: {', '.join(lesson.beginning.styles)}")
     with one_line(), _interruption() as asked:
         if not resume:
             desk.clear()
@@ -235,6 +233,8 @@ def _open(lesson: "Lesson", settings: "Settings", desk: Desk) -> "Session":
         raise ExperimentError(f"{error}, or give --fresh") from None
     if session.step:
         console().print(f"going on from step {session.step} of {settings.steps}")
+    elif lesson.beginning.styles:
+        console().print(f"Begins with the shipped styles that come nearest: {', '.join(lesson.beginning.styles)}")
     return session
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from creatives.packs import StyleLibrary, read_pack
+from creatives.training import lesson
+from creatives.training.beginning import Beginning
 from creatives.training.session import Session
 from experiments.cli.app import run
 
@@ -136,6 +138,15 @@ def test_pressed_twice_it_does_not_wait(workspace, train, capsys, steps_taken):
     steps_taken.at[2] = twice
     assert train() == 130
     assert "goes on from there" in refused(capsys)
+
+
+def test_what_it_begins_with_is_said_once(train, capsys, steps_taken, monkeypatch):
+    monkeypatch.setattr(lesson, "begin", lambda network, *_: Beginning(network.identity, ("pencil", "riso")))
+    steps_taken.at[2] = raise_interrupt
+    assert train() == 130
+    assert "come nearest: pencil, riso" in capsys.readouterr().out
+    assert train() == 0
+    assert "nearest" not in capsys.readouterr().out
 
 
 def test_begun_again_it_forgets(workspace, train, steps_taken):
