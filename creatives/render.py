@@ -43,6 +43,7 @@ __all__ = ["ORIGINAL", "RenderTask", "RenderedVariant", "plan_render", "render",
 
 ORIGINAL = "original"
 """The identity of the look that changes nothing."""
+
 Progress = Callable[[int, int], None]
 
 

@@ -6,12 +6,12 @@ import pytest
 from creatives.keeping import keep_calm
 
 
-def scene(side=300):
+def scene(side=300, noise=0.15):
     """Sky above, with little in it; below, what is busy."""
     rng = np.random.default_rng(5)
     rows = np.mgrid[0:side, 0:side][0] / side
     picture = np.repeat((0.6 + 0.2 * rows)[:, :, None], 3, axis=2)
-    picture[side // 2 :] += rng.normal(0, 0.3, (side - side // 2, side, 3))
+    picture[side // 2 :] += rng.normal(0, noise, (side - side // 2, side, 3))
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
@@ -25,17 +25,19 @@ def meshed(picture):
 def test_a_flat_sky_takes_colours_and_no_mesh():
     picture = scene()
     styled = meshed(picture)
-    found, sky = keep_calm(picture, styled), np.s_[10:100, 10:290]
+    found, sky = keep_calm(picture, styled), np.s_[24:96, 16:288]  # whole periods of the mesh
     across = np.s_[10:100, 100:200]
     assert styled[across].std(axis=1).mean() > 0.03
     assert found[across].std(axis=1).mean() < 0.004
-    assert np.abs(found[sky].mean(axis=(0, 1)) - styled[sky].mean(axis=(0, 1))).max() < 0.01
+    assert np.abs(found[sky].mean(axis=(0, 1)) - styled[sky].mean(axis=(0, 1))).max() < 0.005
 
 
-def test_what_is_busy_is_the_styles():
-    picture = scene()
+@pytest.mark.parametrize(("noise", "moved"), [(0.15, 0.005), (0.3, 1e-6)])
+def test_what_is_busy_is_the_styles(noise, moved):
+    """In little noise a few places are even by chance, and their colours move a little."""
+    picture = scene(noise=noise)
     styled = meshed(picture)
-    assert np.abs(keep_calm(picture, styled)[190:] - styled[190:]).max() < 1e-6
+    assert np.abs(keep_calm(picture, styled)[190:] - styled[190:]).max() < moved
 
 
 def test_faint_detail_of_the_photograph_is_its_own():
@@ -70,7 +72,7 @@ def test_one_colour_of_a_photograph_has_one_in_the_style_wherever_it_lies():
     found = keep_calm(picture, styled)
     assert styled[left].std(axis=(0, 1)).min() > 0.08
     assert found[left].std(axis=(0, 1)).max() < 0.01
-    assert np.abs(found[left].mean(axis=(0, 1)) - found[middle].mean(axis=(0, 1))).max() < 0.01
+    assert np.abs(found[left].mean(axis=(0, 1)) - found[middle].mean(axis=(0, 1))).max() < 0.005
     assert np.abs(found[right].mean(axis=(0, 1)) - styled[right].mean(axis=(0, 1))).max() < 0.03
 
 
