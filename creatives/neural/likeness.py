@@ -14,7 +14,7 @@ from torch import Tensor
 
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
-from creatives.neural.reference import LEVELS, STRIDE, ReferenceNetwork
+from creatives.neural.reference import EXCHANGES, STRIDE, ReferenceNetwork
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, reduced, windows
 
 Floats = NDArray[np.float32]
@@ -66,7 +66,7 @@ def take_after(
     if left > _NOTHING:
         given_back, own = network.know(measured, mask, seen)
         parts.append((own, left))
-    wanted = [blend([(known[index], share) for known, share in parts]) for index in range(len(LEVELS))]
+    wanted = [blend([(known[index], share) for known, share in parts]) for index in range(EXCHANGES)]
     styled, folded = network.measure(measured, wanted, mask, seen)
     if whole:
         out = _unbatch(styled)

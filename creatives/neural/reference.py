@@ -21,11 +21,11 @@ from creatives.neural.transformer import Padded
 
 CHANNELS = (32, 64, 128)
 """At half, quarter and eighth size."""
-LEVELS = (0, 1, 2, 2, 1, 0)
-"""Of each exchange, which size it is at: three on the way down, whose features pass to the way up, and three there."""
+EXCHANGES = 8
+"""Three on the way down, whose features pass to the way up, four there, and one of the colours that come out."""
 STRIDE = 8
 """Pictures have sides that are multiples of it."""
-REACH = 112
+REACH = 128
 """Pixels beyond which nothing around a pixel changes it, once statistics are given."""
 _BLOCKS = 2
 
@@ -59,6 +59,7 @@ class ReferenceNetwork(nn.Module):
         self.eighth_in = Padded(quarter, eighth, 3, stride=2, bias=True)
         self.eighth_deep = Refine(eighth)
         self.eighth_out = nn.Sequential(*(Refine(eighth) for _ in range(_BLOCKS)))
+        self.eighth_more = Refine(eighth)
         self.quarter_up = Padded(eighth, quarter, 3, bias=True)
         self.quarter_skip = Padded(quarter, quarter, 1, bias=True)
         self.quarter_out = Refine(quarter)
@@ -88,12 +89,13 @@ class ReferenceNetwork(nn.Module):
         relu = functional.relu
         half, quarter, eighth = (swap(index, features) for index, features in enumerate(seen))
         x = swap(3, self.eighth_out(eighth))
+        x = swap(4, self.eighth_more(x))
         x = self.quarter_up(_grown(relu(x))) + self.quarter_skip(relu(quarter))
-        x = swap(4, self.quarter_out(x))
+        x = swap(5, self.quarter_out(x))
         x = self.half_up(_grown(relu(x))) + self.half_skip(relu(half))
-        x = swap(5, self.half_out(x))
+        x = swap(6, self.half_out(x))
         # Nothing bends the last layer's values into 0..1: what is bent takes no colours exactly, and saturates.
-        return 0.5 + self.head(_grown(x)).float()
+        return swap(7, 0.5 + self.head(_grown(x)).float())
 
     def forward(self, pictures: Tensor, wanted: Sequence[Statistics], counted: Tensor | None = None) -> Tensor:
         """Styled pictures; ``wanted`` as `know` gives it."""

@@ -27,6 +27,7 @@ from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.measures import CONTENT_LAYER, DEEP_LAYER, STYLE_LAYERS
 from creatives.neural.moments import feature_moments, relative_gap
 from creatives.neural.reference import CHANNELS, ReferenceNetwork
+from creatives.training.captured import Captured
 from creatives.training.checkpoint import Checkpoint, load_checkpoint
 from creatives.training.examples import Examples, read_paintings, render_looks
 from creatives.training.photographs import Augmentation, read_photographs
@@ -38,6 +39,8 @@ _TAUGHT = (("relu2_1", 128), ("relu3_1", 256), (DEEP_LAYER, 512))
 """What features at half, quarter and eighth size are taught to hold, and its channels."""
 _WARM, _SMALL_UNTIL = 0.05, 0.4
 """Shares of the time: rates rise, and crops are of three quarters of the size."""
+ZOOM = (0.9, 1.4)
+"""Photographs are small, and enlarged ones have no detail for strokes to follow: crops are as they are, or nearly."""
 _AGAIN = 0.45
 """Where a training that was over goes on."""
 _CLIP = 1.0
@@ -58,11 +61,11 @@ class Settings:
     size: int = 256
     """Pixels a side of the crops."""
     rate: float = 8e-4
-    content: float = 0.72
+    content: float = 1.15
     """Relative squared distance at relu3_4 that styling may cost: the style's weight is steered to it."""
-    deep: float = 0.5
+    deep: float = 1.1
     """And at relu4_1."""
-    deep_weight: float = 2.5
+    deep_weight: float = 1.5
     kept: float = 2.0
     """Weight of the mean absolute difference between a picture and itself given back."""
     beyond: float = 4.0
@@ -114,9 +117,12 @@ class Training:
         self.network = ReferenceNetwork().to(device).to(memory_format=torch.channels_last)
         self.heads = Heads().to(device)
         self.parameters = [*self.network.parameters(), *self.heads.parameters()]
+        cuda = device.type == "cuda"
+        rate = torch.tensor(settings.rate, device=device) if cuda else settings.rate
         self.optimiser = torch.optim.AdamW(
-            self.parameters, lr=settings.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=device.type == "cuda"
+            self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=cuda, capturable=cuda
         )
+        self._captured: dict[int, Captured[Tensor]] = {}
         self.generator = torch.Generator(device).manual_seed(settings.seed)
         self.style_weight = torch.tensor(2.0, device=device)
         self.spent = torch.tensor(1.0, device=device)
@@ -129,8 +135,23 @@ class Training:
         size = settings.size if share >= _SMALL_UNTIL else settings.size * 3 // 4 // 16 * 16
         photographs, product = self.photographs.batch(settings.batch, size, self.generator)
         styles = self.examples.batch(settings.batch, size, self.generator)
+        rate = settings.rate * schedule(share)
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.rate * schedule(share)
+            if isinstance(group["lr"], Tensor):  # a captured step reads its rate where it was when it was captured
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self.step += 1
+        given = photographs, product, styles, torch.full((), share, device=self.device)
+        if self.device.type != "cuda":
+            return self._update(*given)
+        if size not in self._captured:
+            self._captured[size] = Captured(self._update, *given)
+        return self._captured[size](*given)
+
+    def _update(self, photographs: Tensor, product: Tensor, styles: Tensor, share: Tensor) -> Tensor:
+        """Everything of a step that depends on pictures alone; the terms of the loss."""
+        settings = self.settings
         self.optimiser.zero_grad(set_to_none=True)
         values = self._terms(photographs, product, styles)
         gram, moments, content, deep, kept, taught, rough, beyond = values
@@ -140,14 +161,13 @@ class Training:
         )  # fmt: skip
         loss.backward()
         self._move()
-        self.step += 1
         return torch.stack([*values, self.style_weight]).detach()
 
     def _terms(self, photographs: Tensor, product: Tensor, styles: Tensor) -> tuple[Tensor, ...]:
         count = len(photographs)
         shown = torch.cat([photographs, styles]).contiguous(memory_format=torch.channels_last)
         counted = torch.cat([product, torch.ones_like(product)])
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False):
             with torch.no_grad():
                 goals = self.perceived(shown)
             seen = self.network.see(shown)
@@ -300,7 +320,7 @@ def train(wish: argparse.Namespace, begun: float) -> None:
         raise CreativeError("there is no graphics card here: say --device cpu")
     settings = Settings(wish.seconds, wish.batch, wish.size, wish.rate, wish.content)
     log = Log(wish.log)
-    photographs = read_photographs(wish.photos, Augmentation())
+    photographs = read_photographs(wish.photos, Augmentation(zoom=ZOOM))
     paintings = read_paintings(wish.paintings)
     # Before the first word with the card: a process that has spoken to one cannot be forked.
     looks = render_looks(photographs.training, wish.looks, wish.workers)
@@ -313,6 +333,8 @@ def train(wish: argparse.Namespace, begun: float) -> None:
         Vgg19(read_weights(wish.weights / VGG), VGG), Distilled(read_weights(wish.weights / SMALL), SMALL)
     )
     training = Training(settings, pool, Examples(paintings, looks, pool, device), perceived, device)
+    if wish.start:
+        training.network.load_state_dict(read_weights(wish.start))
     found = load_checkpoint(wish.checkpoint) if wish.checkpoint else None
     before = training.take_up(found) if found else 0.0
     before = _AGAIN if before >= 1 else before
@@ -351,6 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--size", type=int, default=usual.size)
     options.add_argument("--rate", type=float, default=usual.rate)
     options.add_argument("--content", type=float, default=usual.content)
+    options.add_argument("--start", type=Path, help="A network to begin with.")
     options.add_argument("--looks", type=int, default=84)
     options.add_argument("--workers", type=int, default=8)
     options.add_argument("--device", choices=("cpu", "cuda"), default="cuda")

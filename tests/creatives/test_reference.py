@@ -16,7 +16,7 @@ from creatives.engines.reference import Reference  # noqa: E402
 from creatives.errors import CreativeError  # noqa: E402
 from creatives.neural import likeness, tiling  # noqa: E402
 from creatives.neural.exchange import Statistics, blend, exchange, roots_of  # noqa: E402
-from creatives.neural.reference import LEVELS, REACH, STRIDE, ReferenceNetwork  # noqa: E402
+from creatives.neural.reference import EXCHANGES, REACH, STRIDE, ReferenceNetwork  # noqa: E402
 
 SEED = 7
 
@@ -110,7 +110,15 @@ def test_pictures_of_nothing_are_no_trouble(tone, style):
 def test_the_network_is_small_and_exchanges_at_three_sizes(network):
     assert sum(parameter.numel() for parameter in network.parameters()) * 2 < 4e6
     _, known = network.know(torch.rand(1, 3, 32, 48))
-    assert len(known) == len(LEVELS)
+    assert len(known) == EXCHANGES
+
+
+def test_what_comes_out_has_the_style_s_colours_and_how_they_go_together(network):
+    style = torch.rand(1, 3, 48, 48) * torch.tensor([0.2, 0.5, 0.8])[:, None, None]
+    known = network.know(style)[1]
+    styled = Statistics.of(network(torch.rand(1, 3, 40, 56), known))
+    assert torch.allclose(styled.mean, known[-1].mean, atol=1e-3)
+    assert torch.allclose(styled.covariance, known[-1].covariance, rtol=0.05, atol=1e-4)
 
 
 def test_nothing_beyond_its_reach_changes_a_pixel(network):
