@@ -25,6 +25,9 @@ MEMORY = "2GiB"
 _BYTES = {"MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
 _A_THREAD = 125_000_000
 """Bytes; with less a thread, DuckDB's guide says, work that goes to disk may fail."""
+_AN_IMPRESSION = 80
+"""Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
+_MOST_TURNS = 4
 
 
 class Engine(Protocol):
@@ -33,6 +36,9 @@ class Engine(Protocol):
     @property
     def reads_urls(self) -> bool:
         """Whether it fetches files from an object store itself."""
+
+    def turns(self, impressions: int) -> int:
+        """In how many it had best tell apart the units of so many impressions: a power of two."""
 
     def answer(
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
@@ -55,6 +61,13 @@ class DuckDB:
     def reads_urls(self) -> bool:
         """Its readers of object stores would have to be downloaded."""
         return False
+
+    def turns(self, impressions: int) -> int:
+        """So many that it need not take disk for them, unless reading the impressions so often would take longer."""
+        for turns in (1, 2, _MOST_TURNS):
+            if impressions * _AN_IMPRESSION <= turns * bytes_of(self.memory):
+                return turns
+        return 1
 
     def answer(
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]

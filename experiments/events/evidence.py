@@ -7,6 +7,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
@@ -19,6 +20,7 @@ from experiments.events.expression import evidence_expression
 from experiments.events.keys import refuse_mixed_keys
 from experiments.events.lake import EventLake, storage_failures
 from experiments.events.schema import TABLES
+from experiments.events.stored import StoredTable
 
 _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 """Facts by scope, segment and arm."""
@@ -91,15 +93,23 @@ def evidence_of(
     engine: Engine | None = None,
 ) -> Evidence:
     """The evidence in tables that have the lake's schemas, computed by ``engine``, by default DuckDB."""
-    batches = _batches(plan, dealt, as_of)
+    batches, engine = _batches(plan, dealt, as_of), engine or DuckDB()
     expression = evidence_expression(
         _IMPRESSIONS, _OUTCOMES, plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
+        turns=engine.turns(_rows(impressions, plan.experiment)),
     )  # fmt: skip
     sources = dict(zip(_READ, (impressions, outcomes), strict=True))
-    facts = (engine or DuckDB()).answer(expression, sources, _READ).to_pylist()
+    facts = engine.answer(expression, sources, _READ).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
+
+
+def _rows(source: Source, experiment: str) -> int:
+    """At most, without looking at them."""
+    if isinstance(source, StoredTable):
+        return source.rows("experiment", experiment)
+    return source.num_rows if isinstance(source, pa.Table) else source.count_rows()
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

@@ -49,6 +49,7 @@ def evidence_expression(
     *,
     batches: Sequence[datetime] = (),
     changes: Sequence[datetime] = (),
+    turns: int = 1,
 ) -> ir.Table:
     """All facts about an experiment as rows of ``fact, arm, scope, segment, batch, date, moment, value``, all integers.
 
@@ -62,6 +63,7 @@ def evidence_expression(
         as_of: exclusive upper bound of event time, aware.
         batches: where the second batch begins, the third ..., in order; none where there are no batches.
         changes: those of them, or others, at which the arms' shares changed.
+        turns: in which units are told apart (`people_of`); the facts are the same.
     """
     everything = impressions.mutate(
         unit=key(impressions.unit), date=day_of(impressions.ts), said=said_of(impressions, plan.segments)
@@ -69,7 +71,7 @@ def evidence_expression(
     shown = _between(everything.filter(everything.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
     bots = shown.filter(shown.invalid.notnull())
-    everybody = people_of(valid).alias("people")
+    everybody = people_of(valid, turns)
 
     units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
     outcomes = outcomes.mutate(unit=units, date=day_of(outcomes.ts))

@@ -50,12 +50,20 @@ def said_of(events: ir.Table, segments: Sequence[str]) -> ir.IntegerValue:
     return reduce(lambda so_far, column: _key_with(so_far, events[column]), segments, key(events.arm))
 
 
-def people_of(valid: ir.Table) -> ir.Table:
+def people_of(valid: ir.Table, turns: int = 1) -> ir.Table:
     """Each unit: ``unit, first_shown, impressions, said`` by the first of them, ``tied``, ``crossed``.
 
     It is tied where impressions at its first instant differ in what they say, and their ids must tell which is first;
-    it has crossed where it saw several arms.
+    it has crossed where it saw several arms. In each of ``turns``, a power of two, an equal share of units is told
+    apart, so that an engine need not know all of them at a time.
     """
+    if turns == 1:
+        return _people(valid).alias("people")
+    last = ibis.literal(turns - 1, "uint64")
+    return ibis.union(*(_people(valid.filter(valid.unit & last == n)).alias(f"people_{n}") for n in range(turns)))
+
+
+def _people(valid: ir.Table) -> ir.Table:
     instant, said, arm = epoch_us(valid.ts).cast(EXACT) * _WORD, valid.said.cast(EXACT), key(valid.arm)
     # An instant and what was said then, in one number: its least is the first instant's least said, and so is its most.
     found = valid.group_by("unit").aggregate(

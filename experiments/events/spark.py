@@ -49,6 +49,10 @@ class Spark:
         """By Hadoop's connectors."""
         return True
 
+    def turns(self, impressions: int) -> int:  # noqa: ARG002
+        """One: it deals units out to its tasks itself."""
+        return 1
+
     def answer(
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
     ) -> pa.Table:

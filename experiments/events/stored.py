@@ -40,6 +40,11 @@ class StoredTable:
         """In bytes."""
         return sum(file.size for file in self.files)
 
+    def rows(self, column: str, value: str) -> int:
+        """Of the files that have this value throughout, as the log tells."""
+        place = TABLES[self.name].partition_by.index(column)
+        return sum(file.rows for file in self.files if file.keys[place] == value)
+
     def alike(self, columns: Sequence[str]) -> list[tuple[Mapping[str, str], list[str]]]:
         """What the log says of these columns, and the files that it says it of: they do not say it themselves."""
         told = [(place, name) for place, name in enumerate(TABLES[self.name].partition_by) if name in columns]

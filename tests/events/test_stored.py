@@ -145,6 +145,23 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
     assert list((tmp_path / "it's temporary").iterdir()) == []
 
 
+@pytest.mark.parametrize("turns", [2, 4])
+def test_units_told_apart_in_turns_are_the_same(lake, crowd, plan, start, turns, monkeypatch):
+    impressions, outcomes = crowd(3000)
+    put(lake, (impressions, outcomes))
+    at_once, asked = gather(lake, plan, start + DAYS), []
+    monkeypatch.setattr(DuckDB, "turns", lambda _, impressions: asked.append(impressions) or turns)
+    assert gather(lake, plan, start + DAYS) == at_once
+    assert asked == [impressions["experiment"].to_pylist().count("spring")]
+    assert asked[0] < impressions.num_rows
+
+
+def test_units_take_turns_where_they_would_not_fit_and_reading_is_quicker_than_disk():
+    sizes = (0, 20_000_000, 40_000_000, 100_000_000, 1_000_000_000)
+    assert [DuckDB("2GiB").turns(each) for each in sizes] == [1, 1, 2, 4, 1]
+    assert DuckDB("4GiB").turns(40_000_000) == 1
+
+
 def test_too_little_memory_is_said_in_one_line(lake, crowd, plan, start):
     put(lake, crowd(3000))
     with pytest.raises(ExperimentError, match=r"2MB of memory is too little .* `memory` under \[stores\]") as caught:
