@@ -9,7 +9,7 @@ from experiments.cli.shell import Shell, console, one_line, print_json, progress
 from experiments.cli.training import register
 
 if TYPE_CHECKING:
-    from creatives.packs import StyleLibrary
+    from creatives.packs import Look, StyleLibrary
 
 styles = typer.Typer(help="The looks that are at hand, and whether they keep their promises.", no_args_is_help=True)
 
@@ -68,7 +68,12 @@ def show(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
 
 
 @styles.command()
-def check(context: typer.Context, names: Styles = None) -> None:
+def check(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Style references, or folders of packs that were not added.")
+    ] = None,
+) -> None:
     """Prove that styles keep the promises every style makes; all of them where none is named."""
     from creatives.checks import check_style
     from experiments.core.errors import ExperimentError
@@ -79,12 +84,27 @@ def check(context: typer.Context, names: Styles = None) -> None:
     with progress_bar() as progress:
         for done, reference in enumerate(references):
             progress("checking styles", done, len(references))
-            for promise in check_style(library.resolve(reference)):
+            for promise in check_style(_look(library, reference)):
                 broken += 1
                 console().print(f"{reference}: {promise}")
     if broken:
         raise ExperimentError(f"{broken} promises are broken: mend the packs named above")
-    console().print(f"{len(references)} styles keep their promises.")
+    kept = "1 style keeps its" if len(references) == 1 else f"{len(references)} styles keep their"
+    console().print(f"{kept} promises.")
+
+
+def _look(library: "StyleLibrary", reference: str) -> "Look":
+    """A style by its reference or, where none is called so, the pack in a folder of that name."""
+    from creatives.packs import Look, UnknownStyle, read_pack
+
+    try:
+        return library.resolve(reference)
+    except UnknownStyle:
+        folder = Path(reference).absolute()
+        if not folder.is_dir():
+            raise
+        pack = read_pack(folder)
+        return Look(pack.name, ((pack, 1.0, 1.0),))
 
 
 @styles.command()
