@@ -11,6 +11,7 @@ from creatives.names import plain
 from creatives.packaging import check_new_name, write_pack
 from creatives.packs import StylePack, read_pack
 from creatives.pictures import load_picture
+from creatives.previews import preview_of
 
 LARGEST = 1024
 """Pixels of a style's picture kept in its pack, on the longer side."""
@@ -36,7 +37,7 @@ def style_of_picture(picture: Path, packs: Path, *, name: str, look: str, author
     folder = write_pack(
         packs / name, name=name, look=look, engine=Reference.name, parameters=parameters, weights=None,
         licence="as the picture's", author=author, made=f"The likeness of {plain(picture.name)}; nothing was trained.",
-        files={PICTURE: data},
+        preview=preview_of, files={PICTURE: data},
     )  # fmt: skip
     return read_pack(folder)
 

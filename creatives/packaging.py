@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -41,11 +41,11 @@ def check_new_name(name: str, packs: Path) -> None:
 def write_pack(
     folder: Path, *, name: str, look: str, engine: str, parameters: Mapping[str, Any],
     weights: Mapping[str, NDArray[Any]] | None, licence: str, author: str, made: str,
-    preview: Image.Image | None = None, files: Mapping[str, bytes] = MappingProxyType({}),
+    preview: Callable[[StylePack], Image.Image] | None = None, files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:  # fmt: skip
     """Make a style pack in ``folder``, which must not exist yet; what `read_pack` would refuse is not written.
 
-    ``files`` are its engine's own, such as a style's picture, by name.
+    ``preview`` draws what it looks like, and ``files`` are its engine's own, such as a style's picture, by name.
 
     Raises:
         CreativeError: where the folder exists, or for a pack that breaks a rule.
@@ -64,9 +64,9 @@ def write_pack(
             facts["weights_sha256"] = hashlib.sha256(data).hexdigest()
         for file, content in files.items():
             (made_here / file).write_bytes(content)
-        if preview is not None:
-            preview.save(made_here / PREVIEW, quality=80, method=6)
         (made_here / MANIFEST).write_text(_toml(facts) + "\n[parameters]\n" + _toml(parameters), encoding="utf-8")
+        if preview is not None:
+            preview(read_pack(made_here)).save(made_here / PREVIEW, quality=80, method=6)
     return folder
 
 
@@ -103,8 +103,8 @@ def _aside(folder: Path) -> Iterator[Path]:
     inside = around / folder.name  # a pack is named as its folder is, so that it can be checked before it is moved
     try:
         inside.mkdir()
-        yield inside
         try:
+            yield inside
             read_pack(inside)
         except CreativeError as error:
             raise PackError(str(error).replace(str(inside), str(folder))) from None

@@ -12,7 +12,7 @@ from typing import Any
 from creatives.errors import CreativeError
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
-from creatives.training.previews import write_preview
+from creatives.previews import preview_of
 
 NAME = "flat-cartoon"
 LOOK = "Flat cartoon: lively colour in a few flat tones, edges drawn clean, lettering left readable."
@@ -44,12 +44,11 @@ def ship(generator: Path, folder: Path, data: str) -> Path:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, KeyError) as error:
         raise CreativeError(f"{generator} is no generator that creatives.training.cartoon wrote ({error})") from None
-    write_pack(
+    return write_pack(
         folder, name=folder.name, look=LOOK, engine="cartoon", parameters={"tones": TONES}, weights=weights,
         licence="Apache-2.0", author="AdStyle", made=how_made(facts, data),
+        preview=preview_of,
     )  # fmt: skip
-    write_preview(folder)
-    return folder
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,9 +15,9 @@ from creatives.errors import CreativeError
 from creatives.neural import shared
 from creatives.packaging import write_pack
 from creatives.packs import SHIPPED
+from creatives.previews import preview_of
 from creatives.training.catalogue import CATALOGUE, read_catalogue
 from creatives.training.checkpoint import load_checkpoint
-from creatives.training.previews import write_preview
 
 
 def how_made(work: str, facts: Mapping[str, Any], data: str) -> str:
@@ -52,9 +52,8 @@ def ship(checkpoint: Path, out: Path, names: Sequence[str], data: str) -> tuple[
         folder = write_pack(
             out / name, name=name, look=entry["look"], engine="network", parameters=parameters,
             weights={"adapter": adapter}, licence="Apache-2.0", author="AdStyle",
-            made=how_made(entry["work"], found.facts, data),
+            made=how_made(entry["work"], found.facts, data), preview=preview_of,
         )  # fmt: skip
-        write_preview(folder)
         written.append(folder)
     return tuple(written)
 

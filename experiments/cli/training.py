@@ -138,8 +138,9 @@ def train(
     """Learn a style from one picture. Interrupted, the same command goes on from where it was."""
     from creatives.neural.eye import Eye
     from creatives.packaging import check_new_name, write_pack
+    from creatives.previews import preview_of
     from creatives.training.fit import Wish, settings_of, usable_device
-    from creatives.training.lesson import how_made, learned, look_of, prepare, preview_of
+    from creatives.training.lesson import how_made, learned, look_of, prepare
 
     shell: Shell = context.obj
     workspace = shell.workspace()
@@ -168,7 +169,7 @@ def train(
         write_pack(
             packs / name, name=name, look=sentence, engine="network", parameters=found.parameters,
             weights=found.weights, licence="as the picture's", author=workspace.name,
-            made=how_made(session, lesson, picture), preview=preview_of(session, lesson),
+            made=how_made(session, lesson, picture), preview=preview_of,
         )  # fmt: skip
         desk.clear()
     _warn(name, packs)

@@ -44,11 +44,13 @@ def test_numpys_floats_are_written_as_numbers():
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    write_pack(tmp_path / "dusk", **FACTS, weights=None, preview=Image.new("RGB", (8, 8)))
+    write_pack(tmp_path / "dusk", **FACTS, weights=None, preview=lambda pack: Image.new("RGB", (8, len(pack.name))))
     pack = read_pack(tmp_path / "dusk")
     assert (pack.look, pack.author, pack.made) == (FACTS["look"], FACTS["author"], FACTS["made"])
     assert pack.parameters["contrast"] == 1.5
     assert {path.name for path in (tmp_path / "dusk").iterdir()} == {"style.toml", "preview.webp"}
+    with Image.open(tmp_path / "dusk" / "preview.webp") as preview:
+        assert preview.size == (8, len("dusk")), "drawn of the pack itself"
     assert [path.name for path in tmp_path.iterdir()] == ["dusk"], "nothing half-made lies beside it"
 
 
@@ -106,7 +108,12 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_pack_from_elsewhere_is_copied_without_what_lies_beside_it(tmp_path, monkeypatch):
-    write_pack(tmp_path / "dusk", **FACTS, weights={"numbers": np.zeros(4)}, preview=Image.new("RGB", (8, 8)))
+    write_pack(
+        tmp_path / "dusk",
+        **FACTS,
+        weights={"numbers": np.zeros(4)},
+        preview=lambda pack: Image.new("RGB", (8, len(pack.name))),
+    )
     (tmp_path / "dusk" / "LICENSE").write_text("CC0")
     (tmp_path / "dusk" / "install.sh").write_text("rm -rf")
     monkeypatch.chdir(tmp_path / "dusk")

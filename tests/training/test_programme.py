@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from creatives import previews
 from creatives.errors import CreativeError
 from creatives.neural.shared import load_shared
 from creatives.packs import StyleLibrary, read_pack
-from creatives.training import base, previews, ship
+from creatives.training import base, ship
 from creatives.training.catalogue import read_catalogue
 
 STAGES = ("11", "12", "21", "22", "31", "32", "33", "34", "41")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from creatives.packs import StyleLibrary, read_pack
+from creatives.previews import SIDE
 from creatives.training import lesson
 from creatives.training.beginning import Beginning
 from creatives.training.session import Session
@@ -90,7 +91,7 @@ def test_a_picture_becomes_a_style_of_the_workspace(workspace, train, capsys, sh
     assert len(pack.parameters["network"]) == (3 if options else 12)
     assert ("network.stem" in (pack.folder / "weights.safetensors").read_bytes().decode("latin-1")) == bool(options)
     with Image.open(pack.folder / "preview.webp") as preview:
-        assert preview.size == (160, 120)
+        assert preview.size == (SIDE, SIDE * 2 // 3)
     assert left_over(workspace) == []
     assert "learned from stripes.png in 3 steps of 1 crops of 64 px from 2 photographs" in pack.made
     assert run(["styles", "show", "stripes"]) == 0
@@ -326,6 +327,8 @@ def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
     assert run(["styles", "add", str(painting), "--name", "board"]) == 0
     pack = read_pack(workspace / "packs" / "board")
     assert (pack.engine, pack.look) == ("reference", "The colours and the light of stripes.")
+    with Image.open(pack.folder / "preview.webp") as preview:
+        assert preview.size == (SIDE, SIDE * 2 // 3)
     assert "board#" in capsys.readouterr().out
     photograph = np.full((40, 60, 3), (200, 30, 30), np.uint8)
     photograph[:, :30] = (30, 30, 120)

@@ -1,6 +1,6 @@
 """Pictures of packs, each as an advertisement would have it: on a photograph that comes with scikit-image.
 
-    python -m creatives.training.previews [STYLE...]
+    python -m creatives.previews [STYLE...]
 
 makes those of the packs that come along anew.
 """
