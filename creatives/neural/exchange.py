@@ -58,7 +58,8 @@ def blend(parts: Sequence[tuple[Statistics, float]]) -> Statistics:
     shares = torch.tensor([share for _, share in parts], device=means.device)[:, None, None]
     mean = (means * shares).sum(dim=0)
     apart = means - mean
-    between = torch.einsum("kni,knj->nij", apart * shares, apart)
+    with torch.autocast(means.device.type, enabled=False):
+        between = torch.einsum("kni,knj->nij", apart * shares, apart)
     within = torch.stack([part.covariance for part, _ in parts]) * shares[..., None]
     return Statistics(mean, within.sum(dim=0) + between)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
 from creatives.neural.reference import EXCHANGES, STRIDE, ReferenceNetwork
+from creatives.neural.runner import chosen_precision
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, reduced, windows
 
 Floats = NDArray[np.float32]
@@ -39,10 +40,20 @@ def network_in(path: Path) -> ReferenceNetwork:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
+def _in_own_precision(device: torch.device) -> torch.autocast:
+    """Convolutions in bfloat16, as in training, where the device computes in it and nobody chose otherwise."""
+    able = torch.cpu.get_capabilities()
+    native = device.type == "cuda" or able.get("amx_bf16", False) or able.get("avx512_bf16", False)
+    chosen = native and chosen_precision() != "float32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen, cache_enabled=False)
+
+
 @torch.inference_mode()
 def statistics_of(style: Floats, network: ReferenceNetwork) -> tuple[Statistics, ...]:
     """What a style's picture ``(height, width, 3)`` in 0..1 is known by, layer by layer."""
-    return network.know(_batch(_padded(style), network))[1]
+    picture = _batch(_padded(style), network)
+    with _in_own_precision(picture.device):
+        return network.know(picture)[1]
 
 
 @torch.inference_mode()
@@ -61,19 +72,19 @@ def take_after(
     whole = padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS
     measured = _batch(padded if whole else _padded(reduced(picture)), network)
     left = max(0.0, 1 - sum(share for _, share in styles))
-    seen = network.see(measured)
-    parts, given_back = list(styles), None
-    if left > _NOTHING:
-        given_back, own = network.know(measured, mask, seen)
-        parts.append((own, left))
-    wanted = [blend([(known[index], share) for known, share in parts]) for index in range(EXCHANGES)]
-    styled, folded = network.measure(measured, wanted, mask, seen)
-    if whole:
-        out = _unbatch(styled)
-        if given_back is not None:
-            out = out + left * (padded - _unbatch(given_back))
-    else:
-        out = _tiled(padded, folded, left, network)
+    with _in_own_precision(measured.device):
+        seen = network.see(measured)
+        parts, given_back = list(styles), None
+        if left > _NOTHING:
+            given_back, own = network.know(measured, mask, seen)
+            parts.append((own, left))
+        wanted = [blend([(known[index], share) for known, share in parts]) for index in range(EXCHANGES)]
+        styled, folded = network.measure(measured, wanted, mask, seen)
+        if not whole:
+            return _tiled(padded, folded, left, network)[:height, :width]
+    out = _unbatch(styled)
+    if given_back is not None:
+        out = out + left * (padded - _unbatch(given_back))
     return out[:height, :width]
 
 

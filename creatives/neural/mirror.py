@@ -9,14 +9,17 @@ from torch.nn import functional
 
 def mirrored(x: Tensor, margin: int) -> Tensor:
     """``(n, channels, height, width)`` grown by ``margin`` pixels on every side, none of them repeated at the edge."""
-    if x.is_cuda and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+    turned = x.is_cuda or x.dtype is torch.bfloat16
+    if turned and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         grown: Tensor = _Mirrored.apply(x, margin)
         return grown
     return functional.pad(x, (margin,) * 4, mode="reflect")
 
 
 class _Mirrored(torch.autograd.Function):
-    """torch's own kernels know channels first alone: on graphics cards two copies a call go into turning them."""
+    """torch's own kernel knows channels first alone on graphics cards, and 32 bits alone on processors where others
+    are chosen: two copies a call go into turning what it is given.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, margin: int) -> Tensor:

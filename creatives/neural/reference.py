@@ -95,7 +95,9 @@ class ReferenceNetwork(nn.Module):
         x = self.half_up(_grown(relu(x))) + self.half_skip(relu(half))
         x = swap(6, self.half_out(x))
         # Nothing bends the last layer's values into 0..1: what is bent takes no colours exactly, and saturates.
-        return swap(7, 0.5 + self.head(_grown(x)).float())
+        picture = 0.5 + self.head(_grown(x)).float()
+        with torch.autocast(picture.device.type, enabled=False):  # in 16 bits, gradients of colour would show steps
+            return swap(7, picture)
 
     def forward(self, pictures: Tensor, wanted: Sequence[Statistics], counted: Tensor | None = None) -> Tensor:
         """Styled pictures; ``wanted`` as `know` gives it."""

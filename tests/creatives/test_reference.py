@@ -162,6 +162,25 @@ def test_tiles_come_out_as_the_whole(network, monkeypatch):
         assert np.abs(tiled - wanted).max() < 0.02
 
 
+def test_in_sixteen_bits_pictures_are_nearly_the_same_and_who_wants_them_exact_gets_them(monkeypatch):
+    from skimage.color import deltaE_ciede2000, rgb2lab
+    from skimage.data import coffee, rocket
+
+    network = likeness.network_in(engines.NETWORK)
+    picture, style = (each[:240, 100:420].astype(np.float32) / 255 for each in (coffee(), rocket()))
+
+    def drawn(*, able: bool) -> np.ndarray:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": able})
+        shares = [(likeness.statistics_of(style, network), 0.5), (likeness.statistics_of(picture, network), 0.3)]
+        return np.clip(likeness.take_after(picture, shares, network), 0, 1)
+
+    exact, quick = drawn(able=False), drawn(able=True)
+    apart = deltaE_ciede2000(rgb2lab(exact), rgb2lab(quick))
+    assert 0 < apart.mean() < 1
+    monkeypatch.setenv("ADSTYLE_PRECISION", "float32")
+    assert np.array_equal(drawn(able=True), exact)
+
+
 def test_strength_and_blends_go_through_statistics(pack):
     picture, engine, given = sample_scene(48, 64), Reference(), wish(pack)
     assert isinstance(engine, Mixing)
