@@ -93,6 +93,15 @@ def _ours_pruned(folder: Path) -> Ready:
     return _ours(folder, "pruned")
 
 
+def _reference(_: Path) -> Ready:
+    from creatives.engines.reference import NETWORK
+    from creatives.neural.likeness import network_in, statistics_of, take_after
+
+    network, picture = network_in(NETWORK), _picture()[0].transpose(1, 2, 0)
+    known = statistics_of(picture[:512, :512], network)
+    return lambda: take_after(picture, [(known, 1.0)], network)
+
+
 def _large(folder: Path) -> Ready:
     look = _looks(folder)[0]
     picture = np.random.default_rng(0).integers(0, 255, (LARGE, LARGE, 3), np.uint8)
@@ -132,6 +141,8 @@ WAYS = {
     "ours, OpenVINO, int8": Way("ours", _ours, INT8),
     "ours, pruned to three quarters, OpenVINO": Way("pruned", _ours_pruned),
     "ours, pruned to three quarters, OpenVINO, int8": Way("pruned", _ours_pruned, INT8),
+    "ours that takes after any picture, float32": Way("reference", _reference, {"ADSTYLE_PRECISION": "float32"}),
+    "ours that takes after any picture, as shipped": Way("reference", _reference),
 }
 LARGE_WAYS = {
     "ours, as shipped": Way("ours", _large),
@@ -213,6 +224,7 @@ def prepare(folder: Path) -> dict[str, float]:
     from skimage.data import coffee
 
     from benchmarks.johnson import Johnson
+    from creatives.neural.reference import ReferenceNetwork
     from creatives.neural.shared import SHARED, file_sha256
     from creatives.neural.transformer import BLOCKS, StyleTransformer
     from creatives.packaging import write_pack
@@ -237,7 +249,7 @@ def prepare(folder: Path) -> dict[str, float]:
         "landing_url": "https://example.com/coffee",
     }  # fmt: skip
     (folder / "brief.yaml").write_text(yaml.safe_dump(brief), encoding="utf-8")
-    counted = {"Johnson": Johnson(), "ours": StyleTransformer(), "pruned": pruned}
+    counted = {"Johnson": Johnson(), "ours": StyleTransformer(), "pruned": pruned, "reference": ReferenceNetwork()}
     return {name: sum(each.numel() for each in network.parameters()) / 1e6 for name, network in counted.items()}
 
 
