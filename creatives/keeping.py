@@ -1,5 +1,6 @@
 """Keeping a photograph's colours, and its calm, under a style's strokes."""
 
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -90,7 +91,7 @@ def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
     smooth = box(added, _AROUND)
     shift = _shifts_of(cells, _shrunk(box(cells, _AROUND)), _shrunk(smooth), _shrunk(ground) + _ELSEWHERE)
     # The fast guided filter (K. He, J. Sun, 2015): colours are moved up to the photograph's edges.
-    light = cells.mean(axis=2)
+    light = _mean(cells)
     slope, offset = guidance(shift - added, light, _AROUND, _EDGE**2)
     moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
     loud = _too_loud(cells, painted, known)
@@ -101,7 +102,8 @@ def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
 def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats]:
     """Where a photograph is flat; and where it is nearly so, or lettering and thin lines lie on what is; in 0..1."""
     mean = box(cells, _AROUND)
-    deviation = np.sqrt(np.maximum(box(cells * cells, _AROUND) - mean * mean, 0)).max(axis=2)
+    variance = box(cells * cells, _AROUND) - mean * mean
+    deviation = np.sqrt(np.maximum(reduce(np.maximum, np.moveaxis(variance, 2, 0)), 0))
     wide = round(_LETTERING * side / _SIDE / _CELL) | 1
     closed = minimum_filter(maximum_filter(1 - smoothstep(*_FLAT, deviation), wide), wide)
     ground = np.maximum(1 - smoothstep(*_EVEN, deviation), box(closed, _AROUND))
@@ -111,7 +113,7 @@ def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats
 def _too_loud(cells: Floats, painted: Floats, known: float) -> Floats:
     """How much of fine marks is beyond the strength that the photograph's own detail allows, in 0..1."""
     drawn, marks = (
-        np.sqrt(np.maximum(box(np.square(each - box(each, _AROUND)).mean(axis=2), 2 * _AROUND - 1), 0))
+        np.sqrt(np.maximum(box(_mean(np.square(each - box(each, _AROUND))), 2 * _AROUND - 1), 0))
         for each in (cells, painted)
     )
     return 1 - np.clip(_LOUD * known**2 * drawn / (marks + 1e-4), 0, 1)
@@ -124,7 +126,7 @@ def _shifts_of(asked: Floats, colours: Floats, shifts: Floats, weights: Floats) 
     SIGGRAPH 2007) whose axes are the three of colour, and none of place. Of several colours that a style has for one,
     those count most that are as light: pale stays pale, lettering legible.
     """
-    alike = np.exp(-0.5 * (shifts.mean(axis=2) / _ALIKE) ** 2) + 1e-6
+    alike = np.exp(-0.5 * (_mean(shifts) / _ALIKE) ** 2) + 1e-6
     weighed = np.dstack([shifts, np.ones_like(weights)]) * (weights * alike)[:, :, None]
     place = np.clip(colours, 0, 1).reshape(-1, 3) * (_STEPS - 1)
     step = np.minimum(place.astype(np.intp), _STEPS - 2)
@@ -132,13 +134,18 @@ def _shifts_of(asked: Floats, colours: Floats, shifts: Floats, weights: Floats) 
     sums = np.zeros((4, _STEPS**3))
     for corner in product((0, 1), repeat=3):
         number = (step + corner) @ (_STEPS**2, _STEPS, 1)
-        part = np.where(corner, share, 1 - share).prod(axis=1)
+        part = reduce(np.multiply, np.where(corner, share, 1 - share).T)
         for each, values in zip(sums, weighed.reshape(-1, 4).T, strict=True):
             each += np.bincount(number, values * part, _STEPS**3)
     *grids, weight = (gaussian_filter(each.reshape((_STEPS,) * 3), 1, mode="constant") for each in sums)
     where = np.moveaxis(np.clip(asked, 0, 1) * (_STEPS - 1), 2, 0)
     known = np.maximum(weight, np.finfo(np.float64).tiny)
     return np.dstack([map_coordinates(grid / known, where, np.float32, order=1) for grid in grids])
+
+
+def _mean(picture: Floats) -> Floats:
+    """Over the channels; numpy's own goes three numbers at a time."""
+    return picture @ np.full(picture.shape[2], 1 / picture.shape[2], picture.dtype)
 
 
 def _shrunk(picture: Floats) -> Floats:
