@@ -133,9 +133,21 @@ def outcome(at):
 
 
 @pytest.fixture(scope="session")
-def loops():
-    """What counts, by loops; tests are not a package, so their file is run rather than imported."""
-    return runpy.run_path(str(Path(__file__).with_name("test_evidence.py")))["Loops"]
+def oracle():
+    """``loops.py``: tests are not a package, so that it is run rather than imported."""
+    return runpy.run_path(str(Path(__file__).with_name("loops.py")))
+
+
+@pytest.fixture(scope="session")
+def loops(oracle):
+    """What counts, by loops."""
+    return oracle["Loops"]
+
+
+@pytest.fixture(scope="session")
+def world(oracle):
+    """Events of a few units, by seed and start."""
+    return oracle["world"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Rules over several events of one unit, each by itself and at its limits; the loops of test_evidence know them all."""
+"""Rules over several events of one unit, each by itself and at its limits; the loops (loops.py) know them all."""
 
 import json
 from collections import Counter
