@@ -141,7 +141,7 @@ def look_of(picture: Path) -> str:
     return f"The strokes and colours of {plain(picture.stem)[:100]}."
 
 
-def preview_of(session: Session, lesson: Lesson) -> Image.Image:
+def glimpse_of(session: Session, lesson: Lesson) -> Image.Image:
     """The first photograph held back, in the style as it is now; its sides are multiples of four."""
     image = Image.fromarray(lesson.photographs.validation[0])
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from creatives.errors import CreativeError
 from creatives.neural.features import Distilled, Vgg19, read_weights
+from creatives.neural.likeness import network_in
 from creatives.neural.measures import CONTENT_LAYER, DEEP_LAYER, STYLE_LAYERS
 from creatives.neural.moments import feature_moments, relative_gap
 from creatives.neural.reference import CHANNELS, ReferenceNetwork
@@ -39,7 +40,7 @@ _TAUGHT = (("relu2_1", 128), ("relu3_1", 256), (DEEP_LAYER, 512))
 """What features at half, quarter and eighth size are taught to hold, and its channels."""
 _WARM, _SMALL_UNTIL = 0.05, 0.4
 """Shares of the time: rates rise, and crops are of three quarters of the size."""
-ZOOM = (0.9, 1.4)
+_ZOOM = (0.9, 1.4)
 """Photographs are small, and enlarged ones have no detail for strokes to follow: crops are as they are, or nearly."""
 _AGAIN = 0.45
 """Where a training that was over goes on."""
@@ -320,7 +321,7 @@ def train(wish: argparse.Namespace, begun: float) -> None:
         raise CreativeError("there is no graphics card here: say --device cpu")
     settings = Settings(wish.seconds, wish.batch, wish.size, wish.rate, wish.content)
     log = Log(wish.log)
-    photographs = read_photographs(wish.photos, Augmentation(zoom=ZOOM))
+    photographs = read_photographs(wish.photos, Augmentation(zoom=_ZOOM))
     paintings = read_paintings(wish.paintings)
     # Before the first word with the card: a process that has spoken to one cannot be forked.
     looks = render_looks(photographs.training, wish.looks, wish.workers)
@@ -334,7 +335,7 @@ def train(wish: argparse.Namespace, begun: float) -> None:
     )
     training = Training(settings, pool, Examples(paintings, looks, pool, device), perceived, device)
     if wish.start:
-        training.network.load_state_dict(read_weights(wish.start))
+        training.network.load_state_dict(network_in(wish.start).state_dict())
     found = load_checkpoint(wish.checkpoint) if wish.checkpoint else None
     before = training.take_up(found) if found else 0.0
     before = _AGAIN if before >= 1 else before

@@ -246,7 +246,7 @@ def _learn(
     import math
 
     from creatives.training.board import Board
-    from creatives.training.lesson import preview_of
+    from creatives.training.lesson import glimpse_of
 
     every = max(1, session.settings.steps // PREVIEWS)
     board = Board(tensorboard, session.step)
@@ -261,7 +261,7 @@ def _learn(
                 tell(step)
                 board.step(step)
                 if step.number % every == 0 or step.over:
-                    picture = preview_of(session, lesson)
+                    picture = glimpse_of(session, lesson)
                     desk.show(picture)
                     board.preview(picture, step.number)
                     console().print(_told(step))

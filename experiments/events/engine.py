@@ -28,6 +28,7 @@ _A_THREAD = 125_000_000
 _AN_IMPRESSION = 80
 """Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
 _MOST_TURNS = 4
+"""Each reads all impressions once more; beyond these, what that takes is more than what disk takes."""
 
 
 class Engine(Protocol):

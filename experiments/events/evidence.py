@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
@@ -106,10 +107,12 @@ def evidence_of(
 
 
 def _rows(source: Source, experiment: str) -> int:
-    """At most, without looking at them."""
+    """Of impressions, by what is said of them: at most so many are the experiment's."""
     if isinstance(source, StoredTable):
         return source.rows("experiment", experiment)
-    return source.num_rows if isinstance(source, pa.Table) else source.count_rows()
+    if isinstance(source, pa.Table):
+        return source.num_rows
+    return source.count_rows(filter=pc.field("experiment") == experiment)  # files of others need not be opened
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

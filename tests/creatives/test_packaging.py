@@ -108,12 +108,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_pack_from_elsewhere_is_copied_without_what_lies_beside_it(tmp_path, monkeypatch):
-    write_pack(
-        tmp_path / "dusk",
-        **FACTS,
-        weights={"numbers": np.zeros(4)},
-        preview=lambda pack: Image.new("RGB", (8, len(pack.name))),
-    )
+    write_pack(tmp_path / "dusk", **FACTS, weights={"numbers": np.zeros(4)}, preview=lambda _: Image.new("RGB", (8, 8)))
     (tmp_path / "dusk" / "LICENSE").write_text("CC0")
     (tmp_path / "dusk" / "install.sh").write_text("rm -rf")
     monkeypatch.chdir(tmp_path / "dusk")

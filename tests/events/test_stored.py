@@ -154,6 +154,9 @@ def test_units_told_apart_in_turns_are_the_same(lake, crowd, plan, start, turns,
     assert gather(lake, plan, start + DAYS) == at_once
     assert asked == [impressions["experiment"].to_pylist().count("spring")]
     assert asked[0] < impressions.num_rows
+    elsewhere = gather(EventLake(f"file://{lake.root}"), plan, start + DAYS)
+    assert same(elsewhere, at_once)
+    assert asked[1:] == asked[:1]
 
 
 def test_units_take_turns_where_they_would_not_fit_and_reading_is_quicker_than_disk():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from creatives.errors import CreativeError
 from creatives.training.fit import Wish, settings_of, usable_device, weighted
-from creatives.training.lesson import learned, look_of, prepare, preview_of
+from creatives.training.lesson import glimpse_of, learned, look_of, prepare
 from creatives.training.photographs import COME_ALONG, NoPhotographs, photographs_that_come_along
 from creatives.training.session import Settings
 
@@ -105,7 +105,7 @@ def test_what_is_no_number_becomes_no_style(lesson, tmp_path):
 
 def test_a_preview_is_of_the_photograph_held_back(lesson, tmp_path):
     session = lesson.session(settings_of(Wish(steps=1, batch=1, size=64)), tmp_path / "training.safetensors")
-    assert preview_of(session, lesson).size == (160, 120)
+    assert glimpse_of(session, lesson).size == (160, 120)
 
 
 def test_a_name_that_is_no_text_still_makes_a_sentence(tmp_path):
