@@ -73,9 +73,11 @@ _CONVERSIONS = f"""
 def make(impressions: int) -> None:
     """A lake in the folder this runs in."""
     from experiments.events.lake import EventLake
+    from experiments.events.numbers import UNIT_NUMBER, number_of
 
     lake = EventLake("lake")
-    _fill(lake, "impressions", _IMPRESSIONS, impressions)
+    numbered = f"SELECT *, {number_of('unit')} AS {UNIT_NUMBER} FROM ({_IMPRESSIONS})"
+    _fill(lake, "impressions", numbered, impressions)
     _fill(lake, "outcomes", f"{_CLICKS} UNION ALL {_CONVERSIONS}", impressions)
 
 

@@ -10,6 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from experiments.core.errors import ExperimentError
+from experiments.events.numbers import UNIT_NUMBER, number_of, stand_in_for
+from experiments.events.schema import TABLES
 from experiments.events.scratch import Scratch
 from experiments.events.stored import StoredTable, sql_type
 
@@ -27,6 +29,8 @@ _A_THREAD = 125_000_000
 """Bytes; with less a thread, DuckDB's guide says, work that goes to disk may fail."""
 _AN_IMPRESSION = 80
 """Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
+_FROM_TEXT = f"coalesce({number_of('unit')}, {stand_in_for('unit')})"
+"""A unit's number where it is not kept; what is no hash has one that nothing kept has."""
 _MOST_TURNS = 4
 """Each reads all impressions once more; beyond these, what that takes is more than what disk takes."""
 
@@ -45,6 +49,9 @@ class Engine(Protocol):
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
     ) -> pa.Table:
         """The expression's rows, of tables that have these names; it reads no other columns of theirs.
+
+        To the expression ``unit`` is a whole number, the same for the same unit in all tables, whose choice is the
+        engine's: 64 bits, of which texts that are hashes cannot be expected to share any.
 
         Raises:
             ExperimentError: where the engine cannot do it.
@@ -76,19 +83,35 @@ class DuckDB:
         """Beyond ``memory`` it takes disk."""
         from experiments.events.reading import answer
 
+        numbered = all(_has_numbers(source) for name, source in sources.items() if _keeps_numbers(name))
         with bounded_engine(self.memory) as engine:
             for name, source in sources.items():
-                if isinstance(source, StoredTable):
-                    query = source.query(columns[name])
-                else:
-                    engine.register(f"{name}_of_lake", source)
-                    known = source.schema.names
-                    read = [
-                        each if each in known else f"NULL::{sql_type(name, each)} AS {each}" for each in columns[name]
-                    ]
-                    query = f"SELECT {', '.join(read)} FROM {name}_of_lake"
-                engine.execute(f"CREATE VIEW {name} AS {query}")
+                column, unit = "unit", stand_in_for("unit")
+                if numbered:
+                    column, unit = (UNIT_NUMBER,) * 2 if _keeps_numbers(name) else ("unit", _FROM_TEXT)
+                read = [column if each == "unit" else each for each in columns[name]]
+                rows = _rows(engine, name, source, read)
+                told = ", ".join(f"{unit} AS unit" if each == "unit" else each for each in columns[name])
+                engine.execute(f"CREATE VIEW {name} AS SELECT {told} FROM ({rows})")
             return answer(engine, expression)
+
+
+def _keeps_numbers(table: str) -> bool:
+    return UNIT_NUMBER in TABLES[table].schema.names
+
+
+def _has_numbers(source: Source) -> bool:
+    return isinstance(source, StoredTable) and source.numbered
+
+
+def _rows(engine: duckdb.DuckDBPyConnection, name: str, source: Source, columns: Sequence[str]) -> str:
+    """These columns in SQL; what the source does not know of is missing."""
+    if isinstance(source, StoredTable):
+        return source.query(columns)
+    engine.register(f"{name}_of_lake", source)
+    known = source.schema.names
+    read = (each if each in known else f"NULL::{sql_type(name, each)} AS {each}" for each in columns)
+    return f"SELECT {', '.join(read)} FROM {name}_of_lake"
 
 
 @contextmanager

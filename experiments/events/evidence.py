@@ -41,8 +41,11 @@ _RULES = ("invalid_rules", "click_rules")
 
 
 def _unbound(name: str) -> ir.Table:
-    """A table of the lake to the expression; nullable throughout, because a union wants the same type on all sides."""
-    types = ibis.Schema.from_pyarrow(TABLES[name].schema)
+    """A table of the lake to the expression, units as numbers.
+
+    Nullable throughout, because a union wants the same type on all sides.
+    """
+    types = {**ibis.Schema.from_pyarrow(TABLES[name].schema), "unit": ibis.dtype("int64")}
     return ibis.table({column: types[column].copy(nullable=True) for column in _READ[name]}, name=name)
 
 

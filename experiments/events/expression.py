@@ -57,24 +57,21 @@ def evidence_expression(
     before it for the mature units of that segment). Those of one batch have its number, from 0.
 
     Args:
-        impressions: columns as in ``schema.IMPRESSIONS``, every experiment's.
-        outcomes: columns as in ``schema.OUTCOMES``.
+        impressions: columns as in ``schema.IMPRESSIONS``, every experiment's, but units as numbers (`engine`).
+        outcomes: columns as in ``schema.OUTCOMES``, units as the same numbers.
         plan: gives the name, the start, the attribution windows, the segment columns and the cap on money.
         as_of: exclusive upper bound of event time, aware.
         batches: where the second batch begins, the third ..., in order; none where there are no batches.
         changes: those of them, or others, at which the arms' shares changed.
         turns: in which units are told apart (`people_of`); the facts are the same.
     """
-    everything = impressions.mutate(
-        unit=key(impressions.unit), date=day_of(impressions.ts), said=said_of(impressions, plan.segments)
-    )
+    everything = impressions.mutate(date=day_of(impressions.ts), said=said_of(impressions, plan.segments))
     shown = _between(everything.filter(everything.experiment == plan.experiment), plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
     bots = shown.filter(shown.invalid.notnull())
     everybody = people_of(valid, turns)
 
-    units = ibis.ifelse(outcomes.unit.notnull(), key(outcomes.unit), ibis.null("uint64"))
-    outcomes = outcomes.mutate(unit=units, date=day_of(outcomes.ts))
+    outcomes = outcomes.mutate(date=day_of(outcomes.ts))
     adjustments = adjustments_of(outcomes, as_of).alias("adjustments")
     happened = _once(_between(outcomes.filter(outcomes.adjusts.isnull()), plan.start, as_of)).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.engine import MEMORY, DuckDB, Engine
 from experiments.events.native import native_silence
+from experiments.events.numbers import UNIT_NUMBER
 from experiments.events.objects import Objects
 from experiments.events.parts import Parts
 from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
@@ -368,9 +369,11 @@ class Append:
             return []
         keys = zip(*(actions[f"partition.{column}"].to_pylist() for column in layout.partition_by), strict=True)
         paths, sizes, rows = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
+        missing = f"null_count.{UNIT_NUMBER}"
+        without = actions[missing].to_pylist() if missing in actions.column_names else [None] * actions.num_rows
         return [
-            StoredFile(unquote(path), tuple(str(key) for key in each), size, count)
-            for path, each, size, count in zip(paths, keys, sizes, rows, strict=True)
+            StoredFile(unquote(path), tuple(str(key) for key in each), size, count, numbered=unnumbered == 0)
+            for path, each, size, count, unnumbered in zip(paths, keys, sizes, rows, without, strict=True)
         ]
 
     def replace(

@@ -17,16 +17,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from experiments.events.numbers import LARGEST, UNIT_NUMBER, with_numbers
 from experiments.events.schema import TableLayout
 from experiments.events.scratch import Scratch
 
 ROWS_A_GROUP = 120_000
-_MANY = ("event_id", "unit", "impression_id", "click_id", "text", "ts", "line")
+_MANY = ("event_id", "unit", UNIT_NUMBER, "impression_id", "click_id", "text", "ts", "line")
 """Columns of so many values that no dictionary makes them smaller."""
 
 _LONGEST_BOUND = 64
 """Characters; a log is no place for longer texts."""
-_PRIVATE = ("unit", "text")
+_PRIVATE = ("unit", UNIT_NUMBER, "text")
 """Columns that speak of people: the log outlives files, and must not go on naming a unit that was erased."""
 _LEAST, _MOST = "", "\U0010ffff"
 """Bounds of any text. (A column that has values and no bounds is one that pyarrow's filters find nothing in.)"""
@@ -72,7 +73,9 @@ class Parts:
         self.files: dict[Path, Keys] = {}
 
     def add(self, rows: pa.Table) -> None:
-        """Rows with the table's columns, in whatever folders they belong."""
+        """Rows with the columns that the table has from others (``told``), in whatever folders they belong."""
+        if UNIT_NUMBER in self._stored.names:
+            rows = with_numbers(rows)
         for keys, chosen in _split(rows, self._layout.partition_by):
             part = self._open.get(keys)
             if part is None:
@@ -186,6 +189,8 @@ def _statistics(facts: pq.FileMetaData) -> dict[str, Any]:
             least, most = min(each.min for each in some), max(each.max for each in some)
             if isinstance(most, str) and (name in _PRIVATE or max(len(least), len(most)) > _LONGEST_BOUND):
                 least, most = _LEAST, _MOST
+            elif name in _PRIVATE:
+                least, most = 0, LARGEST
             ends["minValues"][name], ends["maxValues"][name] = _bound(least), _bound(most)
     return {"numRecords": facts.num_rows, **ends, "nullCount": missing}
 

@@ -17,11 +17,7 @@ _DAY = 86_400_000_000
 
 @ibis.udf.scalar.builtin(name="hash", signature=(("string",), "uint64"))
 def key(text: str) -> int:  # type: ignore[empty-body]
-    """A number in a text's place, DuckDB's: there are millions of units, and their texts are four times as long.
-
-    It has 64 bits: two of 15 million units share one with a probability of 6e-6, and nobody can make them, because what
-    the lake has of units is keyed hashes. (Ids of events are compared as they are: anybody may choose those.)
-    """
+    """A number in a text's place, DuckDB's, of 64 bits."""
 
 
 @ibis.udf.scalar.builtin(name="hash", signature=(("uint64", "string"), "uint64"))
@@ -59,7 +55,7 @@ def people_of(valid: ir.Table, turns: int = 1) -> ir.Table:
     """
     if turns == 1:
         return _people(valid).alias("people")
-    last = ibis.literal(turns - 1, "uint64")
+    last = ibis.literal(turns - 1, "int64")
     return ibis.union(*(_people(valid.filter(valid.unit & last == n)).alias(f"people_{n}") for n in range(turns)))
 
 

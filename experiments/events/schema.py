@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from experiments.events.numbers import UNIT_NUMBER
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 DECLARED_BOT = "declared_bot"
 """Rule name in ``invalid``: the user agent says of itself that it is a robot."""
@@ -38,6 +40,7 @@ IMPRESSIONS = pa.schema(
         pa.field("experiment", pa.string(), nullable=False),
         pa.field("arm", pa.string(), nullable=False),
         pa.field("unit", pa.string(), nullable=False),  # keyed hash, hexadecimal
+        pa.field(UNIT_NUMBER, pa.int64()),  # the end of it, which evidence reads in its place
         pa.field("variant", pa.string()),
         pa.field("slot", pa.string()),
         pa.field("placement", pa.string()),
@@ -110,6 +113,11 @@ class TableLayout:
 
     schema: pa.Schema
     partition_by: tuple[str, ...]
+
+    @property
+    def told(self) -> list[str]:
+        """The columns in which others say something; any other is made of these."""
+        return [name for name in self.schema.names if name != UNIT_NUMBER]
 
 
 TABLES: dict[str, TableLayout] = {

@@ -116,7 +116,7 @@ def _table(name: str, source: Source, columns: Sequence[str], near: Path) -> _Ta
 
 
 def _frame(session: "SparkSession", table: _Table, columns: Sequence[str]) -> "DataFrame":
-    """These columns, typed as in the schema; what a file is too old to have is missing."""
+    """These columns, typed as in the schema, units as numbers; what a file is too old to have is missing."""
     from ibis import Schema
     from pyspark.sql import functions as of
 
@@ -132,7 +132,8 @@ def _frame(session: "SparkSession", table: _Table, columns: Sequence[str]) -> "D
         files = session.read.schema(held).option("recursiveFileLookup", "true").parquet(*map(_hadoop, paths))
         constants = {column: of.lit(value).cast(types[column]) for column, value in told.items()}
         frame = frame.unionByName(files.withColumns(constants))
-    return frame
+    numbers = {"unit": of.when(of.col("unit").isNotNull(), of.xxhash64("unit"))} if "unit" in types else {}
+    return frame.withColumns(numbers)
 
 
 def _hadoop(path: str) -> str:

@@ -24,6 +24,8 @@ class StoredFile:
     keys: Keys
     size: int
     rows: int
+    numbered: bool = False
+    """Whether all its units have their numbers beside them (`numbers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class StoredTable:
     def size(self) -> int:
         """In bytes."""
         return sum(file.size for file in self.files)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether all units have."""
+        return all(file.numbered for file in self.files)
 
     def rows(self, column: str, value: str) -> int:
         """Of the files that have this value throughout, as the log tells."""

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.events.engine import bounded_engine
 from experiments.events.lake import LOG, Append, EventLake, storage_failures
+from experiments.events.numbers import UNIT_NUMBER, numbered
 from experiments.events.parts import Keys, Parts
 from experiments.events.schema import TABLES
 from experiments.events.stored import StoredFile, StoredTable, parquet
@@ -61,7 +62,7 @@ def compact(lake: EventLake, name: str) -> Upkeep:
         for keys, files in _by_folder(handle).items():
             if len(files) >= MANY_FILES:
                 with handle.at_hand(files) as paths:
-                    _copy(engine, parts, keys, f"SELECT * FROM {parquet(paths)} {order}")
+                    _copy(engine, parts, keys, f"SELECT * FROM {_whole(name, parquet(paths))} {order}")
                 gone += files
         if gone:
             handle.replace(gone, parts, data_change=False)
@@ -204,7 +205,8 @@ def rewrite(
             with handle.at_hand([file]) as paths:
                 ((found,),) = engine.execute(f"SELECT count({column}) FROM {parquet(paths)}").fetchall()
                 if found:
-                    _copy(engine, parts, file.keys, f"SELECT * REPLACE ({by} AS {column}) FROM {parquet(paths)}")
+                    replaced = f"(SELECT * REPLACE ({by} AS {column}) FROM {parquet(paths)})"
+                    _copy(engine, parts, file.keys, f"FROM {_whole(name, replaced)}")
                     gone.append(file)
             rows, done = rows + found, done + file.rows
             progress(done, of)
@@ -281,11 +283,16 @@ def _begin(lake: EventLake, name: str) -> Append:
 
 def _rows(lake: EventLake, engine: duckdb.DuckDBPyConnection, name: str) -> str:
     """A table of the lake as DuckDB is to name it."""
-    source = lake.source(name)
+    source, told = lake.source(name), TABLES[name].told
     if isinstance(source, StoredTable):
-        return f"({source.query(TABLES[name].schema.names)})"
+        return f"({source.query(told)})"
     engine.register(name, source)
-    return name
+    return f"(SELECT {', '.join(told)} FROM {name})"
+
+
+def _whole(name: str, rows: str) -> str:
+    """Rows of a table's files with what is made of them."""
+    return numbered(rows) if UNIT_NUMBER in TABLES[name].schema.names else rows
 
 
 def _by_folder(handle: Append) -> dict[Keys, list[StoredFile]]:

@@ -19,10 +19,9 @@ import pyarrow as pa
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.events.keys import UnitKeys
+from experiments.events.numbers import DIGITS
 from experiments.ingest.keyfile import LONGEST_KEY, SHORTEST_KEY
 
-DIGITS = 32
-"""Hexadecimal ones, 128 bits: two of a billion units collide with a probability of about 1e-21."""
 _BLOCK, _INNER, _OUTER = 64, 0x36, 0x5C
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
 _KEYS_TOGETHER = "adstyle: the unit keys"
@@ -64,7 +63,10 @@ class UnitHasher:
         return UnitKeys(len(self._keys), self._under(_KEYS_TOGETHER, self._keys)[:16])
 
     def hashed(self, unit: str) -> str:
-        """Under every key, the first DIGITS of each hash."""
+        """Under every key, the first DIGITS of each hash.
+
+        Those are 128 bits: two of a billion units collide with a probability of about 1e-21.
+        """
         self._refuse_while_changing()
         return self._under(unit, self._keys)
 

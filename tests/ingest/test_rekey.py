@@ -20,6 +20,7 @@ from experiments.events import upkeep
 from experiments.events.evidence import gather
 from experiments.events.keys import HASHED, OtherKeys, layers_of
 from experiments.events.lake import EventLake
+from experiments.events.numbers import LARGEST, UNIT_NUMBER
 from experiments.events.schema import TABLES
 from experiments.ingest.hashing import KeyIsChanging, UnitHasher
 from experiments.ingest.keyfile import KeyFile
@@ -124,12 +125,15 @@ def test_after_two_changes_evidence_and_every_other_column_are_as_before(filled,
     assert said(gather(lake, plan, now)) == before
     hasher = UnitHasher(*file.keys())
     for name in TABLES:
-        raised = [
-            row | ({"unit": row["unit"] and hasher.raised(row["unit"], 1)} if name in HASHED else {})
-            for row in rows[name]
-        ]
-        assert contents(lake, name) == raised
+        assert contents(lake, name) == (raised(rows[name], hasher) if name in HASHED else rows[name])
         assert lake.lost(name) == []
+
+
+def raised(rows, hasher):
+    """As rows are once their units are hashed under all keys, no longer under the first alone."""
+    units = [row["unit"] and hasher.raised(row["unit"], 1) for row in rows]
+    numbers = [{UNIT_NUMBER: int(unit[16:], 16) & LARGEST} if UNIT_NUMBER in rows[0] else {} for unit in units]
+    return [row | {"unit": unit} | number for row, unit, number in zip(rows, units, numbers, strict=True)]
 
 
 def contents(lake, name):
@@ -334,8 +338,7 @@ def test_interrupted_before_and_after_any_step_nothing_mixes_and_the_next_run_en
         hasher = UnitHasher(*file.keys(), changing=file.changing)
         assert hasher.keys.layers == 2
         for name in HASHED:
-            raised = [row | {"unit": row["unit"] and hasher.raised(row["unit"], 1)} for row in whole[name]]
-            assert contents(lake, name) == raised
+            assert contents(lake, name) == raised(whole[name], hasher)
             assert (lake.lost(name), lake.outdated(name)) == ([], {})
     steps = 17
     key_file(tmp_path)
