@@ -24,6 +24,8 @@ from benchmarks.table import Table
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 """Impressions; one unit has 20 in three on average."""
 ARMS, DAYS = 12, 7
+LARGE = "3500MiB"
+"""Of memory, for evidence that is to stay within 4 GiB; without a word it takes 2."""
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
 _DELIVERED = "repeat('d', 64) AS delivery, TIMESTAMPTZ '2026-11-09 00:00:00+00' AS delivered_at"
@@ -81,19 +83,24 @@ def make(impressions: int) -> None:
     _fill(lake, "outcomes", f"{_CLICKS} UNION ALL {_CONVERSIONS}", impressions)
 
 
-def evidence(impressions: int) -> None:
-    """Every unit's moments, with attribution, filters, crossover and maturity, in two segment columns."""
+def evidence(impressions: int, segments: Sequence[str] = ("device", "country"), memory: str | None = None) -> None:
+    """Every unit's moments, with attribution, filters, crossover and maturity, in all and by segment."""
     from experiments.core.plan import Arm, Plan
     from experiments.events.evidence import gather
     from experiments.events.lake import EventLake
 
     arms = tuple(Arm(f"arm{n}", f"arm{n}") for n in range(ARMS))
-    plan = Plan("spring", "salt", "arm0", arms, start=START, segments=("device", "country"))
-    found = gather(EventLake("lake"), plan, START + timedelta(days=DAYS, hours=6))
+    plan = Plan("spring", "salt", "arm0", arms, start=START, segments=segments)
+    found = gather(EventLake("lake", memory), plan, START + timedelta(days=DAYS, hours=6))
     counted = sum(arm.total("impressions") for arm in found.arms.values())
     left_out = sum(found.health.invalid_impressions.values())
     if counted + left_out != impressions:
         raise AssertionError(f"{counted} and {left_out} of {impressions} impressions")
+
+
+def undivided(impressions: int) -> None:
+    """The same without segments, in more memory."""
+    evidence(impressions, (), LARGE)
 
 
 def by_hand(impressions: int) -> None:
@@ -112,12 +119,25 @@ def measure(sizes: Sequence[int] = SIZES) -> Table:
     for impressions in sizes:
         with TemporaryDirectory() as folder:
             _process(f"make({impressions})", Path(folder))
-            ours, theirs = (_process(f"{who}({impressions})", Path(folder)) for who in ("evidence", "by_hand"))
+            ours, plain, theirs = (
+                _process(f"{who}({impressions})", Path(folder)) for who in ("evidence", "undivided", "by_hand")
+            )
         speed = f"{impressions / ours.seconds / 1e6:.1f} M"
-        rows.append((f"{impressions:,}", f"{_units(impressions):,}", *_figures(ours), speed, *_figures(theirs)))
+        figures = (*_figures(ours), speed, *_figures(plain), *_figures(theirs))
+        rows.append((f"{impressions:,}", f"{_units(impressions):,}", *figures))
     return Table(
         f"From lake to moments: {ARMS} arms, {DAYS} days, 3 clicks and orders per 100 impressions, two segment columns",
-        ("impressions", "units", "seconds", "peak memory", "a second", "SQL without rules: seconds", "peak memory"),
+        (
+            "impressions",
+            "units",
+            "seconds",
+            "peak memory",
+            "a second",
+            f"without segments, in {LARGE}: seconds",
+            "peak memory",
+            "SQL without rules: seconds",
+            "peak memory",
+        ),
         rows,
     )
 

@@ -31,8 +31,8 @@ _AN_IMPRESSION = 80
 """Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
 _FROM_TEXT = f"coalesce({number_of('unit')}, {stand_in_for('unit')})"
 """A unit's number where it is not kept; what is no hash has one that nothing kept has."""
-_MOST_TURNS = 4
-"""Each reads all impressions once more; beyond these, what that takes is more than what disk takes."""
+_TURNS = (1, 2, 4, 8)
+"""Each reads all impressions once more; with more of them that takes longer than disk does."""
 
 
 class Engine(Protocol):
@@ -72,7 +72,7 @@ class DuckDB:
 
     def turns(self, impressions: int) -> int:
         """So many that it need not take disk for them, unless reading the impressions so often would take longer."""
-        for turns in (1, 2, _MOST_TURNS):
+        for turns in _TURNS:
             if impressions * _AN_IMPRESSION <= turns * bytes_of(self.memory):
                 return turns
         return 1

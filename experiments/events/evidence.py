@@ -7,8 +7,6 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
@@ -102,20 +100,16 @@ def evidence_of(
         _IMPRESSIONS, _OUTCOMES, plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
-        turns=engine.turns(_rows(impressions, plan.experiment)),
+        turns=_turns(impressions, plan.experiment, engine),
     )  # fmt: skip
     sources = dict(zip(_READ, (impressions, outcomes), strict=True))
     facts = engine.answer(expression, sources, _READ).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
 
 
-def _rows(source: Source, experiment: str) -> int:
-    """Of impressions, by what is said of them: at most so many are the experiment's."""
-    if isinstance(source, StoredTable):
-        return source.rows("experiment", experiment)
-    if isinstance(source, pa.Table):
-        return source.num_rows
-    return source.count_rows(filter=pc.field("experiment") == experiment)  # files of others need not be opened
+def _turns(impressions: Source, experiment: str, engine: Engine) -> int:
+    """One where they are not files that the engine reads itself: what is fetched from elsewhere is fetched once."""
+    return engine.turns(impressions.rows("experiment", experiment)) if isinstance(impressions, StoredTable) else 1
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

@@ -156,12 +156,12 @@ def test_units_told_apart_in_turns_are_the_same(lake, crowd, plan, start, turns,
     assert asked[0] < impressions.num_rows
     elsewhere = gather(EventLake(f"file://{lake.root}"), plan, start + DAYS)
     assert same(elsewhere, at_once)
-    assert asked[1:] == asked[:1]
+    assert len(asked) == 1, "what is fetched is fetched once"
 
 
 def test_units_take_turns_where_they_would_not_fit_and_reading_is_quicker_than_disk():
-    sizes = (0, 20_000_000, 40_000_000, 100_000_000, 1_000_000_000)
-    assert [DuckDB("2GiB").turns(each) for each in sizes] == [1, 1, 2, 4, 1]
+    sizes = (0, 20_000_000, 40_000_000, 100_000_000, 200_000_000, 1_000_000_000)
+    assert [DuckDB("2GiB").turns(each) for each in sizes] == [1, 1, 2, 4, 8, 1]
     assert DuckDB("4GiB").turns(40_000_000) == 1
 
 
