@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,8 @@ PREVIEW = "preview.webp"
 TAKEN_IN = (MANIFEST, WEIGHTS, PREVIEW, "LICENSE", "README.md")
 """The files of a pack from elsewhere that are copied; what else lies beside them stays there."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_ATTEMPT = 3600
+"""Seconds that nobody needs to write a pack: its folder aside is older only where its writer is dead."""
 
 
 def check_new_name(name: str, packs: Path) -> None:
@@ -97,8 +100,12 @@ def _check_free(folder: Path) -> None:
 
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
-    """A folder aside that becomes ``folder`` when all is well and it reads as a pack, and vanishes when not."""
+    """A folder aside that becomes ``folder`` when all is well and it reads as a pack, and vanishes when not.
+
+    What an earlier attempt left because it was killed vanishes, too.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _tidy(folder)
     around = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     inside = around / folder.name  # a pack is named as its folder is, so that it can be checked before it is moved
     try:
@@ -111,6 +118,15 @@ def _aside(folder: Path) -> Iterator[Path]:
         os.rename(inside, folder)
     finally:
         shutil.rmtree(around, ignore_errors=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what is certainly ours and of nobody who lives: a folder aside that holds that one folder, and is old."""
+    for left in folder.parent.glob(f".{folder.name}.{'[a-z0-9_]' * 8}"):
+        with suppress(OSError):  # somebody else may be tidying, too
+            old = left.stat().st_mtime < time.time() - _LONGEST_ATTEMPT
+            if old and [path.name for path in left.iterdir()] == [folder.name]:
+                shutil.rmtree(left)
 
 
 def _toml(table: Mapping[str, Any]) -> str:

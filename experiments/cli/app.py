@@ -121,7 +121,7 @@ def run(arguments: list[str]) -> int:
             return _say(DISK_FULL, 1)
         raise
     if result == INTERRUPTED:  # Typer ends a command at Ctrl-C by this code
-        return _say("interrupted; what was finished is kept, and running the same again goes on from there", result)
+        return _say("interrupted; what was finished is kept, and the same command does the rest", result)
     return result if isinstance(result, int) else 0
 
 

@@ -1,6 +1,7 @@
 """Packs are written whole or not at all, and read back as they were meant."""
 
 import errno
+import os
 import tomllib
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_pack(tmp_path / "dusk", **FACTS, weights={"numbers": np.zeros(4)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_attempt_and_nothing_else_does(tmp_path):
+    """Another's attempt of this moment stays, and so does what anybody may call by such a name."""
+    left, young, theirs = (tmp_path / f".dusk.{name}" for name in ("abcd_123", "zyxw_987", "original"))
+    for folder, inside in ((left, "dusk"), (young, "dusk"), (theirs, "photographs")):
+        (folder / inside).mkdir(parents=True)
+        (folder / inside / "style.toml").write_text("name = ")
+    for folder in (left, theirs):
+        os.utime(folder, (0, 0))
+    write_pack(tmp_path / "dusk", **FACTS, weights=None)
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "dusk", young, theirs])
 
 
 def test_a_pack_from_elsewhere_is_copied_without_what_lies_beside_it(tmp_path, monkeypatch):

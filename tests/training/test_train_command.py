@@ -126,7 +126,7 @@ def test_interrupted_the_same_command_goes_on_as_if_nothing_had_been(workspace, 
 def test_interrupted_for_good_it_goes_on_from_the_last_checkpoint(workspace, train, capsys, steps_taken):
     steps_taken.at[2] = raise_interrupt
     assert train() == 130
-    assert "goes on from there" in refused(capsys)
+    assert "what was finished is kept, and the same command does the rest" in refused(capsys)
     assert train() == 0
     assert steps_taken == [1, 2, 3]
 
@@ -138,7 +138,7 @@ def test_pressed_twice_it_does_not_wait(workspace, train, capsys, steps_taken):
 
     steps_taken.at[2] = twice
     assert train() == 130
-    assert "goes on from there" in refused(capsys)
+    assert "what was finished is kept, and the same command does the rest" in refused(capsys)
 
 
 def test_what_it_begins_with_is_said_once(train, capsys, steps_taken, monkeypatch):
