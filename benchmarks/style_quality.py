@@ -1,12 +1,15 @@
 """How good the strokes are: shipped packs beside the figures reported for other networks, on pictures of 512 px.
 
-    python -m benchmarks.style_quality DIR [--packs FOLDER] [STYLE...]
+    python -m benchmarks.style_quality DIR [--packs FOLDER] [--optimise N] [STYLE...]
 
-DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its distilled sibling, safetensors):
-material that does not travel with the repository, which is why `make bench` leaves this out.
+With ``--optimise`` engine ``optimise``, too, on the first N photographs, and engine ``network`` beside it on the same;
+it takes minutes a picture. DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its
+distilled sibling, safetensors): material that does not travel with the repository, so `make bench` leaves this out.
 """
 
 import argparse
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -20,6 +23,8 @@ from benchmarks.table import Table
 from creatives.likenesses import style_of_picture
 from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.measures import Quality, measure
+from creatives.neural.vgg import SMALL_VARIABLE, VARIABLE
+from creatives.packaging import write_pack
 from creatives.packs import ORIGINAL, Look, StyleLibrary
 from creatives.training.catalogue import read_catalogue
 
@@ -33,9 +38,9 @@ REPORTED = (
 )
 
 
-def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str]) -> Table:
+def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slow: int = 0) -> Table:
     """Each pack, the mean over photographs; engine ``reference`` on pictures it was not trained with; and an untouched
-    photograph, measured too, as the zero of the scale.
+    photograph, measured too, as the zero of the scale. Of so many photographs, engine ``optimise``.
     """
     weights = folder / "weights"
     vgg = Vgg19(read_weights(weights / "vgg19_relu3_4_fp16.safetensors"), "VGG-19")
@@ -44,9 +49,9 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str]) -> 
     catalogue, library = read_catalogue(), StyleLibrary(packs)
     chosen = names or [pack.name for pack in library.packs() if pack.engine == "network" and pack.name in catalogue]
 
-    def measured(look: Look, name: str) -> list[Quality]:
+    def measured(look: Look, name: str, among: Sequence[np.ndarray] = photographs) -> list[Quality]:
         style = _tensor(_picture(_painting(folder, name)))
-        return [measure(_tensor(look.apply(photo, seed=0)), _tensor(photo), style, vgg, small) for photo in photographs]
+        return [measure(_tensor(look.apply(photo, seed=0)), _tensor(photo), style, vgg, small) for photo in among]
 
     found = {name: measured(library.resolve(name), name) for name in chosen}
     rows = [(f"`{name}`", *_mean(each)) for name, each in found.items()]
@@ -62,12 +67,33 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str]) -> 
         rows.append(("engine `reference`, the same pictures, never seen", *_mean(likenesses)))
         untouched = [measured(StyleLibrary().resolve(ORIGINAL), name) for name in JUDGED]
         rows.append(("an untouched photograph, the same pictures", *_mean([q for each in untouched for q in each])))
+    if slow and judged:
+        few = photographs[:slow]
+        with TemporaryDirectory() as made:
+            optimised = {name: measured(_optimising(folder, name, Path(made)), name, few) for name in judged}
+        rows += [(f"`{name}`, optimised, {slow} of the photographs", *_mean(each)) for name, each in optimised.items()]
+        rows.append((f"engine `optimise`, these {slow}", *_mean([q for each in optimised.values() for q in each])))
+        rows.append((f"engine `network`, these {slow}", *_mean([q for name in judged for q in found[name][:slow]])))
     reported = [(name, *(f"{value:.3f}" for value in values), "") for name, values in REPORTED]
     return Table(
         f"Strokes at {SIDE} px, {len(photographs)} photographs",
         ("", "Gram", "moments", "content", "deep content", "SSIM", "Gram, unseen layers"),
         [*rows, *reported],
     )
+
+
+def _optimising(folder: Path, name: str, packs: Path) -> Look:
+    """A style under which pictures' pixels are moved, with the material's own weights."""
+    os.environ[VARIABLE] = str(folder / "weights" / "vgg19_relu3_4_fp16.safetensors")
+    os.environ[SMALL_VARIABLE] = str(folder / "weights" / "vgg19_small16x_relu5_1_fp16.safetensors")
+    data = _painting(folder, name).read_bytes()
+    parameters = {"picture": "style.jpg", "picture_sha256": hashlib.sha256(data).hexdigest(), "size": SIDE}
+    slow = f"slow-{name}"
+    write_pack(
+        packs / slow, name=slow, look="Pixels that are moved.", engine="optimise", parameters=parameters, weights=None,
+        licence="CC0-1.0", author="us", made="by a benchmark", files={"style.jpg": data},
+    )  # fmt: skip
+    return StyleLibrary([packs]).resolve(slow)
 
 
 def _painting(folder: Path, name: str) -> Path:
@@ -93,8 +119,9 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("material", type=Path, metavar="DIR")
     options.add_argument("--packs", type=Path, action="append", default=[], metavar="FOLDER", help="Packs not shipped.")
+    options.add_argument("--optimise", type=int, default=0, metavar="N", help="On N photographs; minutes a picture.")
     options.add_argument("styles", nargs="*", metavar="STYLE")
     wish = options.parse_intermixed_args()
     if not (wish.material / "weights").is_dir():
         options.error(f"{wish.material} holds no weights/: see above for what it must hold")
-    print(measure_packs(wish.material, wish.packs, wish.styles).markdown())
+    print(measure_packs(wish.material, wish.packs, wish.styles, wish.optimise).markdown())

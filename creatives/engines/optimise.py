@@ -37,7 +37,7 @@ class Optimisation(Parameters):
     iterations: Annotated[int, Field(ge=1, le=2000)] = 100
     """At each scale."""
     method: Literal["lbfgs", "adam"] = "lbfgs"
-    style_weight: Weight = 40.0
+    style_weight: Weight = 2.0
     content_weight: Weight = 1.0
     smooth: Weight = 0.2
 
@@ -46,7 +46,7 @@ class Optimise(Blending):
     """A photograph moved pixel by pixel until its moments are the style's."""
 
     name = "optimise"
-    version = "4"
+    version = "5"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""

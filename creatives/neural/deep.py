@@ -10,6 +10,8 @@ from creatives.neural.features import Distilled, Vgg19
 DEEPER_LAYERS = {19: "relu4_1", 21: "relu4_2", 23: "relu4_3", 25: "relu4_4", 28: "relu5_1"}
 """Index in torchvision's ``vgg19().features`` -> name, behind relu3_4."""
 _POOLED_BEFORE = (19, 28)
+_HELPED = "relu4_1"
+"""What a distilled network stands in for."""
 
 
 class DeepVgg19(Vgg19):
@@ -41,8 +43,8 @@ class DeepVgg19(Vgg19):
 class Sight(nn.Module):
     """``(1, 3, height, width)`` in 0..1 to feature maps: style at five depths, content at relu4_2 (Gatys et al. 2016).
 
-    Weights that end before relu4_1 are helped out by a distilled network or, without one, looked through as far as
-    they go: large shapes of a style are then followed less.
+    Weights that end before relu4_1 are helped out by a distilled network, which says what that layer would see, or,
+    without one, looked through as far as they go: large shapes of a style are then followed less.
     """
 
     def __init__(self, vgg: DeepVgg19, small: Distilled | None = None) -> None:
@@ -54,13 +56,13 @@ class Sight(nn.Module):
             style += [name for name in ("relu4_1", "relu5_1") if name in vgg.layers]
             content = ["relu4_2"]
         elif small:
-            style += ["small4_1"]
-            content = ["relu3_1", "small4_1"]
+            style += [_HELPED]
+            content = ["relu3_4", _HELPED]
         else:
             content = ["relu3_4"]
         self.style_layers, self.content_layers = tuple(style), tuple(content)
-        self._deepest = max(name for name in (*style, *content) if name.startswith("relu"))
+        self._deepest = max(name for name in (*style, *content) if name in vgg.layers)
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         found = self.vgg(pictures, deepest=self._deepest)
-        return found | self.small(pictures) if self.small else found
+        return found | {_HELPED: self.small.embed(self.small(pictures))[_HELPED]} if self.small else found

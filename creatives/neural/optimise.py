@@ -29,6 +29,8 @@ _NOISE = 0.01
 """In a flat sky every pixel has the same gradient: strokes begin from what little the dice put there."""
 _HISTORY = 20
 _RATE = 0.02
+_NEAR = 0.05
+"""A relative distance of Gram matrices below which the pull lets go: a line search wants a slope that does not jump."""
 _OUTSIDE = 20.0
 _SOFT = 0.01
 _LUMA = (0.2126, 0.7152, 0.0722)
@@ -56,7 +58,7 @@ class Settings:
     iterations: int = 100
     """At each scale."""
     method: Literal["lbfgs", "adam"] = "lbfgs"
-    style_weight: float = 40.0
+    style_weight: float = 2.0
     content_weight: float = 1.0
     smooth: float = 0.2
     """Differences of neighbours, where the photograph itself is flat: no droplets."""
@@ -154,8 +156,10 @@ class _Objective:
 
     def __call__(self, picture: Tensor) -> Tensor:
         settings, found = self.settings, self.perception(picture)
+        # Not squared, as likeness is judged: squares would let go of a style once most of the way is made.
         style = torch.stack([
-            relative_gap(feature_moments(found[name], self.counted).gram, gram) for name, gram in self.grams.items()
+            (relative_gap(feature_moments(found[name], self.counted).gram, gram) + _NEAR**2).sqrt()
+            for name, gram in self.grams.items()
         ]).mean()  # fmt: skip
         content = torch.stack([relative_gap(found[name], wanted) for name, wanted in self.content.items()]).mean()
         rough = torch.stack([
