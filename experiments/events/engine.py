@@ -42,8 +42,11 @@ class Engine(Protocol):
     def reads_urls(self) -> bool:
         """Whether it fetches files from an object store itself."""
 
-    def turns(self, impressions: int) -> int:
-        """In how many it had best tell apart the units of so many impressions: a power of two."""
+    def turns(self, impressions: int, *, numbered: bool) -> int:
+        """In how many it had best tell apart the units of so many impressions: a power of two.
+
+        Where units are ``numbered``, reading them once more is quick.
+        """
 
     def answer(
         self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
@@ -70,9 +73,9 @@ class DuckDB:
         """Its readers of object stores would have to be downloaded."""
         return False
 
-    def turns(self, impressions: int) -> int:
+    def turns(self, impressions: int, *, numbered: bool) -> int:
         """So many that it need not take disk for them, unless reading the impressions so often would take longer."""
-        for turns in _TURNS:
+        for turns in _TURNS if numbered else _TURNS[:-1]:
             if impressions * _AN_IMPRESSION <= turns * bytes_of(self.memory):
                 return turns
         return 1

@@ -109,7 +109,9 @@ def evidence_of(
 
 def _turns(impressions: Source, experiment: str, engine: Engine) -> int:
     """One where they are not files that the engine reads itself: what is fetched from elsewhere is fetched once."""
-    return engine.turns(impressions.rows("experiment", experiment)) if isinstance(impressions, StoredTable) else 1
+    if not isinstance(impressions, StoredTable):
+        return 1
+    return engine.turns(impressions.rows("experiment", experiment), numbered=impressions.numbered)
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

@@ -49,7 +49,7 @@ class Spark:
         """By Hadoop's connectors."""
         return True
 
-    def turns(self, impressions: int) -> int:  # noqa: ARG002
+    def turns(self, impressions: int, *, numbered: bool) -> int:  # noqa: ARG002
         """One: it deals units out to its tasks itself."""
         return 1
 

@@ -150,7 +150,7 @@ def test_units_told_apart_in_turns_are_the_same(lake, crowd, plan, start, turns,
     impressions, outcomes = crowd(3000)
     put(lake, (impressions, outcomes))
     at_once, asked = gather(lake, plan, start + DAYS), []
-    monkeypatch.setattr(DuckDB, "turns", lambda _, impressions: asked.append(impressions) or turns)
+    monkeypatch.setattr(DuckDB, "turns", lambda _, impressions, **__: asked.append(impressions) or turns)
     assert gather(lake, plan, start + DAYS) == at_once
     assert asked == [impressions["experiment"].to_pylist().count("spring")]
     assert asked[0] < impressions.num_rows
@@ -161,8 +161,9 @@ def test_units_told_apart_in_turns_are_the_same(lake, crowd, plan, start, turns,
 
 def test_units_take_turns_where_they_would_not_fit_and_reading_is_quicker_than_disk():
     sizes = (0, 20_000_000, 40_000_000, 100_000_000, 200_000_000, 1_000_000_000)
-    assert [DuckDB("2GiB").turns(each) for each in sizes] == [1, 1, 2, 4, 8, 1]
-    assert DuckDB("4GiB").turns(40_000_000) == 1
+    assert [DuckDB("2GiB").turns(each, numbered=True) for each in sizes] == [1, 1, 2, 4, 8, 1]
+    assert [DuckDB("2GiB").turns(each, numbered=False) for each in sizes] == [1, 1, 2, 4, 1, 1]
+    assert DuckDB("4GiB").turns(40_000_000, numbered=True) == 1
 
 
 def test_too_little_memory_is_said_in_one_line(lake, crowd, plan, start):
