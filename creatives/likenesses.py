@@ -1,12 +1,15 @@
-"""A style made of one picture, at once: a pack of engine ``reference``."""
+"""A style made of one picture, for which nothing is trained: a pack of engine ``reference`` or ``optimise``."""
 
 import hashlib
 import io
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from creatives.engines.optimise import Optimise
 from creatives.engines.reference import Reference, network_hash
+from creatives.errors import CreativeError
 from creatives.names import plain
 from creatives.packaging import check_new_name, write_pack
 from creatives.packs import StylePack, read_pack
@@ -16,32 +19,45 @@ from creatives.previews import preview_of
 LARGEST = 1024
 """Pixels of a style's picture kept in its pack, on the longer side."""
 PICTURE = "style.webp"
+ENGINES = (Reference.name, Optimise.name)
+"""Those that need no more than a picture: the first takes a second, the second minutes and VGG-19."""
 
 
-def style_of_picture(picture: Path, packs: Path, *, name: str, look: str, author: str) -> StylePack:
+def style_of_picture(
+    picture: Path, packs: Path, *, name: str, look: str, author: str, engine: str = Reference.name
+) -> StylePack:
     """Make of a painting, print or mood board a style that can be used straight away.
 
     Raises:
-        CreativeError: for a name that is taken, or a file that is no picture.
+        CreativeError: for a name that is taken, a file that is no picture, another engine than ENGINES, or one that
+            lacks the weights it needs.
         OSError: for a full disk; nothing is left behind.
     """
     check_new_name(name, packs)
+    if engine == Optimise.name:
+        from creatives.neural.vgg import find_vgg
+
+        find_vgg()
+        needed, preview = {}, partial(preview_of, quick=True)
+    elif engine == Reference.name:
+        needed, preview = {"network": network_hash()}, preview_of
+    else:
+        raise CreativeError(f"{engine!r} makes no style of a picture alone: it may be {' or '.join(ENGINES)}")
     image = Image.fromarray(load_picture(picture).rgb)
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     image.save(encoded, "WEBP", lossless=True)
     data = encoded.getvalue()
-    parameters = {
-        "picture": PICTURE, "picture_sha256": hashlib.sha256(data).hexdigest(), "network": network_hash(),
-    }  # fmt: skip
+    parameters = {"picture": PICTURE, "picture_sha256": hashlib.sha256(data).hexdigest(), **needed}
     folder = write_pack(
-        packs / name, name=name, look=look, engine=Reference.name, parameters=parameters, weights=None,
+        packs / name, name=name, look=look, engine=engine, parameters=parameters, weights=None,
         licence="as the picture's", author=author, made=f"The likeness of {plain(picture.name)}; nothing was trained.",
-        preview=preview_of, files={PICTURE: data},
+        preview=preview, files={PICTURE: data},
     )  # fmt: skip
     return read_pack(folder)
 
 
-def look_of(picture: Path) -> str:
+def look_of(picture: Path, engine: str) -> str:
     """What such a style is said to look like before somebody says it better."""
-    return f"The colours and the light of {plain(picture.stem)[:100]}."
+    takes = "colours and the strokes" if engine == Optimise.name else "colours and the light"
+    return f"The {takes} of {plain(picture.stem)[:100]}."

@@ -40,13 +40,15 @@ class Optimisation(Parameters):
     style_weight: Weight = 2.0
     content_weight: Weight = 1.0
     smooth: Weight = 0.2
+    calm: Weight = 3.0
+    """How much more the photograph's content counts where it is flat: strokes go where there is something to draw."""
 
 
 class Optimise(Blending):
     """A photograph moved pixel by pixel until its moments are the style's."""
 
     name = "optimise"
-    version = "5"
+    version = "6"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
@@ -70,7 +72,7 @@ class Optimise(Blending):
         wish = settings[0]
         chosen = neural.Settings(
             scales=wish.scales, iterations=wish.iterations, method=wish.method, style_weight=wish.style_weight,
-            content_weight=wish.content_weight, smooth=wish.smooth,
+            content_weight=wish.content_weight, smooth=wish.smooth, calm=wish.calm,
         )  # fmt: skip
         styles = [
             (
@@ -79,7 +81,7 @@ class Optimise(Blending):
             )
             for each, part in zip(settings, parts, strict=True)
         ]
-        sight = _sight(find_vgg(), find_small()).to(device)
+        sight = _sight(find_vgg(), find_small()).to(device, memory_format=torch.channels_last)
         photograph = _tensor(rgb, neural.SMALLEST).to(device)
         factor = min(1.0, wish.size / max(photograph.shape[2:]))
         height, width = (max(neural.SMALLEST, round(side * factor)) for side in photograph.shape[2:])

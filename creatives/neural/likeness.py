@@ -14,8 +14,8 @@ from torch import Tensor
 
 from creatives.neural.exchange import Affine, Statistics, blend
 from creatives.neural.features import WeightsError, read_weights
+from creatives.neural.precision import in_own_precision
 from creatives.neural.reference import EXCHANGES, STRIDE, ReferenceNetwork
-from creatives.neural.runner import chosen_precision
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, reduced, windows
 
 Floats = NDArray[np.float32]
@@ -40,19 +40,11 @@ def network_in(path: Path) -> ReferenceNetwork:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def _in_own_precision(device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16, as in training, where the device computes in it and nobody chose otherwise."""
-    able = torch.cpu.get_capabilities()
-    native = device.type == "cuda" or able.get("amx_bf16", False) or able.get("avx512_bf16", False)
-    chosen = native and chosen_precision() != "float32"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen, cache_enabled=False)
-
-
 @torch.inference_mode()
 def statistics_of(style: Floats, network: ReferenceNetwork) -> tuple[Statistics, ...]:
     """What a style's picture ``(height, width, 3)`` in 0..1 is known by, layer by layer."""
     picture = _batch(_padded(style), network)
-    with _in_own_precision(picture.device):
+    with in_own_precision(picture.device):
         return network.know(picture)[1]
 
 
@@ -72,7 +64,7 @@ def take_after(
     whole = padded.shape[0] * padded.shape[1] <= WHOLE_PIXELS
     measured = _batch(padded if whole else _padded(reduced(picture)), network)
     left = max(0.0, 1 - sum(share for _, share in styles))
-    with _in_own_precision(measured.device):
+    with in_own_precision(measured.device):
         seen = network.see(measured)
         parts, given_back = list(styles), None
         if left > _NOTHING:

@@ -48,18 +48,24 @@ class FeatureMoments:
 def feature_moments(features: Tensor, counted: Tensor | None = None) -> FeatureMoments:
     """The moments of ``(n, channels, height, width)`` features; ``counted`` is a mask (n, 1, any size) in 0..1."""
     n, channels, height, width = features.shape
-    flat = features.reshape(n, channels, height * width)
+    flat = features.permute(0, 2, 3, 1).reshape(n, height * width, channels)
     if counted is None:
         pixels, weighted = torch.full((n,), float(height * width), device=features.device), flat
     else:
-        weights = functional.adaptive_avg_pool2d(counted.float(), (height, width)).reshape(n, 1, -1)
+        weights = functional.adaptive_avg_pool2d(counted.float(), (height, width)).reshape(n, -1, 1)
         pixels, weighted = weights.sum(dim=(1, 2)).clamp(min=1e-3), flat * weights.to(flat.dtype)
     # Products add up in 32 bits whatever they are of; the features themselves may stay in the 16 they were computed in.
+    return FeatureMoments(pixels, weighted.sum(dim=1, dtype=torch.float32), _products(weighted, flat).float())
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Of ``(n, pixels, channels)`` each: ``(n, channels, channels)``, summed over pixels."""
+    if not left.is_cuda:  # a product of a batch would copy them to transpose them
+        return torch.stack([one.t() @ other for one, other in zip(left, right, strict=True)])
     # Sums over pixels add: in strips they keep the whole of a graphics card busy.
-    strips = STRIPS if features.is_cuda and height * width % STRIPS == 0 else 1
-    left, right = (each.unflatten(2, (strips, -1)) for each in (weighted, flat))
-    products = torch.einsum("nisp,njsp->nsij", left, right).float().sum(dim=1)
-    return FeatureMoments(pixels, weighted.sum(dim=2, dtype=torch.float32), products)
+    strips = STRIPS if left.shape[1] % STRIPS == 0 else 1
+    left, right = (each.unflatten(1, (strips, -1)) for each in (left, right))
+    return torch.einsum("nspi,nspj->nsij", left, right).float().sum(dim=1)
 
 
 def relative_gap(found: Tensor, wanted: Tensor) -> Tensor:

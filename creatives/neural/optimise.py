@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from creatives.errors import CreativeError
 from creatives.neural.moments import FeatureMoments, feature_moments, relative_gap
+from creatives.neural.precision import in_own_precision
 
 SMALLEST = 32
 """Pixels a side below which the deepest layers have nothing left to see."""
@@ -31,8 +32,10 @@ _HISTORY = 20
 _RATE = 0.02
 _NEAR = 0.05
 """A relative distance of Gram matrices below which the pull lets go: a line search wants a slope that does not jump."""
-_OUTSIDE = 20.0
+_OUTSIDE, _NOTHING = 20.0, 1e-12
 _SOFT = 0.01
+_AROUND, _FLAT = 7, 0.02
+"""Pixels around, of whatever size is worked at, and the standard deviation of lightness there, of what is half flat."""
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
@@ -62,6 +65,8 @@ class Settings:
     content_weight: float = 1.0
     smooth: float = 0.2
     """Differences of neighbours, where the photograph itself is flat: no droplets."""
+    calm: float = 3.0
+    """How much more content counts there: strokes go where there is something to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +140,29 @@ class _Objective:
         self, photograph: Tensor, styles: Sequence[tuple[Tensor, float]], perception: Perception, settings: Settings,
         counted: Tensor | None,
     ) -> None:  # fmt: skip
+        # Adam's steps are as long where nothing is seen as elsewhere, and would add up what is rounded there to grain.
+        self.precise = settings.method == "adam"
         self.perception, self.settings = perception, settings
         self.counted = _inside(photograph, counted)
         framed, longest = _framed(photograph), max(photograph.shape[2:])
+        calm = 1 + settings.calm * _flatness(framed)
+        self.calm = calm / calm.mean()
         with torch.no_grad():
-            own = perception(framed)
+            own = self._seen(framed)
             self.content = {name: own[name] for name in perception.content_layers}
             left = 1.0 - sum(share for _, share in styles)
             parts = [self._moments(own, self.counted, left)] if left > 1e-6 else []
             for style, share in styles:
                 drawn = resized(style, _side_at(style, min(1.0, longest / max(style.shape[2:]))))
-                parts.append(self._moments(perception(_framed(drawn)), _inside(drawn), share))
+                parts.append(self._moments(self._seen(_framed(drawn)), _inside(drawn), share))
         self.grams = {name: reduce(add, (part[name] for part in parts)).gram for name in perception.style_layers}
         self.flat = [torch.exp(-functional.relu(framed.diff(dim=dim).abs() - 0.004) * 200) for dim in (2, 3)]
+
+    def _seen(self, picture: Tensor) -> dict[str, Tensor]:
+        if self.precise:
+            return self.perception(picture)
+        with in_own_precision(picture.device):
+            return self.perception(picture)
 
     def _moments(self, found: dict[str, Tensor], counted: Tensor, share: float) -> dict[str, FeatureMoments]:
         """Of one pixel in all: shares count, not sizes of pictures."""
@@ -155,13 +170,13 @@ class _Objective:
         return {name: each * (share / float(each.pixels)) for name, each in moments.items()}
 
     def __call__(self, picture: Tensor) -> Tensor:
-        settings, found = self.settings, self.perception(picture)
+        settings, found = self.settings, self._seen(picture)
         # Not squared, as likeness is judged: squares would let go of a style once most of the way is made.
         style = torch.stack([
             (relative_gap(feature_moments(found[name], self.counted).gram, gram) + _NEAR**2).sqrt()
             for name, gram in self.grams.items()
         ]).mean()  # fmt: skip
-        content = torch.stack([relative_gap(found[name], wanted) for name, wanted in self.content.items()]).mean()
+        content = torch.stack([self._away(found[name], wanted) for name, wanted in self.content.items()]).mean()
         rough = torch.stack([
             # Rounded at zero: a line search wants a slope that does not jump.
             (((picture.diff(dim=dim).square() + _SOFT**2).sqrt() - _SOFT) * flat).mean()
@@ -172,6 +187,12 @@ class _Objective:
             settings.style_weight * style + settings.content_weight * content + settings.smooth * rough
             + _OUTSIDE * outside
         )  # fmt: skip
+
+    def _away(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """The relative squared distance, places weighed."""
+        weights = functional.adaptive_avg_pool2d(self.calm, found.shape[2:])
+        wanted = wanted.float()
+        return ((found.float() - wanted).square() * weights).sum() / wanted.square().sum().clamp(min=_NOTHING)
 
 
 def _descend(start: Tensor, objective: _Objective, settings: Settings) -> Iterator[tuple[int, float, Tensor]]:
@@ -234,6 +255,16 @@ def _inside(picture: Tensor, counted: Tensor | None = None) -> Tensor:
 def _side_at(picture: Tensor, factor: float) -> tuple[int, int]:
     height, width = (max(SMALLEST, round(side * factor)) for side in picture.shape[2:])
     return height, width
+
+
+def _flatness(picture: Tensor) -> Tensor:
+    """Where it shows nothing, ``(1, 1, height, width)`` in 0..1."""
+    light = (picture * picture.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    mean, square = (
+        functional.avg_pool2d(functional.pad(each, (_AROUND,) * 4, mode="reflect"), 2 * _AROUND + 1, stride=1)
+        for each in (light, light.square())
+    )
+    return torch.exp2(-(square - mean.square()).clamp(min=0).sqrt() / _FLAT)
 
 
 def _dice(like: Tensor, seed: int) -> Tensor:

@@ -76,12 +76,19 @@ def add(
     look: Annotated[
         str | None, typer.Option(metavar="SENTENCE", help="Of a picture: what it looks like, for reports.")
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="reference|optimise",
+            help="Of a picture: a second each, or its strokes too, minutes each and with VGG-19 at hand.",
+        ),
+    ] = None,
 ) -> None:
     """Take a style pack into the workspace's packs/, or make one of a picture's colours and light at once.
 
-    For a picture's strokes, too, learn it: adstyle styles train.
+    For a picture's strokes, too, learn it: adstyle styles train; or, for stills that matter, --engine optimise.
     """
-    from creatives.likenesses import look_of, style_of_picture
+    from creatives.likenesses import ENGINES, look_of, style_of_picture
     from creatives.packaging import add_pack
 
     shell: Shell = context.obj
@@ -91,10 +98,15 @@ def add(
         if source.is_file() or (name and not source.is_dir()):
             if name is None:
                 raise ExperimentError(f"{source} is a picture: say what its style will be called, with --name NAME")
-            sentence = _sentence(look) if look else look_of(source)
-            pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name)
-        elif name or look:
-            raise ExperimentError(f"{source} is no picture: --name and --look are for pictures; a pack has its own")
+            engine = engine or ENGINES[0]
+            sentence = _sentence(look) if look else look_of(source, engine)
+            with progress_bar() as progress:
+                progress("drawing its preview", 0, 1)
+                pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name, engine=engine)
+        elif name or look or engine:
+            raise ExperimentError(
+                f"{source} is no picture: --name, --look and --engine are for pictures; a pack has its own"
+            )
         else:
             pack = add_pack(source, packs)
     console().print(f"{pack.identity} is at hand. Look at it: adstyle styles preview {pack.name}")

@@ -154,6 +154,49 @@ def test_strokes_come_where_they_are_counted(sight):
     assert away[:, :, 48:].mean() < 0.3 * away[:, :, :24].mean()
 
 
+def test_strokes_come_where_there_is_something_to_draw(sight, monkeypatch):
+    """Of a picture that is noise below a wall, the wall is left alone."""
+    scene = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(SEED))
+    scene[:, :, :48] = 0.6
+    y, x = np.mgrid[0:64, 0:64]
+    stripes = np.stack([(x + y) % 8 < 4, y % 6 < 3, x % 10 < 2], axis=2).astype(np.uint8) * 200
+    monkeypatch.setenv("ADSTYLE_PRECISION", "float32")
+    away = {}
+    for calm in (0.0, 3.0):
+        told = run(sight, photograph=scene, styles=[(tensor(stripes), 1.0)], scales=1, iterations=120, calm=calm)
+        moved = (told[-1].picture - scene).abs()
+        away[calm] = float(moved[:, :, :36].mean()), float(moved[:, :, 60:].mean())
+    assert away[3.0][0] < 0.7 * away[0.0][0]
+    assert away[3.0][1] > 0.9 * away[0.0][1]
+
+
+@pytest.mark.parametrize(
+    ("able", "method", "precision", "halved"),
+    [
+        ({"amx_bf16": True}, "lbfgs", "", True),
+        ({}, "lbfgs", "", False),
+        ({"amx_bf16": True}, "lbfgs", "float32", False),
+        ({"amx_bf16": True}, "adam", "", False),
+    ],
+)
+def test_it_computes_in_the_precision_that_is_fastest_here_and_suffices(
+    sight, monkeypatch, able, method, precision, halved
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setenv("ADSTYLE_PRECISION", precision)
+    seen = set()
+
+    class Watched(Sight):
+        def forward(self, given):
+            found = super().forward(given)
+            seen.add(found["relu2_1"].dtype)
+            return found
+
+    styled = run(Watched(sight.vgg), method=method, iterations=5)[-1].picture
+    assert seen == {torch.bfloat16 if halved else torch.float32}
+    assert styled.dtype == torch.float32
+
+
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
 def test_what_leaves_the_numbers_is_told(sight, method):
     with pytest.raises(neural.Diverged, match="lower"):

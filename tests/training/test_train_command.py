@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from creatives.engines.optimise import Optimise
 from creatives.packs import StyleLibrary, read_pack
 from creatives.previews import SIDE
 from creatives.training import lesson
@@ -337,6 +338,20 @@ def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
     assert not np.array_equal(styled, photograph)
 
 
+def test_a_picture_is_a_style_of_moved_pixels(workspace, painting, vgg_file, capsys, monkeypatch):
+    given = ["styles", "add", str(painting), "--name", "still", "--engine", "optimise"]
+    assert run(given) == 2
+    assert "set ADSTYLE_VGG to a file" in refused(capsys)
+    monkeypatch.setenv("ADSTYLE_VGG", str(vgg_file))
+    drawn = []
+    monkeypatch.setattr(Optimise, "mix", lambda _self, rgb, _parts, **_: drawn.append(rgb.shape) or 255 - rgb)
+    assert run(given) == 0
+    pack = read_pack(workspace / "packs" / "still")
+    assert (pack.engine, pack.look) == ("optimise", "The colours and the strokes of stripes.")
+    assert drawn == [(SIDE * 2 // 3, SIDE, 3)]
+    assert "still#" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -345,8 +360,10 @@ def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
         (["{picture}", "--name", "ink-wash"], "is the name of a style that comes along"),
         (["{picture}", "--name", "board", "--look", "short"], "sentence"),
         (["nowhere.png", "--name", "board"], "there is no picture"),
-        (["{photos}", "--name", "board"], "--name and --look are for pictures"),
+        (["{photos}", "--name", "board"], "are for pictures"),
         (["{photos}/broken.png", "--name", "board"], "broken.png"),
+        (["{picture}", "--name", "board", "--engine", "palette"], "it may be reference or optimise"),
+        (["{photos}", "--engine", "optimise"], "--engine are for pictures"),
     ],
 )
 def test_what_cannot_be_a_style_at_once_is_refused(workspace, painting, photos, capsys, given, says):
