@@ -15,8 +15,8 @@ from creatives.looks.pieces import cells_of, cut, joined, mean_of, round_pieces,
 
 Bytes = NDArray[np.uint8]
 Renderer = Callable[[Bytes, Any, int], Bytes]
-_PAINTED = 14
-"""Pieces of glass in place of which a face or a line of letters is painted on one, at most."""
+_PAINTED = 40
+"""Pieces of glass in place of which a face or a label is painted on one, at most."""
 
 
 def stained_glass(rgb: Bytes, look: StainedGlass, seed: int) -> Bytes:

@@ -104,7 +104,10 @@ def pastel(rgb: Bytes, look: Pastel, seed: int) -> Bytes:
 
 
 def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
-    """Night grade with glowing contours, cold on one side and warm on the other; faces and lettering are drawn thin."""
+    """Night grade with glowing contours, cold on one side and warm on the other.
+
+    Faces and lettering are drawn thin; dark print on a light ground stays dark, because its own glow would swallow it.
+    """
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     smooth = guided(picture, luma(picture), 5 * unit, 2e-3)
@@ -122,8 +125,9 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
     )
     soft = blur(tone, 6 * unit)
     steep = np.hypot(sobel(soft, 0), sobel(soft, 1)) / 8 * unit
+    printed = fine * smoothstep(0.52, 0.66, blur(tone, 16 * unit))
     fine = fine * (1 - smoothstep(0.012, 0.024, steep))
-    contour = wide * (1 - fine) + 0.75 * thin * fine
+    contour = (wide * (1 - fine) + 0.75 * thin * fine) * (1 - 0.85 * printed)
     across = (
         np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
         + np.linspace(-0.2, 0.2, rgb.shape[0], dtype=np.float32)[:, None]
