@@ -92,12 +92,9 @@ def test_what_is_white_in_a_picture_without_a_white_ground_is_laid_in_pieces_too
     assert core.mean() > 150
 
 
-@pytest.mark.parametrize("look", [look for look in LOOKS if look != "mosaic"])
+@pytest.mark.parametrize("look", LOOKS)
 def test_thin_strokes_stay(look):
-    """Strokes as thin as small print on a label: as dark against their ground, in the mean, as half of before.
-
-    (Stones are larger than such letters.)
-    """
+    """Strokes as thin as small print on a label: as dark against their ground, in the mean, as half of before."""
     picture = np.full((540, 540, 3), (235, 228, 210), np.uint8)
     strokes = np.zeros((540, 540), bool)
     for row in range(60, 480, 40):
