@@ -26,6 +26,8 @@ strong in one with ``_LEARNED``.
 """
 _LETTERING = 42
 """Pixels, in a picture with ``_SIDE``: what is as narrow, and flat on either side, lies on flat ground."""
+_PLAIN = 0.6
+"""How much of what lies so is drawn as it was, in a picture with ``_SIDE``; a quarter of that with ``_LEARNED``."""
 _EDGE = 0.02
 """Standard deviation of lightness from which on a step is an edge, which colours keep to."""
 _STEPS = 16
@@ -67,8 +69,8 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     A network's marks are so many pixels large in every picture. On flat ground, smoother than what it has learned on,
     it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. And its colours
     there hang on how far the next edge is: a label is dark in its middle and pale along its rim. So the marks go, and
-    of all flat ground what has one colour in the photograph has one in the style. Lettering on it keeps its marks, and
-    takes the colours too. Elsewhere marks are no louder than what they are to show.
+    of all flat ground what has one colour in the photograph has one in the style. Lettering on it takes the colours,
+    too, and is mostly drawn as it was. Elsewhere marks are no louder than what they are to show.
     """
     height, width, _ = styled.shape
     side = min(height, width)
@@ -86,7 +88,7 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
 def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
     """In cells: how much of a style's marks stays, in 0..1, and what colours are added to them and the photograph."""
     known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
-    flat, ground = _flat_ground(cells, side, known)
+    flat, ground, lettering = _flat_ground(cells, side, known)
     added = painted - cells
     smooth = box(added, _AROUND)
     shift = _shifts_of(cells, _shrunk(box(cells, _AROUND)), _shrunk(smooth), _shrunk(ground) + _ELSEWHERE)
@@ -94,20 +96,21 @@ def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
     light = _mean(cells)
     slope, offset = guidance(shift - added, light, _AROUND, _EDGE**2)
     moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
-    loud = _too_loud(cells, painted, known)
+    loud = 1 - (1 - _too_loud(cells, painted, known)) * (1 - _PLAIN * lettering / known)
     under = loud[:, :, None] * smooth + moved
     return (1 - flat) * (1 - loud), under + flat[:, :, None] * (shift - under)
 
 
-def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats]:
-    """Where a photograph is flat; and where it is nearly so, or lettering and thin lines lie on what is; in 0..1."""
+def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats, Floats]:
+    """Where a photograph is flat; where it is nearly so, or lettering and thin lines lie on what is; where these do."""
     mean = box(cells, _AROUND)
     variance = box(cells * cells, _AROUND) - mean * mean
     deviation = np.sqrt(np.maximum(reduce(np.maximum, np.moveaxis(variance, 2, 0)), 0))
     wide = round(_LETTERING * side / _SIDE / _CELL) | 1
     closed = minimum_filter(maximum_filter(1 - smoothstep(*_FLAT, deviation), wide), wide)
     ground = np.maximum(1 - smoothstep(*_EVEN, deviation), box(closed, _AROUND))
-    return 1 - smoothstep(*_FLAT, deviation * known), ground
+    flat = 1 - smoothstep(*_FLAT, deviation * known)
+    return flat, ground, box(closed, _AROUND) * smoothstep(*_EVEN, deviation)
 
 
 def _too_loud(cells: Floats, painted: Floats, known: float) -> Floats:

@@ -97,6 +97,22 @@ def test_lettering_takes_the_colour_of_its_ground_and_keeps_its_marks():
     assert found[paper].std(axis=(0, 1)).min() > 3 * found[blank].std(axis=(0, 1)).max()
 
 
+@pytest.mark.parametrize(("side", "least", "most"), [(1080, 0.5, 0.85), (540, 0.95, 1.1)])
+def test_lettering_is_mostly_drawn_as_it_was(side, least, most):
+    """A network doubles small print: less of that is left, nearly all at the size that networks have learned on.
+
+    (What it is measured by includes the paper's colour, which becomes the doubled print's in the mean.)
+    """
+    picture = np.full((side, side, 3), 0.9, np.float32)
+    for column in range(100, side - 100, 16):
+        picture[294:306, column : column + 6] = 0.1
+    styled = picture.copy()
+    styled[297:309] = np.minimum(styled[297:309], np.roll(picture, (3, 4), axis=(0, 1))[297:309])
+    inside = np.s_[285:315, 120 : side - 120]
+    wrong, found = (np.abs(each - picture)[inside].mean() for each in (styled, keep_calm(picture, styled)))
+    assert least < found / wrong < most
+
+
 @pytest.mark.parametrize(("side", "times"), [(1080, 1.3), (400, 4.6)])
 def test_fine_marks_are_no_louder_than_what_they_are_to_show(side, times):
     """Soft hair, neither flat nor sharp: a mesh over it is toned down, in pictures larger than what is learned on."""
