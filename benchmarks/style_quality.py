@@ -10,6 +10,7 @@ distilled sibling, safetensors): material that does not travel with the reposito
 import argparse
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -68,11 +69,13 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slo
         untouched = [measured(StyleLibrary().resolve(ORIGINAL), name) for name in JUDGED]
         rows.append(("an untouched photograph, the same pictures", *_mean([q for each in untouched for q in each])))
     if slow and judged:
-        few = photographs[:slow]
+        few, began = photographs[:slow], time.perf_counter()
         with TemporaryDirectory() as made:
             optimised = {name: measured(_optimising(folder, name, Path(made)), name, few) for name in judged}
+        seconds = (time.perf_counter() - began) / (len(judged) * slow)
         rows += [(f"`{name}`, optimised, {slow} of the photographs", *_mean(each)) for name, each in optimised.items()]
-        rows.append((f"engine `optimise`, these {slow}", *_mean([q for each in optimised.values() for q in each])))
+        together = _mean([q for each in optimised.values() for q in each])
+        rows.append((f"engine `optimise`, these {slow}, {seconds:.0f} s a picture", *together))
         rows.append((f"engine `network`, these {slow}", *_mean([q for name in judged for q in found[name][:slow]])))
     reported = [(name, *(f"{value:.3f}" for value in values), "") for name, values in REPORTED]
     return Table(
