@@ -1,10 +1,12 @@
 """How good the strokes are: shipped packs beside the figures reported for other networks, on pictures of 512 px.
 
-    python -m benchmarks.style_quality DIR [--packs FOLDER] [--optimise N] [STYLE...]
+    python -m benchmarks.style_quality DIR [--packs FOLDER] [--optimise N] [--drawn PIXELS] [STYLE...]
 
 With ``--optimise`` engine ``optimise``, too, on the first N photographs, and engine ``network`` beside it on the same;
-it takes minutes a picture. DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its
-distilled sibling, safetensors): material that does not travel with the repository, so `make bench` leaves this out.
+it takes minutes a picture. With ``--drawn`` photographs are styled at that size and compared as they look when reduced
+to 512 px: how much is seen of a style in a whole advertisement. DIR holds ``paintings/``, ``photos_large/`` and
+``weights/`` (VGG-19 to relu3_4 and its distilled sibling, safetensors): material that does not travel with the
+repository, so `make bench` leaves this out.
 """
 
 import argparse
@@ -39,20 +41,25 @@ REPORTED = (
 )
 
 
-def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slow: int = 0) -> Table:
+def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slow: int = 0, drawn: int = SIDE) -> Table:
     """Each pack, the mean over photographs; engine ``reference`` on pictures it was not trained with; and an untouched
     photograph, measured too, as the zero of the scale. Of so many photographs, engine ``optimise``.
+
+    Photographs are ``drawn`` with so many pixels on the longer side.
     """
     weights = folder / "weights"
     vgg = Vgg19(read_weights(weights / "vgg19_relu3_4_fp16.safetensors"), "VGG-19")
     small = Distilled(read_weights(weights / "vgg19_small16x_relu5_1_fp16.safetensors"), "its sibling")
-    photographs = [_picture(path) for path in sorted((folder / "photos_large").glob("*.jpg"))[:PHOTOGRAPHS]]
+    photographs = [_picture(path, drawn) for path in sorted((folder / "photos_large").glob("*.jpg"))[:PHOTOGRAPHS]]
     catalogue, library = read_catalogue(), StyleLibrary(packs)
     chosen = names or [pack.name for pack in library.packs() if pack.engine == "network" and pack.name in catalogue]
 
     def measured(look: Look, name: str, among: Sequence[np.ndarray] = photographs) -> list[Quality]:
         style = _tensor(_picture(_painting(folder, name)))
-        return [measure(_tensor(look.apply(photo, seed=0)), _tensor(photo), style, vgg, small) for photo in among]
+        return [
+            measure(_tensor(_reduced(look.apply(photo, seed=0))), _tensor(_reduced(photo)), style, vgg, small)
+            for photo in among
+        ]
 
     found = {name: measured(library.resolve(name), name) for name in chosen}
     rows = [(f"`{name}`", *_mean(each)) for name, each in found.items()]
@@ -79,7 +86,7 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slo
         rows.append((f"engine `network`, these {slow}", *_mean([q for name in judged for q in found[name][:slow]])))
     reported = [(name, *(f"{value:.3f}" for value in values), "") for name, values in REPORTED]
     return Table(
-        f"Strokes at {SIDE} px, {len(photographs)} photographs",
+        f"Strokes at {SIDE} px{f', drawn at {drawn} px' if drawn != SIDE else ''}, {len(photographs)} photographs",
         ("", "Gram", "moments", "content", "deep content", "SSIM", "Gram, unseen layers"),
         [*rows, *reported],
     )
@@ -108,9 +115,13 @@ def _mean(found: Sequence[Quality]) -> tuple[str, ...]:
     return tuple(f"{value:.3f}" for value in np.mean([astuple(each) for each in found], axis=0))
 
 
-def _picture(path: Path) -> np.ndarray:
-    image = Image.open(path).convert("RGB")
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+def _picture(path: Path, side: int = SIDE) -> np.ndarray:
+    return _reduced(np.asarray(Image.open(path).convert("RGB")), side)
+
+
+def _reduced(rgb: np.ndarray, side: int = SIDE) -> np.ndarray:
+    image = Image.fromarray(rgb)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
@@ -123,8 +134,9 @@ if __name__ == "__main__":
     options.add_argument("material", type=Path, metavar="DIR")
     options.add_argument("--packs", type=Path, action="append", default=[], metavar="FOLDER", help="Packs not shipped.")
     options.add_argument("--optimise", type=int, default=0, metavar="N", help="On N photographs; minutes a picture.")
+    options.add_argument("--drawn", type=int, default=SIDE, metavar="PIXELS", help="Longer side at which to style.")
     options.add_argument("styles", nargs="*", metavar="STYLE")
     wish = options.parse_intermixed_args()
     if not (wish.material / "weights").is_dir():
         options.error(f"{wish.material} holds no weights/: see above for what it must hold")
-    print(measure_packs(wish.material, wish.packs, wish.styles, wish.optimise).markdown())
+    print(measure_packs(wish.material, wish.packs, wish.styles, wish.optimise, wish.drawn).markdown())

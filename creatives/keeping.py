@@ -27,7 +27,9 @@ strong in one with ``_LEARNED``.
 _LETTERING = 42
 """Pixels, in a picture with ``_SIDE``: what is as narrow, and flat on either side, lies on flat ground."""
 _PLAIN = 0.6
-"""How much of what lies so is drawn as it was, in a picture with ``_SIDE``; a quarter of that with ``_LEARNED``."""
+"""How much of what lies so is drawn as it was, in a picture with ``_SIDE``; a quarter of that with ``_LEARNED``, and
+more in one that is to be enlarged: its letters are smaller.
+"""
 _EDGE = 0.02
 """Standard deviation of lightness from which on a step is an edge, which colours keep to."""
 _STEPS = 16
@@ -63,8 +65,10 @@ def keep_palette(original: Floats, styled: Floats) -> Floats:
     return np.clip(moved.reshape(styled.shape), 0, 1).astype(np.float32)
 
 
-def keep_calm(original: Floats, styled: Floats) -> Floats:
+def keep_calm(original: Floats, styled: Floats, side: int | None = None) -> Floats:
     """Where the photograph is flat, its own finest detail in the style's colours; both ``(height, width, 3)``.
+
+    They are to be enlarged until the shorter side has ``side`` pixels, where one is given.
 
     A network's marks are so many pixels large in every picture. On flat ground, smoother than what it has learned on,
     it has nothing to go by and sets one mark beside the other, a mesh: over skies, between letters. And its colours
@@ -73,10 +77,10 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     too, and is mostly drawn as it was. Elsewhere marks are no louder than what they are to show.
     """
     height, width, _ = styled.shape
-    side = min(height, width)
-    if side < _AROUND * _CELL:
+    drawn = min(height, width)
+    if drawn < _AROUND * _CELL:
         return styled
-    marks, colours = _calmed(_shrunk(original), _shrunk(styled), side)
+    marks, colours = _calmed(_shrunk(original), _shrunk(styled), drawn, side or drawn)
     calm, marks = np.empty_like(styled), np.clip(_grown(marks, height, width), 0, 1)
     for channel in range(3):
         photograph = original[..., channel]
@@ -85,10 +89,10 @@ def keep_calm(original: Floats, styled: Floats) -> Floats:
     return calm
 
 
-def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
+def _calmed(cells: Floats, painted: Floats, drawn: int, side: int) -> tuple[Floats, Floats]:
     """In cells: how much of a style's marks stays, in 0..1, and what colours are added to them and the photograph."""
-    known = (_SIDE / np.clip(side, _LEARNED, _SIDE)) ** 2
-    flat, ground, lettering = _flat_ground(cells, side, known)
+    known = (_SIDE / np.clip((drawn + 2 * side) / 3, _LEARNED, _SIDE)) ** 2
+    flat, ground, lettering = _flat_ground(cells, drawn, known)
     added = painted - cells
     smooth = box(added, _AROUND)
     shift = _shifts_of(cells, _shrunk(box(cells, _AROUND)), _shrunk(smooth), _shrunk(ground) + _ELSEWHERE)
@@ -96,7 +100,7 @@ def _calmed(cells: Floats, painted: Floats, side: int) -> tuple[Floats, Floats]:
     light = _mean(cells)
     slope, offset = guidance(shift - added, light, _AROUND, _EDGE**2)
     moved = (slope * light[:, :, None] + offset) * ground[:, :, None]
-    loud = 1 - (1 - _too_loud(cells, painted, known)) * (1 - _PLAIN * lettering / known)
+    loud = 1 - (1 - _too_loud(cells, painted, known)) * (1 - min(_PLAIN * side / drawn, 1) * lettering / known)
     under = loud[:, :, None] * smooth + moved
     return (1 - flat) * (1 - loud), under + flat[:, :, None] * (shift - under)
 

@@ -34,19 +34,25 @@ class Drawn(Parameters):
         return mine == others
 
     def finished(
-        self, rgb: "NDArray[np.uint8]", picture: "NDArray[np.float32]", styled: "NDArray[np.float32]"
+        self,
+        rgb: "NDArray[np.uint8]",
+        picture: "NDArray[np.float32]",
+        styled: "NDArray[np.float32]",
+        drawn: "NDArray[np.float32] | None" = None,
     ) -> "NDArray[np.uint8]":
-        """The drawing as bytes; ``picture`` is ``rgb`` in 0..1."""
+        """The drawing as bytes; ``picture`` is ``rgb`` in 0..1, and ``drawn`` what of it was drawn, if not that."""
         import numpy as np
 
         from creatives.brushes import in_tones
         from creatives.colour import to_bytes
+        from creatives.enlarging import enlarged
         from creatives.grounds import keep_white_ground
         from creatives.keeping import keep_calm, keep_hues, keep_palette
 
+        drawn = picture if drawn is None else drawn
         if self.calm:
-            styled = keep_calm(picture, styled)
-        styled = np.clip(styled, 0, 1)
+            styled = keep_calm(drawn, styled, min(picture.shape[:2]))
+        styled = np.clip(enlarged(styled, drawn, picture), 0, 1)
         if self.tones:
             styled = in_tones(styled, self.tones)
         if self.colours == "photograph":

@@ -39,7 +39,7 @@ class Network(Blending):
         """Pictures drawn in eight bits are others, and so must be the styles' identities."""
         from creatives.neural.runner import chosen_precision
 
-        return "5-int8" if chosen_precision() == "int8" else "5"
+        return "6-int8" if chosen_precision() == "int8" else "6"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`; an adapter of another network than the one at hand is refused.
@@ -68,6 +68,7 @@ class Network(Blending):
         import numpy as np
 
         from creatives.colour import to_float
+        from creatives.enlarging import to_draw
         from creatives.neural.runner import runner_of
         from creatives.neural.tiling import lost, style_picture
 
@@ -82,14 +83,15 @@ class Network(Blending):
         left = max(0.0, 1.0 - sum(shares))
         adapter = sum(share * _vector(part, "adapter") for share, part in zip(shares, parts, strict=True))
         picture = to_float(rgb)
+        drawn = to_draw(picture)
         if identity is None:
-            styled = style_picture(picture, np.asarray(adapter / sum(shares), np.float32), runner)
-            styled = styled + left * (picture - styled)
+            styled = style_picture(drawn, np.asarray(adapter / sum(shares), np.float32), runner)
+            styled = styled + left * (drawn - styled)
         else:
-            styled = style_picture(picture, np.asarray(adapter + left * identity, np.float32), runner)
+            styled = style_picture(drawn, np.asarray(adapter + left * identity, np.float32), runner)
             if left > _NOTHING:
-                styled = styled + left * lost(picture, identity, runner)
-        return settings[0].finished(rgb, picture, styled)
+                styled = styled + left * lost(drawn, identity, runner)
+        return settings[0].finished(rgb, picture, styled, drawn)
 
 
 def _network_of(settings: Adapter, part: Part) -> "tuple[Path, NDArray[np.float32] | None]":

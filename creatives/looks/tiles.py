@@ -79,7 +79,7 @@ def mosaic(rgb: Bytes, look: Mosaic, seed: int) -> Bytes:
     fine = intricate(luma(picture), luma(kuwahara(picture, luma(picture), 11 * unit)), unit) > _DETAILED
     if fine.any():
         sharp = to_oklab(guided(picture, luma(picture), 1.5 * unit, 5e-4))
-        small = _stones(sharp, max(spacing * _SMALL, 2.5), angles, rng)
+        small = _stones(sharp, max(spacing * _SMALL, 2.5), angles, rng, rounds=1)  # so small that more are not seen
         lab = np.where(fine[:, :, None], sharp, lab)
         labels = np.where(fine, small + labels.max() + 1, labels)
         mortar = np.where(fine, _mortar(labels, look.mortar_width * _SMALL * unit), mortar)
@@ -97,12 +97,12 @@ def mosaic(rgb: Bytes, look: Mosaic, seed: int) -> Bytes:
     return to_bytes(laid * (1 - bare[:, :, None]) + bare[:, :, None])
 
 
-def _stones(lab: Floats, spacing: float, angles: Floats, rng: np.random.Generator) -> Labels:
+def _stones(lab: Floats, spacing: float, angles: Floats, rng: np.random.Generator, *, rounds: int = 4) -> Labels:
     """Square ones, along the angles."""
     rows, columns = cells_of(lab.shape, spacing)
     y = ((np.arange(rows) + 0.5) * lab.shape[0] / rows).astype(np.intp)
     x = ((np.arange(columns) + 0.5) * lab.shape[1] / columns).astype(np.intp)
-    return cut(lab, spacing, 3.0, square_pieces(angles[y][:, x].ravel()), rng)
+    return cut(lab, spacing, 3.0, square_pieces(angles[y][:, x].ravel()), rng, rounds=rounds)
 
 
 def _mortar(labels: Labels, width: float) -> Floats:

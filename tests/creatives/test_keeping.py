@@ -126,6 +126,22 @@ def test_fine_marks_are_no_louder_than_what_they_are_to_show(side, times):
     assert times * 0.7 < found < times * 1.25
 
 
+def test_what_is_to_be_enlarged_has_fewer_marks():
+    """They will be larger, too: on hair, and on lettering."""
+    picture = np.full((640, 700, 3), 0.9, np.float32)
+    for column in range(100, 600, 16):
+        picture[204:216, column : column + 6] = 0.1
+    rows, columns = np.mgrid[0:640, 0:700]
+    picture[400:] = (0.5 + 0.06 * np.sin(rows * np.pi / 6))[400:, :, None]
+    doubled, mesh = np.roll(picture, (3, 4), axis=(0, 1)), 0.4 * np.sin(rows * np.pi / 4) * np.sin(columns * np.pi / 4)
+    styled = np.minimum(picture, doubled)
+    styled[400:] = (picture + mesh[:, :, None])[400:]
+    as_it_is, larger = (np.abs(keep_calm(picture, styled, side) - picture) for side in (None, 1080))
+    for where, less in ((np.s_[195:225, 120:580], 0.75), (np.s_[440:600, 50:650], 0.5)):
+        assert larger[where].mean() < less * as_it_is[where].mean()
+    assert np.array_equal(keep_calm(picture, styled, 640), keep_calm(picture, styled))
+
+
 @pytest.mark.parametrize("side", [1, 5, 38, 39, 300])
 def test_a_photograph_that_no_style_has_changed_stays_as_it_is(side):
     picture = scene(300)[:side, : max(side, 2)]

@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from creatives import packs
+from creatives import enlarging, packs
 from creatives.engines import EngineError, Part, engine_named
 from creatives.engines.network import adapter_size
 from creatives.errors import CreativeError
@@ -98,6 +99,25 @@ def test_tiles_come_out_as_in_the_whole(at_hand, network, monkeypatch):
     assert np.abs(tiled - whole).max() < 1e-3
     monkeypatch.setattr(tiling, "MARGIN", 4)
     assert np.abs(tiling.style_picture(picture, adapter, run) - whole).max() > 1e-2, "a margin is needed"
+
+
+def test_a_large_picture_is_drawn_as_a_small_one_and_keeps_its_detail(at_hand, monkeypatch):
+    """Seen as a whole they are alike, which they are not where strokes are so many pixels wide in every picture."""
+    monkeypatch.setattr(enlarging, "DRAWN_SIDE", 96)
+    large = sample_scene(192, 240)
+    large[:, 120] = 0
+    small = reduced(large)
+    wanted, found = (look(at_hand).apply(picture, seed=1) for picture in (small, large))
+    monkeypatch.setattr(enlarging, "DRAWN_SIDE", 192)
+    grainy = look(at_hand).apply(large, seed=1)
+    apart, as_grain = (np.abs(reduced(each).astype(int) - wanted).mean() for each in (found, grainy))
+    assert apart < 0.5 * as_grain
+    line, beside = found[:, 120].astype(int), found[:, 118].astype(int)
+    assert np.median(beside - line) > 40
+
+
+def reduced(rgb):
+    return np.asarray(Image.fromarray(rgb).resize((rgb.shape[1] // 2, rgb.shape[0] // 2), Image.Resampling.LANCZOS))
 
 
 def test_the_margin_is_more_than_the_network_sees():
