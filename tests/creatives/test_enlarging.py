@@ -52,7 +52,7 @@ def test_strokes_grow_and_hairlines_stay():
 
 
 def test_a_drawing_is_calmed_for_the_size_that_it_will_have():
-    rgb = np.random.default_rng(3).integers(90, 160, (800, 800, 3), np.uint8)
+    rgb = np.random.default_rng(3).integers(105, 145, (800, 800, 3), np.uint8)
     drawn = to_draw(to_float(rgb))
     mesh = 0.4 * np.random.default_rng(4).random(drawn.shape, np.float32)
     found = Drawn(white_ground=False).finished(rgb, to_float(rgb), drawn + mesh, drawn)
