@@ -18,7 +18,7 @@ class Cartoon(OnWhite):
     """Cartoons, learned from pictures and no pairs; strength and blends are mixed pixel by pixel."""
 
     name = "cartoon"
-    version = "5"
+    version = "6"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
@@ -34,8 +34,10 @@ class Cartoon(OnWhite):
     ) -> "NDArray[np.uint8]":
         """As `creatives.engines.Engine.apply`."""
         from creatives.colour import to_float
+        from creatives.enlarging import to_draw
         from creatives.neural.drawing import draw, drawer_of
 
         weights = pack_file(folder, WEIGHTS, self.name)
         picture = to_float(rgb)
-        return Drawn.model_validate(parameters).finished(rgb, picture, draw(picture, drawer_of(weights)))
+        drawn = to_draw(picture)
+        return Drawn.model_validate(parameters).finished(rgb, picture, draw(drawn, drawer_of(weights)), drawn)

@@ -38,7 +38,7 @@ class Reference(Blending):
     """A photograph whose features take on the statistics of a picture's."""
 
     name = "reference"
-    version = "5"
+    version = "6"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`; a style made for another network than the one at hand is refused."""
@@ -54,7 +54,8 @@ class Reference(Blending):
         What the network cannot give back of the photograph is added in the same share, so that strength runs down to
         the photograph itself.
         """
-        from creatives.colour import to_float
+        from creatives.colour import to_bytes, to_float
+        from creatives.enlarging import to_draw
         from creatives.grounds import white_ground
         from creatives.neural.likeness import network_in, take_after
 
@@ -69,9 +70,10 @@ class Reference(Blending):
             for each, part in zip(settings, parts, strict=True)
         ]  # fmt: skip
         picture = to_float(rgb)
-        ground = white_ground(rgb) if settings[0].white_ground else None
-        styled = take_after(picture, styles, network_in(NETWORK), None if ground is None else 1 - ground)
-        return settings[0].finished(rgb, picture, styled)
+        drawn = to_draw(picture)
+        ground = white_ground(to_bytes(drawn)) if settings[0].white_ground else None
+        styled = take_after(drawn, styles, network_in(NETWORK), None if ground is None else 1 - ground)
+        return settings[0].finished(rgb, picture, styled, drawn)
 
 
 def network_hash() -> str:
