@@ -37,9 +37,9 @@ class Campaign:
 
 
 CAMPAIGNS = (
-    Campaign("coffee", "NORDLICHT", ("warm-film", "watercolor", "duotone-dusk", "halftone-pop", "ink-wash"), "auto"),
-    Campaign("motorcycle", "VELOCE", ("neon-night", "poster-flat", "riso", "pencil"), "auto"),
-    Campaign("cat", "PELLE & CO", ("watercolor", "pastel", "linocut", "gold-leaf"), "propose"),
+    Campaign("coffee", "NORDLICHT", ("warm-film", "watercolor", "duotone-dusk", "great-wave", "ink-wash"), "auto"),
+    Campaign("motorcycle", "VELOCE", ("neon-night", "poster-flat", "udnie", "pencil"), "auto"),
+    Campaign("cat", "PELLE & CO", ("watercolor", "pastel", "scream", "gold-leaf"), "propose"),
 )
 
 
