@@ -24,7 +24,7 @@ _LOUD = 1.2
 """Times the photograph's own detail: fine marks are as strong at most, in a picture with ``_SIDE``, and 16 times as
 strong in one with ``_LEARNED``.
 """
-_LETTERING = 42
+_LETTERING = 64
 """Pixels, in a picture with ``_SIDE``: what is as narrow, and flat on either side, lies on flat ground."""
 _PLAIN = 0.6
 """How much of what lies so is drawn as it was, in a picture with ``_SIDE``; a quarter of that with ``_LEARNED``, and

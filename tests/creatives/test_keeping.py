@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
+from creatives.fonts import load_face
 from creatives.keeping import keep_calm
 
 
@@ -111,6 +113,24 @@ def test_lettering_is_mostly_drawn_as_it_was(side, least, most):
     inside = np.s_[285:315, 120 : side - 120]
     wrong, found = (np.abs(each - picture)[inside].mean() for each in (styled, keep_calm(picture, styled)))
     assert least < found / wrong < most
+
+
+@pytest.mark.parametrize("size", [22, 30])
+def test_a_line_of_a_label_has_one_colour_throughout(size):
+    """A network draws a word of it paler than the others."""
+    page = Image.new("L", (760, 640), 230)
+    face = load_face("sans", "ExtraBold", size)
+    ImageDraw.Draw(page).text((100, 300), "Extra virgin, cold pressed, and more", font=face, fill=25)
+    picture = np.repeat(np.asarray(page, np.float32)[:, :, None] / 255, 3, axis=2)
+    styled, word = picture.copy(), np.s_[290:350, 300:370]
+    styled[word] = 0.5 + 0.45 * styled[word]
+    found = keep_calm(picture, styled, 810)
+    pale, mended, usual = (
+        each[where][picture[where] < 0.3].mean()
+        for each, where in ((styled, word), (found, word), (found, np.s_[290:350, 110:280]))
+    )
+    assert pale > 0.5
+    assert abs(mended - usual) < 0.1
 
 
 @pytest.mark.parametrize(("side", "times"), [(1080, 1.3), (400, 4.6)])
