@@ -112,7 +112,7 @@ def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats
     deviation = np.sqrt(np.maximum(reduce(np.maximum, np.moveaxis(variance, 2, 0)), 0))
     wide = round(_LETTERING * side / _SIDE / _CELL) | 1
     closed = minimum_filter(maximum_filter(1 - smoothstep(*_FLAT, deviation), wide), wide)
-    ground = np.maximum(1 - smoothstep(*_EVEN, deviation), box(closed, _AROUND))
+    ground = np.maximum(box(1 - smoothstep(*_EVEN, deviation), 2 * _AROUND - 1), box(closed, _AROUND))
     flat = 1 - smoothstep(*_FLAT, deviation * known)
     return flat, ground, box(closed, _AROUND) * smoothstep(*_EVEN, deviation)
 

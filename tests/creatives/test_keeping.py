@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from creatives import keeping
 from creatives.fonts import load_face
 from creatives.keeping import keep_calm
 
@@ -183,3 +184,13 @@ def test_between_letters_is_no_mesh_and_letters_keep_their_edges():
     assert np.abs(found[gap].mean(axis=(0, 1)) - styled[gap].mean(axis=(0, 1))).max() < 0.02
     paper, ink = found[40:80, 75:77].mean(), found[40:80, 63:65].mean()
     assert paper - ink > 0.9 * (styled[40:80, 75:77].mean() - styled[40:80, 63:65].mean())
+
+
+def test_ground_begins_and_ends_softly():
+    """Skin is flat in one place and not in the next; where it took other colours, it would have specks."""
+    rng = np.random.default_rng(5)
+    patches = np.kron(rng.integers(0, 2, (40, 40)), np.ones((8, 8)))
+    skin = 0.7 + rng.normal(0, 1, (320, 320)) * (4 + 16 * patches) / 255
+    _, ground, _ = keeping._flat_ground(np.repeat(skin[:, :, None], 3, axis=2).astype(np.float32), 640, 1.3)
+    assert ground.std() > 0.1
+    assert max(np.abs(np.diff(ground, axis=axis)).max() for axis in (0, 1)) < 0.25
