@@ -49,7 +49,7 @@ def _wide_blur(grey: Floats, sigma: float, times: int) -> Floats:
     means = np.asarray(Image.fromarray(padded).reduce(times))
     rest = np.sqrt(sigma**2 - (times**2 - 1) / 12) / times
     soft = Image.fromarray(gaussian_filter(means, rest, mode="nearest", truncate=3))
-    return np.asarray(soft.resize(padded.shape[::-1], Image.Resampling.BICUBIC))[:height, :width]
+    return np.array(soft.resize(padded.shape[::-1], Image.Resampling.BICUBIC))[:height, :width]
 
 
 def guided(picture: Floats, guide: Floats, radius: float, epsilon: float) -> Floats:

@@ -91,6 +91,7 @@ def keep_calm(original: Floats, styled: Floats, side: int | None = None) -> Floa
 
 def _calmed(cells: Floats, painted: Floats, drawn: int, side: int) -> tuple[Floats, Floats]:
     """In cells: how much of a style's marks stays, in 0..1, and what colours are added to them and the photograph."""
+    # Marks that are enlarged are fewer for it: the size that they will have counts for two thirds.
     known = (_SIDE / np.clip((drawn + 2 * side) / 3, _LEARNED, _SIDE)) ** 2
     flat, ground, lettering = _flat_ground(cells, drawn, known)
     added = painted - cells

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from creatives import brushes
-from creatives.brushes import guidance, guided, in_tones
+from creatives.brushes import blur, guidance, guided, in_tones
 from creatives.colour import from_oklab, luma, to_oklab
 
 
@@ -59,3 +60,23 @@ def test_grain_does_not_fray_the_edges_of_tones():
     wanted, found = (to_oklab(in_tones(each, 8))[:, :, 0] for each in (smooth, grainy))
     specks = np.abs(found - wanted) > 0.03
     assert specks.mean() < 0.002
+
+
+@pytest.mark.parametrize("sigma", [3, 8, 13, 40])
+@pytest.mark.parametrize("size", [(301, 407), (301, 407, 3)])
+def test_a_wide_blur_is_gaussian_all_the_same(sigma, size):
+    """Away from the rim, beyond which the reduced picture goes on with a square's mean instead of a pixel."""
+    values = np.random.default_rng(6).uniform(0, 1, size).astype(np.float32)
+    values[: size[0] // 2] *= 0.3
+    found = blur(values, sigma)
+    wanted = gaussian_filter(values, (sigma, sigma, 0)[: len(size)], mode="nearest")
+    assert np.abs(found - wanted)[sigma:-sigma, sigma:-sigma].max() < 0.03
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 90), (90, 5, 3), (64, 64)])
+def test_a_wide_blur_of_anything_can_be_worked_on(size):
+    found = blur(np.full(size, 0.6, np.float32), 20)
+    assert found.shape == size
+    assert found.dtype == np.float32
+    found += 0.1
+    assert np.abs(found - 0.7).max() < 1e-5
