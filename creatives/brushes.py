@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, uniform_filter
 
-from creatives.colour import from_oklab, smoothstep, to_oklab
+from creatives.colour import from_oklab, most, smoothstep, to_oklab
+from creatives.strips import in_strips
 
 Floats = NDArray[np.float32]
 
@@ -20,8 +21,10 @@ _TONES_BLUR, _TONES_RISE = 1.2, 10.0
 """Pixels, so that edges of tones are soft; and how steep those are."""
 _TONES_REACH, _TONES_GRAIN = 5, 0.03
 """Pixels and lightness: what varies less within that is grain, which would fray the edges of tones."""
-_STRIP, _BEYOND = 512, 16
-"""Rows at a time, and how many more the smoothing asks for."""
+_TONES_BEYOND = 16
+"""Pixels away that both together reach."""
+_TRUNCATE = 3
+"""Standard deviations away from which on a Gaussian is nothing."""
 
 
 def unit_of(shape: tuple[int, ...]) -> float:
@@ -39,7 +42,10 @@ def blur(values: Floats, sigma: float) -> Floats:
             return np.dstack([_wide_blur(values[:, :, each], sigma, times) for each in range(values.shape[2])])
         return _wide_blur(values, sigma, times)
     per_axis = (sigma, sigma, 0)[: values.ndim]
-    return gaussian_filter(values, per_axis, mode="nearest", truncate=3)
+    return in_strips(
+        lambda strip: gaussian_filter(strip, per_axis, mode="nearest", truncate=_TRUNCATE), values,
+        beyond=int(_TRUNCATE * sigma + 1),
+    )  # fmt: skip
 
 
 def _wide_blur(grey: Floats, sigma: float, times: int) -> Floats:
@@ -48,14 +54,18 @@ def _wide_blur(grey: Floats, sigma: float, times: int) -> Floats:
     padded = np.pad(grey, ((0, -height % times), (0, -width % times)), mode="edge").astype(np.float32, copy=False)
     means = np.asarray(Image.fromarray(padded).reduce(times))
     rest = np.sqrt(sigma**2 - (times**2 - 1) / 12) / times
-    soft = Image.fromarray(gaussian_filter(means, rest, mode="nearest", truncate=3))
+    soft = Image.fromarray(gaussian_filter(means, rest, mode="nearest", truncate=_TRUNCATE))
     return np.array(soft.resize(padded.shape[::-1], Image.Resampling.BICUBIC))[:height, :width]
 
 
 def guided(picture: Floats, guide: Floats, radius: float, epsilon: float) -> Floats:
     """Edge-preserving smoothing, in constant time a pixel."""
-    slope, offset = guidance(picture, guide, radius, epsilon)
-    return np.clip(slope * guide[:, :, None] + offset, 0, 1)
+
+    def smooth(picture: Floats, guide: Floats) -> Floats:
+        slope, offset = guidance(picture, guide, radius, epsilon)
+        return np.clip(slope * guide[:, :, None] + offset, 0, 1)
+
+    return in_strips(smooth, picture, guide, beyond=2 * _window(radius))
 
 
 def guidance(picture: Floats, guide: Floats, radius: float, epsilon: float) -> tuple[Floats, Floats]:
@@ -63,13 +73,18 @@ def guidance(picture: Floats, guide: Floats, radius: float, epsilon: float) -> t
 
     K. He, J. Sun, X. Tang, "Guided image filtering" (ECCV 2010).
     """
-    size = 2 * max(round(radius), 1) + 1
+    size = _window(radius)
     mean = box(guide, size)
     variance = box(guide * guide, size) - mean * mean
     there = box(picture, size)
     slope = (box(picture * guide[:, :, None], size) - there * mean[:, :, None]) / (variance + epsilon)[:, :, None]
     offset = there - slope * mean[:, :, None]
     return box(slope, size), box(offset, size)
+
+
+def _window(radius: float) -> int:
+    """Pixels of a square's side."""
+    return 2 * max(round(radius), 1) + 1
 
 
 def box(values: Floats, size: int) -> Floats:
@@ -83,17 +98,17 @@ def in_tones(picture: Floats, tones: int) -> Floats:
     H. Winnemoeller, S. C. Olsen, B. Gooch, "Real-time video abstraction" (SIGGRAPH 2006), section 3.3, in Oklab, after
     the guided filter instead of the bilateral one.
     """
-    made = np.empty_like(picture)
-    for top in range(0, len(picture), _STRIP):  # a large picture in Oklab takes several times its own memory
-        above = min(top, _BEYOND)
-        lab = to_oklab(picture[top - above : top + _STRIP + _BEYOND])
+
+    def stepped(picture: Floats) -> Floats:
+        lab = to_oklab(picture)
         light = guided(lab[:, :, :1], lab[:, :, 0], _TONES_REACH, _TONES_GRAIN**2)[:, :, 0]
         step = blur(light, _TONES_BLUR) * tones
         whole = np.floor(step)
         rise = np.tanh(_TONES_RISE * (step - whole - 0.5)) / np.tanh(_TONES_RISE / 2)
         lab[:, :, 0] = np.clip((whole + 0.5 + rise / 2) / tones, 0, 1)
-        made[top : top + _STRIP] = from_oklab(lab)[above : above + _STRIP]
-    return made
+        return from_oklab(lab)
+
+    return in_strips(stepped, picture, beyond=_TONES_BEYOND)
 
 
 def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:
@@ -102,6 +117,10 @@ def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:
     M. Kuwahara et al. (1976); the soft choice by inverse variance after G. Papari et al. (IEEE TIP 16, 2007).
     """
     reach = max(round(radius), 1)
+    return in_strips(lambda *strip: _kuwahara(*strip, reach), picture, grey, beyond=reach + 2)
+
+
+def _kuwahara(picture: Floats, grey: Floats, reach: int) -> Floats:
     mean = uniform_filter(picture, (reach, reach, 0), mode="nearest")
     level = uniform_filter(grey, reach, mode="nearest")
     variance = np.maximum(uniform_filter(grey * grey, reach, mode="nearest") - level * level, 0)
@@ -124,7 +143,7 @@ def flattened(picture: Floats, grey: Floats, radius: float) -> Floats:
     """`kuwahara`, but what is thinner than its window stays: letters, eyes, twigs are flattened by smaller ones."""
     out = kuwahara(picture, grey, radius)
     for finer in (kuwahara(picture, grey, radius / 3), picture):
-        lost = np.abs(finer - out).max(axis=2)
+        lost = most(np.abs(finer - out))
         kept = np.clip(1.4 * blur(smoothstep(*_LOST, lost), radius / 10), 0, 1)[:, :, None]
         out = out * (1 - kept) + finer * kept
     return out
@@ -181,7 +200,7 @@ def _enlarged(values: Floats, factor: int) -> Floats:
         length = (values.shape[axis] - 1) * factor
         position = np.arange(length, dtype=np.float32) / factor
         low = position.astype(np.intp)
-        share = (position - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        share = (position - low).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
         values = values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share
     return values
 

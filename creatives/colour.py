@@ -1,7 +1,11 @@
 """Colour arithmetic that the engines share. Pictures are float32 arrays ``(height, width, 3)`` of sRGB in 0..1."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from creatives.strips import in_strips
 
 Floats = NDArray[np.float32]
 
@@ -17,6 +21,16 @@ def to_float(rgb: NDArray[np.uint8]) -> Floats:
 def to_bytes(picture: Floats) -> NDArray[np.uint8]:
     """0..1 as 0..255, rounded, clipped."""
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def least(picture: NDArray[Any]) -> NDArray[Any]:
+    """The least of each pixel's channels, ``(height, width)``; numpy's own goes three numbers at a time."""
+    return np.minimum(np.minimum(picture[..., 0], picture[..., 1]), picture[..., 2])
+
+
+def most(picture: NDArray[Any]) -> NDArray[Any]:
+    """The greatest, likewise."""
+    return np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2])
 
 
 def luma(picture: Floats) -> Floats:
@@ -49,12 +63,20 @@ def gradient_map(tone: Floats, stops: NDArray[np.float32], colours: NDArray[np.f
 
 def to_oklab(picture: Floats) -> Floats:
     """Perceptually even coordinates (L, a, b). B. Ottosson, "A perceptual color space for image processing" (2020)."""
-    linear = np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _TO_LMS).astype(np.float32) @ _TO_LAB
+    return in_strips(_to_oklab, picture)
 
 
 def from_oklab(lab: Floats) -> Floats:
     """Back to sRGB, clipped."""
+    return in_strips(_from_oklab, lab)
+
+
+def _to_oklab(picture: Floats) -> Floats:
+    linear = np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(linear @ _TO_LMS).astype(np.float32) @ _TO_LAB
+
+
+def _from_oklab(lab: Floats) -> Floats:
     linear = np.clip((lab @ _FROM_LAB) ** 3 @ _FROM_LMS, 0, 1)
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).astype(np.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_gradient_magnitude, label
 
-from creatives.colour import parse_hex, smoothstep
+from creatives.colour import least, most, parse_hex, smoothstep
 
 Rgb = NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ def white_ground(rgb: Rgb) -> NDArray[np.float32] | None:
 
     A ground is white along half the picture's border or more; whites inside a product are its own.
     """
-    white = rgb.min(axis=2) >= WHITE
+    white = least(rgb) >= WHITE
     if white.mean() < _LEAST_SHARE:
         return None
     regions, _ = label(white)
@@ -47,18 +47,18 @@ def white_ground(rgb: Rgb) -> NDArray[np.float32] | None:
 
 def _with_shadows(rgb: Rgb, ground: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The ground, and what is a soft shadow on it: pale, grey, and without an edge between it and the white."""
-    least = rgb.min(axis=2).astype(np.float32)
+    darkest = least(rgb).astype(np.float32)
     scale = max(rgb.shape[:2]) / 1080
     blurred = max(1.0, 1.2 * scale)
-    pale = (least >= _SHADOW) & (rgb.max(axis=2) - least <= _GREY)
-    steep = gaussian_gradient_magnitude(least, blurred) > _STEEP / scale
+    pale = (darkest >= _SHADOW) & (most(rgb) - darkest <= _GREY)
+    steep = gaussian_gradient_magnitude(darkest, blurred) > _STEEP / scale
     regions, count = label(ground | (pale & ~steep))
     joined = np.zeros(count + 1, np.bool_)
     joined[regions[ground]] = True
     shadow = joined[regions]
     # The edge of what casts it is steep on either side: up to there the shadow goes on.
     shadow = binary_dilation(shadow, iterations=round(4 * blurred), mask=pale | ground)
-    return smoothstep(_SHADOW, WHITE, least) * shadow
+    return smoothstep(_SHADOW, WHITE, darkest) * shadow
 
 
 def bare_ground(rgb: Rgb) -> NDArray[np.float32]:

@@ -152,7 +152,7 @@ class Filters:
     """Marks on paper."""
 
     name = "filters"
-    version = "5"
+    version = "6"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creatives.brushes import Floats, blur, noise, unit_of
-from creatives.colour import gradient_map, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
+from creatives.colour import gradient_map, least, luma, parse_hex, saturate, smoothstep, to_bytes, to_float
 from creatives.engines.palette import Duotone, Film
 
 Bytes = NDArray[np.uint8]
@@ -36,7 +36,7 @@ def film(rgb: Bytes, look: Film, seed: int) -> Bytes:
     picture = to_float(rgb)
     unit = unit_of(rgb.shape)
     tone = luma(picture)
-    white = smoothstep(0.93, 1.0, picture.min(axis=2))[:, :, None]
+    white = smoothstep(0.93, 1.0, least(picture))[:, :, None]
     graded = saturate(picture, look.saturation)
     low, high = (1 - smoothstep(0.0, 0.55, tone))[:, :, None], smoothstep(0.45, 1.0, tone)[:, :, None]
     graded = graded * (1 - low * look.fade) + parse_hex(look.shadows) * low * look.fade * 1.6

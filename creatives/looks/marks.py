@@ -1,6 +1,7 @@
 """Looks of the engine ``filters`` that put marks on paper: dots, hatching, carved lines, prints."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,20 @@ from creatives.brushes import (
     screen,
     unit_of,
 )
-from creatives.colour import from_oklab, luma, parse_hex, saturate, smoothstep, to_bytes, to_float, to_oklab
+from creatives.colour import (
+    from_oklab,
+    least,
+    luma,
+    most,
+    parse_hex,
+    saturate,
+    smoothstep,
+    to_bytes,
+    to_float,
+    to_oklab,
+)
 from creatives.engines.filters import Halftone, Linocut, Pencil, Poster, Riso
+from creatives.strips import in_strips
 
 Bytes = NDArray[np.uint8]
 Renderer = Callable[[Bytes, Any, int], Bytes]
@@ -51,7 +64,7 @@ def poster(rgb: Bytes, look: Poster, seed: int) -> Bytes:
     lab = to_oklab(saturate(flat, look.saturation))
     colours = main_colours(lab, look.colours, seed)
     printed = from_oklab(_nearest_softly(lab, colours))
-    white = smoothstep(0.94, 0.99, flat.min(axis=2))[:, :, None]
+    white = smoothstep(0.94, 0.99, least(flat))[:, :, None]
     printed = printed * (1 - white) + white
     if look.outline:
         printed *= (1 - look.outline * (1 - line_art(luma(flat), 1.5 * unit, 20, 0.45)))[:, :, None]
@@ -83,14 +96,18 @@ def main_colours(lab: Floats, count: int, seed: int) -> Floats:
 
 def _nearest_softly(lab: Floats, colours: Floats) -> Floats:
     """Each pixel in its nearest colour; where two are nearly as near they mix, so that edges are not jagged."""
-    distances = [np.square(lab - colour).sum(axis=2) for colour in colours]
-    nearest = np.min(distances, axis=0)
-    total, weights = np.zeros_like(lab), np.zeros(lab.shape[:2], dtype=np.float32)
-    for distance, colour in zip(distances, colours, strict=True):
-        weight = np.exp(-(distance - nearest) * 2500)
-        total += weight[:, :, None] * colour
-        weights += weight
-    return total / weights[:, :, None]
+    return in_strips(lambda strip: _mixed(strip, colours), lab)
+
+
+def _mixed(lab: Floats, colours: Floats) -> Floats:
+    channels = np.moveaxis(lab, 2, 0)
+    distances = [
+        reduce(np.add, (np.square(channel - shade) for channel, shade in zip(channels, colour, strict=True)))
+        for colour in colours
+    ]
+    nearest = reduce(np.minimum, distances)
+    weights = [np.exp((nearest - distance) * 2500) for distance in distances]
+    return np.stack(weights, axis=2) @ colours / reduce(np.add, weights)[:, :, None]
 
 
 def pencil(rgb: Bytes, look: Pencil, seed: int) -> Bytes:
@@ -155,7 +172,7 @@ def linocut(rgb: Bytes, look: Linocut, seed: int) -> Bytes:
     carved = inked(tone, grooves * 0.82 + 0.09, 0.1)
     lines = 1 - line_art(luma(picture), look.line * unit, 16, 0.4)
     ink = np.maximum(carved, lines)[:, :, None]
-    tinted = smoothstep(0.10, 0.28, blur(picture.max(axis=2) - picture.min(axis=2), 2 * unit))
+    tinted = smoothstep(0.10, 0.28, blur(most(picture) - least(picture), 2 * unit))
     tinted *= smoothstep(0.25, 0.5, grey) * (1 - smoothstep(0.93, 0.98, grey))
     ground = parse_hex(look.paper) + (parse_hex(look.tint) - parse_hex(look.paper)) * tinted[:, :, None] * 0.9
     speck = (paper_grain(grey.shape, unit, rng) > 2.1)[:, :, None] & (ink > 0.5)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creatives.brushes import Floats, blur
+from creatives.strips import over_rows
 
 Labels = NDArray[np.intp]
 Distance = Callable[[Floats, Floats, Labels], Floats]
@@ -151,34 +152,42 @@ def _sown(colour: Floats, spacing: float, bare: float, rng: np.random.Generator)
     return Seeds(grid, np.where(rng.random(row.shape) < bare, np.float32(_NOWHERE), row), column, shades)
 
 
-def _around(seeds: Seeds, shape: tuple[int, ...]) -> Iterator[Labels]:
-    """The seed of each pixel's cell, then those of the cells around; at the rim some come twice."""
-    rows, columns = seeds.grid
-    row = np.arange(shape[0]) * rows // shape[0]
-    column = np.arange(shape[1]) * columns // shape[1]
-    for down in (0, -1, 1):
-        for right in (0, -1, 1):
-            across = np.clip(column + right, 0, columns - 1)
-            yield np.clip(row + down, 0, rows - 1)[:, None] * columns + across[None]
-
-
 def _nearest(
     seeds: Seeds, colour: Floats, step: int, spacing: float, colour_weight: float, distance: Distance
 ) -> Labels:
     """Of every pixel of ``colour``, which has every ``step``-th of the picture, the seed."""
-    row, column = (np.arange(length, dtype=np.float32) * step for length in colour.shape[:2])
-    best, labels = np.full(colour.shape[:2], np.inf, dtype=np.float32), np.zeros(colour.shape[:2], dtype=np.intp)
-    channels = [np.ascontiguousarray(colour[:, :, each]) for each in range(3)]
+    height, width = colour.shape[:2]
+    labels = np.empty((height, width), np.intp)
+    row, column = (np.arange(length, dtype=np.float32) * step for length in (height, width))
+    cell_row, cell_column = (
+        np.arange(length) * cells // length for length, cells in zip((height, width), seeds.grid, strict=True)
+    )
     shades = [np.ascontiguousarray(seeds.colour[:, each]) for each in range(3)]
-    for asked in _around(seeds, colour.shape):
-        far = distance(row[:, None] - seeds.row[asked], column[None] - seeds.column[asked], asked)
-        far *= np.float32(1 / spacing**2)
-        for channel, shade in zip(channels, shades, strict=True):
-            far += np.float32(colour_weight**2) * (channel - shade[asked]) ** 2
-        nearer = far < best
-        np.copyto(best, far, where=nearer)
-        np.copyto(labels, asked, where=nearer)
+
+    def strip(top: int, end: int) -> None:
+        channels = [np.ascontiguousarray(colour[top:end, :, each]) for each in range(3)]
+        best, found = np.full((end - top, width), np.inf, np.float32), np.zeros((end - top, width), np.intp)
+        for asked in _around(seeds.grid, cell_row[top:end], cell_column):
+            far = distance(row[top:end, None] - seeds.row[asked], column[None] - seeds.column[asked], asked)
+            far *= np.float32(1 / spacing**2)
+            for channel, shade in zip(channels, shades, strict=True):
+                far += np.float32(colour_weight**2) * (channel - shade[asked]) ** 2
+            nearer = far < best
+            np.copyto(best, far, where=nearer)
+            np.copyto(found, asked, where=nearer)
+        labels[top:end] = found
+
+    over_rows(strip, height)
     return labels
+
+
+def _around(grid: tuple[int, int], row: Labels, column: Labels) -> Iterator[Labels]:
+    """The seed of each pixel's cell, then those of the cells around; at the rim some come twice."""
+    rows, columns = grid
+    for down in (0, -1, 1):
+        for right in (0, -1, 1):
+            across = np.clip(column + right, 0, columns - 1)
+            yield np.clip(row + down, 0, rows - 1)[:, None] * columns + across[None]
 
 
 def _moved(seeds: Seeds, colour: Floats, step: int, labels: Labels) -> Seeds:

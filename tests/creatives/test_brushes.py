@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from creatives import brushes
-from creatives.brushes import blur, guidance, guided, in_tones
+from creatives import strips
+from creatives.brushes import blur, guidance, guided, in_tones, kuwahara
 from creatives.colour import from_oklab, luma, to_oklab
 
 
@@ -42,13 +42,25 @@ def test_guided_smoothing_is_its_guidance_applied():
     assert np.abs(slope * luma(picture)[:, :, None] + offset - guided(picture, luma(picture), 4, 1e-3)).max() < 1e-6
 
 
-def test_tones_of_strips_are_those_of_the_whole(monkeypatch):
-    picture = np.random.default_rng(3).uniform(0, 1, (100, 40, 3)).astype(np.float32)
-    whole = in_tones(picture, 6)
-    monkeypatch.setattr(brushes, "_STRIP", 16)
-    assert np.abs(in_tones(picture, 6) - whole).max() < 1e-6
-    monkeypatch.setattr(brushes, "_BEYOND", 0)
-    assert np.abs(in_tones(picture, 6) - whole).max() > 0.01
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda picture: in_tones(picture, 6),
+        lambda picture: blur(picture, 0.7),
+        lambda picture: blur(picture, 7.9),
+        lambda picture: guided(picture, luma(picture), 6, 1e-3),
+        lambda picture: kuwahara(picture, luma(picture), 5),
+        lambda picture: kuwahara(picture, luma(picture), 6),
+        to_oklab,
+        from_oklab,
+    ],
+)
+def test_what_is_worked_on_by_strips_is_what_the_whole_would_be(work, monkeypatch):
+    picture = np.random.default_rng(3).uniform(0, 1, (150, 40, 3)).astype(np.float32)
+    whole = work(picture)  # less than two strips
+    monkeypatch.setattr(strips, "_ROWS", 16)
+    monkeypatch.setattr(strips, "_OVERLAPS", 1)
+    assert np.abs(work(picture) - whole).max() < 1e-5
 
 
 def test_grain_does_not_fray_the_edges_of_tones():
