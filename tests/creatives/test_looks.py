@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from creatives.brushes import flattened, intricate, kuwahara
 from creatives.colour import luma, parse_hex
 from creatives.engines.filters import LOOKS, Filters
-from creatives.looks import pieces
+from creatives.looks import pieces, tiles
 from creatives.looks.pieces import cells_of, cut, joined, mean_of, round_pieces, seams, square_pieces
 
 ENGINE = Filters()
@@ -52,6 +52,19 @@ def test_pieces_are_as_large_in_a_large_picture(look):
     found = drawn(np.asarray(coffee), look)
     assert np.abs(small.mean(axis=(0, 1)) - found.mean(axis=(0, 1))).max() < 6
     assert abs(small.std() - found.std()) < 6
+
+
+def test_a_label_is_painted_on_few_pieces_of_glass(monkeypatch):
+    """Five lines of lettering: lead runs along its edge and hardly through it."""
+    page = Image.new("RGB", (540, 540), (205, 190, 160))
+    lines = ("ORANGE MARMALADE", "with cut peel and", "a spoon of whisky", "made by hand in", "small copper pans")
+    for number, line in enumerate(lines):
+        place = (43, 162 + 65 * number)
+        ImageDraw.Draw(page).text(place, line, fill=(60, 40, 30), font=ImageFont.load_default(50))
+    letters, lead = np.asarray(page)[:, :, 0] < 100, []
+    monkeypatch.setattr(tiles, "seams", lambda *given: lead.append(seams(*given)) or lead[-1])
+    drawn(np.asarray(page), "stained-glass")
+    assert (lead[0][letters] > 0.5).mean() < 0.02
 
 
 def test_no_piece_holds_two_colours_that_differ():
