@@ -92,7 +92,7 @@ def keep_calm(original: Floats, styled: Floats, side: int | None = None) -> Floa
 def _calmed(cells: Floats, painted: Floats, drawn: int, side: int) -> tuple[Floats, Floats]:
     """In cells: how much of a style's marks stays, in 0..1, and what colours are added to them and the photograph."""
     # Marks that are enlarged are fewer for it: the size that they will have counts for two thirds.
-    known = (_SIDE / np.clip((drawn + 2 * side) / 3, _LEARNED, _SIDE)) ** 2
+    known = (_SIDE / min(max((drawn + 2 * side) / 3, _LEARNED), _SIDE)) ** 2
     flat, ground, lettering = _flat_ground(cells, drawn, known)
     added = painted - cells
     smooth = box(added, _AROUND)
@@ -120,11 +120,13 @@ def _flat_ground(cells: Floats, side: int, known: float) -> tuple[Floats, Floats
 
 def _too_loud(cells: Floats, painted: Floats, known: float) -> Floats:
     """How much of fine marks is beyond the strength that the photograph's own detail allows, in 0..1."""
-    drawn, marks = (
-        np.sqrt(np.maximum(box(_mean(np.square(each - box(each, _AROUND))), 2 * _AROUND - 1), 0))
-        for each in (cells, painted)
-    )
-    return 1 - np.clip(_LOUD * known**2 * drawn / (marks + 1e-4), 0, 1)
+    drawn, marks = _strength(cells), _strength(painted)
+    return 1 - np.clip(drawn * np.float32(_LOUD * known**2) / (marks + 1e-4), 0, 1)
+
+
+def _strength(cells: Floats) -> Floats:
+    """Of fine marks, around each cell."""
+    return np.sqrt(np.maximum(box(_mean(np.square(cells - box(cells, _AROUND))), 2 * _AROUND - 1), 0))
 
 
 def _shifts_of(asked: Floats, colours: Floats, shifts: Floats, weights: Floats) -> Floats:

@@ -18,7 +18,7 @@ class Cartoon(OnWhite):
     """Cartoons, learned from pictures and no pairs; strength and blends are mixed pixel by pixel."""
 
     name = "cartoon"
-    version = "6"
+    version = "7"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""

@@ -176,5 +176,5 @@ class Filters:
         from creatives.looks import marks, tiles, washes
 
         look, checked = read_look(LOOKS, parameters, self.name)
-        drawn = (marks.RENDERERS | washes.RENDERERS | tiles.RENDERERS)[look](rgb, checked, seed)
+        drawn = {**marks.RENDERERS, **washes.RENDERERS, **tiles.RENDERERS}[look](rgb, checked, seed)
         return keep_white_ground(rgb, drawn, self.paper(parameters))

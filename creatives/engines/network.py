@@ -39,7 +39,7 @@ class Network(Blending):
         """Pictures drawn in eight bits are others, and so must be the styles' identities."""
         from creatives.neural.runner import chosen_precision
 
-        return "6-int8" if chosen_precision() == "int8" else "6"
+        return "7-int8" if chosen_precision() == "int8" else "7"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`; an adapter of another network than the one at hand is refused.

@@ -48,7 +48,7 @@ class Optimise(Blending):
     """A photograph moved pixel by pixel until its moments are the style's."""
 
     name = "optimise"
-    version = "6"
+    version = "7"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`."""
@@ -81,7 +81,7 @@ class Optimise(Blending):
             )
             for each, part in zip(settings, parts, strict=True)
         ]
-        sight = _sight(find_vgg(), find_small()).to(device, memory_format=torch.channels_last)
+        sight = _sight(find_vgg(), find_small()).to(device).to(memory_format=torch.channels_last)
         photograph = _tensor(rgb, neural.SMALLEST).to(device)
         factor = min(1.0, wish.size / max(photograph.shape[2:]))
         height, width = (max(neural.SMALLEST, round(side * factor)) for side in photograph.shape[2:])

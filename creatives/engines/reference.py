@@ -38,7 +38,7 @@ class Reference(Blending):
     """A photograph whose features take on the statistics of a picture's."""
 
     name = "reference"
-    version = "6"
+    version = "7"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
         """As `creatives.engines.Engine.check`; a style made for another network than the one at hand is refused."""
