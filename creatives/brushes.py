@@ -75,7 +75,7 @@ def guidance(picture: Floats, guide: Floats, radius: float, epsilon: float) -> t
     """
     size = _window(radius)
     mean = box(guide, size)
-    variance = box(guide * guide, size) - mean * mean
+    variance: Floats = box(guide * guide, size) - mean * mean
     there = box(picture, size)
     slope = (box(picture * guide[:, :, None], size) - there * mean[:, :, None]) / (variance + epsilon)[:, :, None]
     offset = there - slope * mean[:, :, None]
@@ -117,7 +117,7 @@ def kuwahara(picture: Floats, grey: Floats, radius: float) -> Floats:
     M. Kuwahara et al. (1976); the soft choice by inverse variance after G. Papari et al. (IEEE TIP 16, 2007).
     """
     reach = max(round(radius), 1)
-    return in_strips(lambda *strip: _kuwahara(*strip, reach), picture, grey, beyond=reach + 2)
+    return in_strips(lambda colours, light: _kuwahara(colours, light, reach), picture, grey, beyond=reach + 2)
 
 
 def _kuwahara(picture: Floats, grey: Floats, reach: int) -> Floats:

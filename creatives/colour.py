@@ -1,6 +1,6 @@
 """Colour arithmetic that the engines share. Pictures are float32 arrays ``(height, width, 3)`` of sRGB in 0..1."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from creatives.strips import in_strips
 
 Floats = NDArray[np.float32]
+Real = TypeVar("Real", bound=np.floating[Any])
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 """Rec. 709 weights."""
@@ -40,7 +41,7 @@ def luma(picture: Floats) -> Floats:
 
 def parse_hex(colour: str) -> Floats:
     """``#rrggbb`` as three floats."""
-    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / np.float32(255)
 
 
 def saturate(picture: Floats, factor: float) -> Floats:
@@ -49,7 +50,7 @@ def saturate(picture: Floats, factor: float) -> Floats:
     return np.clip(grey + (picture - grey) * factor, 0, 1)
 
 
-def smoothstep(low: float, high: float, value: Floats) -> Floats:
+def smoothstep(low: float, high: float, value: NDArray[Real]) -> NDArray[Real]:
     """0 below ``low``, 1 above ``high``, a smooth rise between."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

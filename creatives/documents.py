@@ -166,7 +166,8 @@ class _StrictLoader(yaml.SafeLoader):
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             raise yaml.MarkedYAMLError(
-                problem=f"*{event.anchor} is an alias; write the value out", problem_mark=event.start_mark
+                problem=f"*{event.anchor} is an alias; write the value out",
+                problem_mark=event.start_mark,  # type: ignore[arg-type]  # the stubs forget the C parser's marks here
             )
         return super().compose_node(parent, index)
 
@@ -183,11 +184,16 @@ class _StrictLoader(yaml.SafeLoader):
         # A key is text whatever it looks like: 300x250, 1, null.
         mapping.update((key.value, self.construct_object(value, deep=True)) for key, value in node.value)
 
+    def construct_decimal(self, node: yaml.ScalarNode) -> int:
+        return int(self.construct_scalar(node))  # PyYAML would read 010 as eight
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        return float(self.construct_scalar(node))
+
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _StrictLoader.construct_whole_map)
-# PyYAML would read 010 as eight.
-_StrictLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-_StrictLoader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_decimal)
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_number)
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN"),

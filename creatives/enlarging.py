@@ -33,12 +33,13 @@ def enlarged(drawing: Floats, drawn: Floats, picture: Floats) -> Floats:
     """The drawing of ``drawn``, which is ``picture`` as `to_draw` made it, at the picture's size; not clipped."""
     if drawn.shape == picture.shape:
         return drawing
-    return picture + _resized(drawing - drawn, *picture.shape[:2], Image.Resampling.BICUBIC)
+    height, width, _ = picture.shape
+    return picture + _resized(drawing - drawn, height, width, Image.Resampling.BICUBIC)
 
 
 def _resized(picture: Floats, height: int, width: int, resampling: Image.Resampling) -> Floats:
     out = np.empty((height, width, picture.shape[2]), np.float32)
     for channel in range(picture.shape[2]):
         plane = Image.fromarray(np.ascontiguousarray(picture[..., channel], np.float32))
-        out[..., channel] = plane.resize((width, height), resampling)
+        out[..., channel] = np.asarray(plane.resize((width, height), resampling))
     return out

@@ -160,7 +160,8 @@ def _panel(slot: Slot, content: Content, faces: Faces) -> Layout:
     frame = _frame(slot, margin)._replace(left=width + 0.6 * margin)
     column = _column(slot, content, faces, frame, headline_height=0.42 * slot.height, headline_lines=3)
     rise = (column.headline.box.top - frame.top) / 2  # the column was set on the bottom margin; centre it
-    return replace(_raised(column, rise), **_picture_left(slot, width))
+    picture, clear, fade = _picture_left(slot, width)
+    return replace(_raised(column, rise), picture=picture, clear=clear, fade=fade)
 
 
 def _strip(slot: Slot, content: Content, faces: Faces) -> Layout:
@@ -193,20 +194,18 @@ def _strip(slot: Slot, content: Content, faces: Faces) -> Layout:
     legal_block = None
     if legal:
         legal_block = _block(legal, left, headline.box.bottom + 0.6 * margin, faces.legal, _LEGAL_LEADING)
+    picture, clear, fade = _picture_left(slot, width)
     return Layout(
-        **_picture_left(slot, width), headline=headline, button=button_box,
+        picture=picture, clear=clear, fade=fade, headline=headline, button=button_box,
         button_text=_button_text(button_box, button, faces), logo=logo_box, legal=legal_block,
     )  # fmt: skip
 
 
-def _picture_left(slot: Slot, width: int) -> dict[str, Box | Fade]:
+def _picture_left(slot: Slot, width: int) -> tuple[Box, Box, Fade]:
+    """A layout's ``picture``, ``clear`` and ``fade``, of a picture so wide along the left edge."""
     reach = min(0.5 * slot.height, 0.4 * width)
     fade = Fade("right", start=width - reach, late=width, early=width)
-    return {
-        "picture": Box(0, 0, width, slot.height),
-        "clear": Box(0, 0, width - 0.3 * reach, slot.height),
-        "fade": fade,
-    }
+    return Box(0, 0, width, slot.height), Box(0, 0, width - 0.3 * reach, slot.height), fade
 
 
 def _column(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -34,13 +35,15 @@ def style_of_picture(
         OSError: for a full disk; nothing is left behind.
     """
     check_new_name(name, packs)
+    needed: dict[str, str] = {}
+    preview: Callable[[StylePack], Image.Image] = preview_of
     if engine == Optimise.name:
         from creatives.neural.vgg import find_vgg
 
         find_vgg()
-        needed, preview = {}, partial(preview_of, quick=True)
+        preview = partial(preview_of, quick=True)
     elif engine == Reference.name:
-        needed, preview = {"network": network_hash()}, preview_of
+        needed["network"] = network_hash()
     else:
         raise CreativeError(f"{engine!r} makes no style of a picture alone: it may be {' or '.join(ENGINES)}")
     image = Image.fromarray(load_picture(picture).rgb)

@@ -202,7 +202,7 @@ class Look:
             ground = engine_named(pack.engine).paper(pack.parameters)
             tint = np.array([int(ground[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float64)
             white = white + (tint - 255.0) * strength * weight
-        return tuple(round(value) for value in white[0])  # type: ignore[return-value]
+        return tuple(round(value) for value in white[0])
 
     def apply(self, rgb: Rgb, *, seed: int) -> Rgb:
         """The styled picture, ``(height, width, 3)`` uint8 like ``rgb``; the same seed gives the same picture."""

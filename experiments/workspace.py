@@ -81,8 +81,9 @@ class StoreSettings(_Strict):
 
     database: str = "sqlite:///adstyle.db"
     lake: str = "lake"
-    options: dict[str, str] = Field({}, description="How an object store is reached: deltalake's storage_options.")
-    memory: str | None = Field(None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
+    options: dict[str, str] = {}
+    """How an object store is reached: deltalake's storage_options."""
+    memory: str | None = Field(default=None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
     """What evidence may take of it; beyond that it takes disk."""
     engine: str = "duckdb"
     """What computes evidence."""
@@ -111,7 +112,7 @@ def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
 class SparkSettings(_Strict):
     """The ``[spark]`` table: where Spark runs, and whatever else it is to be told, by its own names."""
 
-    master: str = Field("local[*]", min_length=1)
+    master: str = Field(default="local[*]", min_length=1)
     settings: dict[str, str] = {}
 
     @model_validator(mode="before")
@@ -146,7 +147,7 @@ class MoneySettings(_Strict):
 
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     """What all money is reported in."""
-    rates: str | None = Field(None, min_length=1)
+    rates: str | None = Field(default=None, min_length=1)
     """A file of rates; without one, money in another currency is rejected."""
 
 
@@ -190,6 +191,11 @@ class Workspace:
     def folder(self, name: str) -> Path:
         """``briefs``, ``experiments``, ``inbox``, ``packs``, ``variants`` or ``reports``."""
         return self.root / name
+
+    @property
+    def zone(self) -> str | None:
+        """Of times without an offset, where nothing else says one."""
+        return self.settings.ingest.zone
 
     def rates(self) -> "Rates | None":
         """By which money becomes the reporting currency's; None where none is set."""
@@ -257,5 +263,5 @@ def create_workspace(root: Path, name: str | None = None) -> Workspace:
         aside.write_text(SETTINGS_TEXT.format(name=title or "workspace"), encoding="utf-8")
         os.replace(aside, root / SETTINGS)  # last: a folder with settings is a whole workspace
     except PermissionError as error:
-        raise ExperimentError(f"{error.filename} cannot be written: {error.strerror.lower()}") from None
+        raise ExperimentError(f"{error.filename} cannot be written: {str(error.strerror).lower()}") from None
     return open_workspace(root)

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import altair as alt
 
 from reports import measures, numbers, scales
-from reports.drawing import FONT, Drawing, Frame, both, cut, room, rules, scale, texts
+from reports.drawing import FONT, Drawing, Frame, both, cut, room, rules, texts, x_scale, y_scale
 from reports.model import DailyRow, ExperimentReport, LiftRow
 from reports.palette import CONTROL, GRID, PAST, TEXT, WINNER, ZERO, strokes
 from reports.words import control_of
@@ -63,8 +64,8 @@ def _rate_layers(experiment: ExperimentReport, series: tuple[RateToDate, ...], f
     index = {day: n for n, day in enumerate(days)}
     levels = scales.ticks(min(row.rate for row in series), max(row.rate for row in series), 5)
     span_x = max(1, len(days) - 1)
-    x = scale("x", 0, span_x)
-    y = scale("y", levels[0], levels[-1])
+    x = x_scale(0, span_x)
+    y = y_scale(levels[0], levels[-1])
     winner = experiment.verdict.arm if experiment.verdict else None
     drawn = strokes(tuple(dict.fromkeys(row.arm for row in series)), control_of(experiment), winner)
 
@@ -97,9 +98,7 @@ def _rate_layers(experiment: ExperimentReport, series: tuple[RateToDate, ...], f
         layers.append(leader.encode(x, y))
         name = cut(arm, frame.letters)
         text = name if frame.narrow else f"{name}  {numbers.percent(end.rate)}"
-        layers += texts(
-            [{"y": height, "text": text}], y=y, px=frame.width + 22, colour=TEXT, weight=700 if arm == winner else 400
-        )
+        layers += texts([{"y": height, "text": text}], y=y, px=frame.width + 22, colour=TEXT, bold=arm == winner)
     return layers
 
 
@@ -205,7 +204,7 @@ def _lift_layers(
     experiment: ExperimentReport, relative: bool, rows: tuple[Interval, ...], frame: Frame
 ) -> list[alt.Chart]:
     low, high = _reach(rows)
-    x, y = scale("x", low, high), scale("y", frame.height, 0)
+    x, y = x_scale(low, high), y_scale(frame.height, 0)
 
     def label(tick: float) -> str:
         return _lift_text(experiment, tick, relative).replace(".0 %", " %")
@@ -251,8 +250,8 @@ def _lift_layers(
         lifts = [
             {"y": p.y, "text": _lift_text(experiment, p.row.value, relative)} for p in mine if p.row.look == newest
         ]
-        style = {"y": y, "colour": TEXT, "weight": 700 if bold else 400}
-        layers += texts(names, px=-frame.left, **style) + texts(lifts, px=frame.width + 14, **style)
+        beside = partial(texts, y=y, colour=TEXT, bold=bold)
+        layers += beside(names, px=-frame.left) + beside(lifts, px=frame.width + 14)
     return layers
 
 

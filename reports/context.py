@@ -158,7 +158,7 @@ def _segments(experiment: ExperimentReport, view: SegmentView) -> dict[str, Any]
 def _charts(experiment: ExperimentReport, here: str) -> list[dict[str, Any]]:
     rate = charts.rate_chart(experiment, f"{here}-rate")
     lift = charts.lift_chart(experiment, f"{here}-lift")
-    drawn = []
+    drawn: list[dict[str, Any]] = []
     if rate:
         drawn.append(
             {

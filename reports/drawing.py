@@ -4,7 +4,9 @@ Every position is given and Vega only draws, so no font's metrics move anything.
 is fetched.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import altair as alt
 import vl_convert
@@ -14,6 +16,9 @@ from reports.palette import FAINT, VARIABLES
 
 FONT = 12.5
 """Pixels; a wide drawing is shown at about its own size."""
+
+Rows = Sequence[Mapping[str, object]]
+"""What a layer draws: values by field."""
 
 
 def room(text: str) -> float:
@@ -51,31 +56,38 @@ def cut(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
-def scale(axis: str, first: float, last: float) -> alt.X | alt.Y:
-    channel = {"x": alt.X, "y": alt.Y}[axis]
-    return channel(f"{axis}:Q", axis=None, scale=alt.Scale(domain=[first, last], nice=False, zero=False))
+def x_scale(first: float, last: float) -> alt.X:
+    return alt.X("x:Q", axis=None, scale=_exactly(first, last))
 
 
-def rules(values: list[dict], colour: str, **scale: alt.X | alt.Y) -> alt.Chart:
+def y_scale(first: float, last: float) -> alt.Y:
+    return alt.Y("y:Q", axis=None, scale=_exactly(first, last))
+
+
+def _exactly(first: float, last: float) -> alt.Scale:
+    return alt.Scale(domain=[first, last], nice=False, zero=False)
+
+
+def rules(values: Rows, colour: str, **scale: alt.X | alt.Y) -> alt.Chart:
     return alt.Chart(alt.Data(values=values)).mark_rule(color=colour, strokeWidth=1, opacity=1).encode(**scale)
 
 
 def texts(
-    values: list[dict],
+    values: Rows,
     *,
     x: alt.X | None = None,
     y: alt.Y | None = None,
     px: float = 0,
     py: float = 0,
-    align: str = "left",
+    align: Literal["left", "center", "right"] = "left",
     colour: str = FAINT,
-    weight: int = 400,
+    bold: bool = False,
 ) -> list[alt.Chart]:
     """Text at data positions on the scales given and at pixels on the others; no layer for no text."""
     if not values:
         return []
     marks = alt.Chart(alt.Data(values=values)).mark_text(
-        color=colour, fontSize=FONT, align=align, baseline="middle", fontWeight=weight
+        color=colour, fontSize=FONT, align=align, baseline="middle", fontWeight=700 if bold else 400
     )
     return [marks.encode(x or alt.XValue(px), y or alt.YValue(py), alt.Text("text:N"))]
 

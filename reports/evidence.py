@@ -5,7 +5,7 @@ from typing import Any
 
 from reports import charts, measures, numbers
 from reports.errors import ReportError
-from reports.model import ArmRow, ExperimentReport, GuardrailRow, LiftRow, SegmentRow, SegmentView
+from reports.model import ArmRow, ExperimentReport, GuardrailRow, LiftRow, MetricView, SegmentRow, SegmentView
 from reports.words import control_style, differs, humanised, quoted, verdict_label
 
 GUARDRAILS = {"held": ("good", "Held"), "harmed": ("bad", "Harmed"), "unknown": ("note", "Not known yet")}
@@ -35,7 +35,7 @@ def bars(
             "value": place(value),
             "reference": place(reference if numbers.known(reference) else first),
         }
-        if all(map(numbers.known, (low, value, high)))
+        if numbers.known(low) and numbers.known(value) and numbers.known(high)
         else None
         for low, value, high in rows
     ]
@@ -50,7 +50,7 @@ def arms_table(experiment: ExperimentReport) -> list[dict[str, Any]]:
     return [_arm(arm, metric, winner, place) for arm, place in zip(experiment.arms, places, strict=True)]
 
 
-def _arm(arm: ArmRow, metric: Any, winner: str | None, place: dict[str, str] | None) -> dict[str, Any]:
+def _arm(arm: ArmRow, metric: MetricView, winner: str | None, place: dict[str, str] | None) -> dict[str, Any]:
     low, high = measures.level(metric, arm.low), measures.level(metric, arm.high)
     return {
         "name": arm.name,
@@ -72,7 +72,7 @@ def lifts_table(experiment: ExperimentReport) -> list[dict[str, Any]]:
     arms = {arm.name: arm for arm in experiment.arms}
     relative = all(numbers.known(lift.relative) for lift in lifts)
     places = bars([_bounds(lift, relative) for lift in lifts], 0.0)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for lift, place in zip(lifts, places, strict=True):
         arm = arms.get(lift.arm)
         rows.append(

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, date, datetime
+from typing import TypeGuard
 
 from reports.errors import ReportError
 
@@ -17,7 +18,7 @@ MONTHS = (
 )  # fmt: skip
 
 
-def known(value: float | None) -> bool:
+def known(value: float | None) -> TypeGuard[float]:
     """Whether there is a number to show."""
     return value is not None and math.isfinite(value)
 
@@ -35,9 +36,9 @@ def significant(value: float, digits: int = 3, most: int = 6) -> int:
     return min(most, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
 
 
-def count(value: float | None) -> str:
-    """A count: ``12,480``."""
-    return fixed(value, 0) if known(value) else UNKNOWN
+def count(value: float | None, digits: int = 0) -> str:
+    """A count: ``12,480``; a mean of counts may have decimals."""
+    return fixed(value, digits) if known(value) else UNKNOWN
 
 
 def plain(value: float | None) -> str:

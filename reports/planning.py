@@ -54,7 +54,7 @@ def planning_chart(plans: Sequence[PlannedLift], asked: float, power: float, suf
     mark = next(plan for plan in plans if plan.lift == asked)
     label = f"{numbers.change(asked)}: {numbers.count(round(amount(mark, mark.sample)))} {what}"
     x = alt.X("lift:Q", title="relative lift, %", scale=alt.Scale(zero=False, nice=False))
-    amounts = [row["amount"] for row in rows]
+    amounts = [amount(plan, sample) for plan in plans for sample in (plan.sample, plan.expected)]
     y = alt.Y(
         "amount:Q",
         title=what,

@@ -5,7 +5,8 @@ must not be published; an unknown reject or milestone is spelled out from its co
 one odd log line. Imports nothing heavy: the command line uses it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from reports import measures, numbers
 from reports.errors import ReportError
@@ -25,7 +26,7 @@ def listing(names: tuple[str, ...]) -> str:
     return " and ".join([", ".join(marked[:-1]), marked[-1]] if len(marked) > 1 else marked)
 
 
-def number_of(count: float, singular: str, plural: str | None = None) -> str:
+def number_of(count: float | None, singular: str, plural: str | None = None) -> str:
     """``1 look``, ``3 looks``."""
     return f"{numbers.count(count)} {singular if count == 1 else plural or singular + 's'}"
 
@@ -38,13 +39,28 @@ def humanised(code: str) -> str:
 # --- reasons of a verdict ---------------------------------------------------------------------------------------------
 
 
-def _after_correction(p: float) -> str:
-    return f"{numbers.p_phrase(p)} after correction for all styles and looks"
+def _arm(p: Parameters) -> str:
+    return quoted(str(p["arm"]))
+
+
+def _number(p: Parameters, name: str) -> float | None:
+    value = p[name]
+    if isinstance(value, str | tuple | Mapping):
+        raise TypeError(f"the parameter {name!r} of a reason is not a number: {value!r}")
+    return value
+
+
+def _after_correction(p: Parameters) -> str:
+    return f"{numbers.p_phrase(_number(p, 'p_adjusted'))} after correction for all styles and looks"
+
+
+def _p_and_limit(p: Parameters) -> str:
+    return f"{numbers.p_phrase(_number(p, 'p'))} (the limit is {numbers.p_value(_number(p, 'threshold'))})"
 
 
 def _wait_minimum_units(p: Parameters) -> str:
     return (
-        f"{quoted(p['arm'])} has {numbers.count(p['units'])} of the {numbers.count(p['needed'])} units "
+        f"{_arm(p)} has {numbers.count(_number(p, 'units'))} of the {numbers.count(_number(p, 'needed'))} units "
         "the plan asks for before anything is judged."
     )
 
@@ -52,88 +68,89 @@ def _wait_minimum_units(p: Parameters) -> str:
 def _sample_ratio_mismatch(p: Parameters) -> str:
     return (
         "The styles were not shown in the promised proportions: by chance alone a split this uneven has "
-        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
-        "Something in delivery or logging favours a style, so its figures cannot be compared."
+        f"{_p_and_limit(p)}. Something in delivery or logging favours a style, so its figures cannot be compared."
     )
 
 
 def _coverage(p: Parameters) -> str:
     return (
-        f"Only {numbers.count(p['covered'])} of {number_of(p['expected'], 'whole day')} have any impressions "
-        f"(at least {numbers.limit(p['threshold'])} is required), so some logs are probably missing."
+        f"Only {numbers.count(_number(p, 'covered'))} of {number_of(_number(p, 'expected'), 'whole day')} "
+        f"have any impressions (at least {numbers.limit(_number(p, 'threshold'))} is required), "
+        "so some logs are probably missing."
     )
 
 
 def _invalid_traffic(p: Parameters) -> str:
     return (
-        f"{numbers.percent(p['share'])} of the impressions of {quoted(p['arm'])} were not by people "
-        f"(the limit is {numbers.limit(p['threshold'])}): something fetches the advertisements by itself."
+        f"{numbers.percent(_number(p, 'share'))} of the impressions of {_arm(p)} were not by people "
+        f"(the limit is {numbers.limit(_number(p, 'threshold'))}): something fetches the advertisements by itself."
     )
 
 
 def _invalid_traffic_imbalance(p: Parameters) -> str:
     return (
         "Impressions by bots and programs were not shared evenly between the styles: by chance alone this uneven has "
-        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
-        "Those that no rule knows are then not shared evenly either."
+        f"{_p_and_limit(p)}. Those that no rule knows are then not shared evenly either."
     )
 
 
 def _covariate_imbalance(p: Parameters) -> str:
     return (
-        f"The styles were shown to different audiences: by chance alone, {humanised(p['column'])}s this unlike have "
-        f"{numbers.p_phrase(p['p'])} (the limit is {numbers.p_value(p['threshold'])}). "
-        "Something in delivery chooses who sees which style, so their figures cannot be compared."
+        f"The styles were shown to different audiences: by chance alone, {humanised(str(p['column']))}s this unlike "
+        f"have {_p_and_limit(p)}. Something in delivery chooses who sees which style, so their figures cannot be "
+        "compared."
     )
 
 
 def _tie(p: Parameters) -> str:
-    arms = tuple(p["arms"])
-    return f"{listing(arms)} share the highest rate exactly, so none of them is ahead."
+    arms = p["arms"]
+    if not isinstance(arms, Iterable):
+        raise TypeError(f"the arms of a tie are not names: {arms!r}")
+    return f"{listing(tuple(arms))} share the highest rate exactly, so none of them is ahead."
 
 
 REASONS: Mapping[str, Callable[[Parameters], str]] = {
-    "beats_control": lambda p: f"{quoted(p['arm'])} beats the control: {_after_correction(p['p_adjusted'])}.",
+    "beats_control": lambda p: f"{_arm(p)} beats the control: {_after_correction(p)}.",
     "not_significant": lambda p: (
-        f"{quoted(p['arm'])} has the highest rate, but its lead over the control may be chance: "
-        f"{_after_correction(p['p_adjusted'])}."
+        f"{_arm(p)} has the highest rate, but its lead over the control may be chance: {_after_correction(p)}."
     ),
     "best_is_control": lambda _: "No style has a higher rate than the control.",
     "wait_next_look": lambda p: (
-        f"Look {numbers.count(p['look'])} of {numbers.count(p['looks'])} did not settle it; the next look may."
+        f"Look {numbers.count(_number(p, 'look'))} of {numbers.count(_number(p, 'looks'))} did not settle it; "
+        "the next look may."
     ),
     "wait_minimum_units": _wait_minimum_units,
     "wait_information": lambda p: (
-        f"Each style has had {numbers.fixed(p['events'], 1)} telling events on average; the plan waits for "
-        f"{numbers.count(p['needed'])}, because fewer can mislead."
+        f"Each style has had {numbers.count(_number(p, 'events'), 1)} telling events on average; the plan waits for "
+        f"{numbers.count(_number(p, 'needed'))}, because fewer can mislead."
     ),
     "wait_full_weeks": lambda p: (
-        f"{number_of(p['days'], 'day')} have passed; the plan waits for {number_of(p['needed'], 'whole week')}, "
-        "because weekdays and weekends differ."
+        f"{number_of(_number(p, 'days'), 'day')} have passed; the plan waits for "
+        f"{number_of(_number(p, 'needed'), 'whole week')}, because weekdays and weekends differ."
     ),
     "wait_maturity": lambda p: (
-        f"{numbers.percent(p['share'])} of the units have had the whole time in which a conversion counts; the plan "
-        f"waits for {numbers.limit(p['needed'])}, because the first to buy are not like the rest."
+        f"{numbers.percent(_number(p, 'share'))} of the units have had the whole time in which a conversion counts; "
+        f"the plan waits for {numbers.limit(_number(p, 'needed'))}, because the first to buy are not like the rest."
     ),
     "sample_ratio_mismatch": _sample_ratio_mismatch,
     "crossover": lambda p: (
-        f"{numbers.percent(p['share'])} of the units saw more than one style "
-        f"(the limit is {numbers.limit(p['threshold'])}), so the styles' audiences are mixed up."
+        f"{numbers.percent(_number(p, 'share'))} of the units saw more than one style "
+        f"(the limit is {numbers.limit(_number(p, 'threshold'))}), so the styles' audiences are mixed up."
     ),
     "coverage": _coverage,
     "invalid_traffic": _invalid_traffic,
     "invalid_traffic_imbalance": _invalid_traffic_imbalance,
     "covariate_imbalance": _covariate_imbalance,
-    "arm_worse": lambda p: f"{quoted(p['arm'])} is worse than the control: {_after_correction(p['p_adjusted'])}.",
+    "arm_worse": lambda p: f"{_arm(p)} is worse than the control: {_after_correction(p)}.",
     "arm_futile": lambda p: (
-        f"{quoted(p['arm'])} has hardly a chance left of the {numbers.limit(p['lift'])} lift that the plan looks for."
+        f"{_arm(p)} has hardly a chance left of the {numbers.limit(_number(p, 'lift'))} lift that the plan looks for."
     ),
-    "guardrail_harmed": lambda p: f"{quoted(p['arm'])} harms {humanised(p['metric'])} by more than the plan tolerates.",
+    "guardrail_harmed": lambda p: f"{_arm(p)} harms {humanised(str(p['metric']))} by more than the plan tolerates.",
     "control_missing": lambda p: (
-        f"The control {quoted(p['control'])} has no data, so there is nothing to compare with."
+        f"The control {quoted(str(p['control']))} has no data, so there is nothing to compare with."
     ),
     "one_arm": lambda _: "There is only one arm, so there is nothing to compare.",
-    "no_denominator": lambda p: f"{quoted(p['arm'])} was never shown, so it has no rate.",
+    "no_denominator": lambda p: f"{_arm(p)} was never shown, so it has no rate.",
     "tie": _tie,
 }
 """Sentences by reason code: exactly the codes a verdict may carry."""
@@ -218,8 +235,8 @@ def control_of(experiment: ExperimentReport) -> str:
 def leader(experiment: ExperimentReport) -> LiftRow | None:
     """The lift that is furthest in the direction the metric wants; None where nothing can be compared."""
     sign = -1 if experiment.metric.direction == "decrease" else 1
-    comparable = [lift for lift in experiment.lifts if numbers.known(lift.absolute)]
-    return max(comparable, key=lambda lift: sign * lift.absolute, default=None)
+    comparable = [(sign * lift.absolute, lift) for lift in experiment.lifts if numbers.known(lift.absolute)]
+    return max(comparable, key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
 def headline(experiment: ExperimentReport) -> str:
@@ -238,7 +255,7 @@ def headline(experiment: ExperimentReport) -> str:
         return "No verdict: these figures cannot be trusted as they are."
     if verdict.kind == "no_winner":
         return f"No style proved better than {than}."
-    if lead is None:
+    if lead is None or lead.absolute is None:
         return "Too early to say: there is nothing to compare yet."
     sign = -1 if experiment.metric.direction == "decrease" else 1
     if sign * lead.absolute <= 0:
@@ -281,7 +298,7 @@ def summary(kinds: tuple[str | None, ...]) -> str:
         "invalid": ("cannot be judged", "cannot be judged"),
         None: ("is not judged yet", "are not judged yet"),
     }
-    parts = []
+    parts: list[str] = []
     for kind, (one, many) in found.items():
         count = kinds.count(kind)
         if count:
@@ -306,7 +323,7 @@ def differs(view: SegmentView, alpha: float) -> str:
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
-def _on(at: object) -> str:
+def _on(at: datetime | None) -> str:
     return f" on {numbers.instant(at)}" if at is not None else ""
 
 
@@ -397,8 +414,8 @@ def milestone(row: MilestoneRow) -> str:
     arm = quoted(str(parameters["arm"])) if parameters.get("arm") else ""
     if verdict or arm:
         text += f": {', '.join(filter(None, (verdict, arm)))}"
-    if shares := parameters.get("shares"):
-        text += f": {', '.join(f'{quoted(arm)} {numbers.percent(share)}' for arm, share in dict(shares).items())}"
+    if isinstance(shares := parameters.get("shares"), Mapping) and shares:
+        text += f": {', '.join(f'{quoted(arm)} {numbers.percent(share)}' for arm, share in shares.items())}"
     if parameters.get("reason"):
         text += f" ({parameters['reason']})"
     return text

@@ -45,7 +45,7 @@ def ink_wash(rgb: Bytes, look: InkWash, seed: int) -> Bytes:
     grey = luma(picture)
     flat = luma(flattened(picture, grey, look.wash * unit))
     flat = luma(guided(np.repeat(flat[:, :, None], 3, axis=2), flat, 7 * unit, 2e-3))
-    flow = noise(flat.shape, 26 * unit, rng) * 0.025
+    flow: Floats = noise(flat.shape, 26 * unit, rng) * 0.025
     steps = np.clip(1 - flat + flow, 0, 1) * 4.2
     dilution = (np.floor(steps) + smoothstep(0.25, 0.75, steps - np.floor(steps))) / 4.2
     pooled = np.clip(np.abs(dilution - blur(dilution, 3 * unit)) * 1.6, 0, 0.3)
@@ -124,9 +124,9 @@ def neon(rgb: Bytes, look: Neon, _seed: int) -> Bytes:
         for width in (1.2, 0.5)
     )
     soft = blur(tone, 6 * unit)
-    steep = np.hypot(sobel(soft, 0), sobel(soft, 1)) / 8 * unit
+    steep: Floats = np.hypot(sobel(soft, 0), sobel(soft, 1))
     printed = fine * smoothstep(0.52, 0.66, blur(tone, 16 * unit))
-    fine = fine * (1 - smoothstep(0.012, 0.024, steep))
+    fine = fine * (1 - smoothstep(0.012, 0.024, steep * (unit / 8)))
     contour = (wide * (1 - fine) + 0.75 * thin * fine) * (1 - 0.85 * printed)
     across = (
         np.linspace(0, 1, rgb.shape[1], dtype=np.float32)[None, :]
@@ -148,7 +148,7 @@ def gold_leaf(rgb: Bytes, look: GoldLeaf, seed: int) -> Bytes:
     smooth = flattened(picture, luma(picture), 6 * unit)
     tone = luma(smooth)
     shine = noise(tone.shape, 22 * unit, rng) * 0.03 + noise(tone.shape, 2.2 * unit, rng) * 0.016
-    middle = smoothstep(0.18, 0.4, tone) * (1 - smoothstep(0.86, 0.97, tone))
+    middle: Floats = smoothstep(0.18, 0.4, tone) * (1 - smoothstep(0.86, 0.97, tone))
     colours = np.stack([parse_hex(c) for c in (look.lacquer, look.shade, look.gold, look.shine, look.paper)])
     gilded = gradient_map(
         np.clip(tone + shine * middle, 0, 1), np.array([0, 0.26, 0.5, 0.78, 1], dtype=np.float32), colours

@@ -34,8 +34,9 @@ class Mirrored(nn.Module):
         super().__init__()
         self.margin = dilation * (size // 2)
         self.convolution = nn.Conv2d(inputs, outputs, size, stride, groups=groups, dilation=dilation)
-        nn.init.kaiming_normal_(self.convolution.weight, a=_SLOPE)
-        nn.init.zeros_(self.convolution.bias)
+        weight, bias = self.convolution.parameters()
+        nn.init.kaiming_normal_(weight, a=_SLOPE)
+        nn.init.zeros_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolution(functional.pad(x, (self.margin,) * 4, mode="reflect"))
@@ -49,8 +50,8 @@ class Block(nn.Module):
         self.dense = Mirrored(channels, channels, 3, dilation=dilation)
         self.depthwise = Mirrored(channels, channels, 5, groups=channels)
         self.pointwise = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.pointwise.weight)
-        nn.init.zeros_(self.pointwise.bias)
+        for parameter in self.pointwise.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = functional.leaky_relu(self.dense(x), _SLOPE)

@@ -42,7 +42,8 @@ class Statistics:
                 mean = flat.mean(dim=2)
                 around = flat - mean[:, :, None]
                 return cls(mean, torch.bmm(around, around.transpose(1, 2)) / flat.shape[2])
-            weights = functional.adaptive_avg_pool2d(counted.float(), features.shape[2:]).flatten(2)
+            height, width = features.shape[2:]
+            weights = functional.adaptive_avg_pool2d(counted.float(), (height, width)).flatten(2)
             weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-3)
             mean = (flat * weights).sum(dim=2)
             around = flat - mean[:, :, None]

@@ -22,6 +22,9 @@ VGG_WIDTHS = {"relu1": 64, "relu2": 128, "relu3": 256}
 class Eye(nn.Module):
     """``(n, 3, height, width)`` in 0..1 to feature maps by layer, as wide as VGG-19's and like them."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.layers, self.heads, before = nn.ModuleDict(), nn.ModuleDict(), 3

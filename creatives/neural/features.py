@@ -54,6 +54,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 class Vgg19(nn.Module):
     """VGG-19 up to relu3_4; ``(n, 3, height, width)`` in 0..1 to feature maps by layer."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
         super().__init__()
         self.layers = nn.ModuleDict()
@@ -98,9 +101,10 @@ class Distilled(nn.Module):
     @staticmethod
     def _layer(weights: Mapping[str, Tensor], name: str, where: str) -> nn.Conv2d:
         kernel, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
-        if kernel is None or bias is None:
+        if kernel is None or bias is None or kernel.ndim != 4:
             raise WeightsError(f"{where} is no distilled VGG-19: it lacks {name}")
-        layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2:])
+        outputs, inputs, height, width = kernel.shape
+        layer = nn.Conv2d(inputs, outputs, (height, width))
         layer.load_state_dict({"weight": kernel, "bias": bias})
         return layer
 

@@ -97,7 +97,7 @@ class Inference(nn.Module):
 
         x = relu(normalise(0, network.stem(functional.pixel_unshuffle(pictures, 2))))
         x = relu(normalise(1, layer(0, network.down, x)))
-        for block in network.blocks:
+        for block in network.body():
             inner = relu(normalise(block.first, layer(block.first - 1, block.dense, x)))
             x = x + normalise(block.first + 1, layer(block.first, block.pointwise, block.depthwise(inner)))
         x = functional.conv2d(_repeated(self._entering(LAYERS - 1, x, spreads)), self._weights(self.up))

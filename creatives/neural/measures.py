@@ -5,6 +5,7 @@ relative to the style's own; squared distance of features relative to the photog
 et al., 2004). ``unseen`` takes layers that no training here compares.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,5 +69,5 @@ def _moment_distance(found: Tensor, wanted: Tensor) -> float:
     return float(apart)
 
 
-def _mean(values) -> float:  # type: ignore[no-untyped-def]
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))

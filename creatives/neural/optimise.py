@@ -190,7 +190,8 @@ class _Objective:
 
     def _away(self, found: Tensor, wanted: Tensor) -> Tensor:
         """The relative squared distance, places weighed."""
-        weights = functional.adaptive_avg_pool2d(self.calm, found.shape[2:])
+        height, width = found.shape[2:]
+        weights = functional.adaptive_avg_pool2d(self.calm, (height, width))
         wanted = wanted.float()
         return ((found.float() - wanted).square() * weights).sum() / wanted.square().sum().clamp(min=_NOTHING)
 

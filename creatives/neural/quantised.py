@@ -45,7 +45,7 @@ class Quantised(Inference):
 
         passing = power(1)
         powers = [power(0)]
-        for block in self.network.blocks:
+        for block in self.network.body():
             powers += [passing, power(block.first)]
             passing = passing + power(block.first + 1)
         return torch.stack([*powers, passing], dim=1).sqrt() + 1e-6

@@ -69,8 +69,9 @@ class ReferenceNetwork(nn.Module):
         self.head = Padded(half, 3, 5, bias=True)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                weight, bias = module.parameters()
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+                nn.init.zeros_(bias)
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, Refine):

@@ -118,6 +118,10 @@ class StyleTransformer(nn.Module):
             parts += [torch.full((count,), 0.3 if branch_end else 1.0), torch.zeros(count)]
         return torch.cat([*parts, torch.eye(3).flatten(), torch.zeros(3)])
 
+    def body(self) -> list[Block]:
+        """The blocks, as what they are: to type checkers a `ModuleList` holds any modules."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def forward(self, pictures: Tensor, adapters: Tensor) -> Tensor:
         return self.measure(pictures, adapters)[0]
 
@@ -160,7 +164,7 @@ class StyleTransformer(nn.Module):
         relu, grow = functional.relu, functional.interpolate
         x = relu(normalise(0, self.stem(functional.pixel_unshuffle(pictures, 2))))
         x = relu(normalise(1, self.down(x)))
-        for block in self.blocks:
+        for block in self.body():
             x = block(x, normalise)
         x = relu(normalise(2 + 2 * BLOCKS, self.up(grow(x, scale_factor=2.0, mode="nearest"))))
         return self.coloured(self.head(grow(x, scale_factor=2.0, mode="nearest")), colour)
@@ -169,7 +173,7 @@ class StyleTransformer(nn.Module):
         """Each normalisation's scale and shift in turn, ``(n, channels)``, and at last the map of colour."""
         sizes = [size for count in self.channels() for size in (count, count)]
         given = list(torch.split(adapters, [*sizes, _COLOUR], dim=1))
-        for block in self.blocks:
+        for block in self.body():
             if block.pruned:
                 for place in (2 * block.first, 2 * block.first + 1):
                     given[place] = given[place][:, block.kept]
@@ -178,7 +182,7 @@ class StyleTransformer(nn.Module):
     def join(self, given: Sequence[Tensor]) -> Tensor:
         """What `split` would split so; where a block has been pruned, zeros stand for what it has lost."""
         whole = list(given)
-        for block in self.blocks:
+        for block in self.body():
             if block.pruned:
                 for place in (2 * block.first, 2 * block.first + 1):
                     zeros = whole[place].new_zeros(len(whole[place]), QUARTER)

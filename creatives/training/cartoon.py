@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -52,6 +53,7 @@ CLIP = 1.0
 
 Rgb = NDArray[np.uint8]
 Clock = Callable[[], float]
+Placed = TypeVar("Placed", bound=nn.Module)
 
 
 class TrainingFailed(RuntimeError):
@@ -104,7 +106,7 @@ class CartoonTraining:
         self.step = self.skipped = 0
         self._lengths = torch.ones(2, device=self.device)
 
-    def _placed(self, module: nn.Module) -> nn.Module:
+    def _placed(self, module: Placed) -> Placed:
         return module.to(self.device).to(memory_format=torch.channels_last)
 
     def advance(self, share: float) -> dict[str, Tensor]:
@@ -127,8 +129,8 @@ class CartoonTraining:
         (rest,) = torch.autograd.grad(found.total(wish.weights), leaf)
         leaf = pictures.detach().requires_grad_()
         with mixed:
-            judged = self._judgements(leaf)
-        fooling = sum((each - 1).square().mean() for each in judged)
+            texture, areas = self._judgements(leaf)
+        fooling = (texture - 1).square().mean() + (areas - 1).square().mean()
         (look,) = torch.autograd.grad(fooling, leaf)
         self._lengths.lerp_(torch.stack([rest.norm(), look.norm()]).nan_to_num(0), 1.0 if self.step == 0 else 0.1)
         let_in = min(1.0, max(0.0, share / wish.critics_alone - 1))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from creatives.engines import Engine
 from creatives.engines.filters import Filters
 from creatives.engines.palette import Palette
 from creatives.neural.exchange import Statistics, exchange
@@ -37,7 +38,7 @@ _PERMUTED, _NEGATIVE, _RECOLOURED = 0.4, 0.05, 0.3
 """Shares of styles whose channels are shuffled, that are inverted, and that take another's colours."""
 
 Rgb = NDArray[np.uint8]
-_ENGINES = {"filters": Filters, "palette": Palette}
+_ENGINES: dict[str, type[Engine]] = {"filters": Filters, "palette": Palette}
 
 
 def read_paintings(folder: Path) -> list[Rgb]:

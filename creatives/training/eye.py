@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wish = options.parse_args(arguments)
     torch.manual_seed(0)
     eye, vgg = Eye(), Vgg19(read_weights(wish.vgg), str(wish.vgg)).to(memory_format=torch.channels_last)
-    eye.to(wish.device, memory_format=torch.channels_last)
+    eye.to(wish.device).to(memory_format=torch.channels_last)
     vgg.to(wish.device)
     found = train(
         eye, vgg, read_photographs(wish.photos), read_photographs(wish.paintings), wish.checkpoint,

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from creatives.errors import CreativeError
 from creatives.neural.shared import IDENTITY, PREFIX, PRUNED_FROM, SHARED, load_shared
-from creatives.neural.transformer import BLOCKS, EPSILON, QUARTER, Block, StyleTransformer
+from creatives.neural.transformer import BLOCKS, EPSILON, QUARTER, StyleTransformer
 from creatives.packs import SHIPPED, WEIGHTS
 from creatives.training.photographs import Photographs, photographs_that_come_along, read_photographs
 
@@ -124,8 +124,7 @@ def _within(network: StyleTransformer, number: int, picture: Tensor, adapter: Te
         seen.extend((given[0][0], result[0]))
         raise _Reached
 
-    block = network.blocks[number]
-    assert isinstance(block, Block)  # noqa: S101 - for the type checker
+    block = network.body()[number]
     handle = block.pointwise.register_forward_hook(note)
     try:
         network(picture[None], adapter[None])

@@ -32,7 +32,9 @@ proves it, tells people in a weekly report, and promotes the winner.
 """
 EPILOG = "Exit codes: 0 done, 1 failed, 2 misuse, 75 try later (someone else is at it)."
 
-CommandLineError = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+CommandLineError: type[Exception] = next(
+    each for each in typer.BadParameter.__mro__ if issubclass(each, Exception) and each.__name__ == "ClickException"
+)
 """Typer brings its own copy of click and does not name this base class."""
 
 INTERRUPTED = 130
@@ -114,7 +116,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has had enough: `adstyle ... | head`
-        sys.stdout = None  # type: ignore[assignment]  # nothing more can be flushed into it at exit
+        sys.stdout = None  # nothing more can be flushed into it at exit
         return 0
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -270,9 +270,11 @@ def as_document(
 
 def _notes(comparison: "Comparison | None", request: Request) -> list[str]:
     notes = ["assumed_independent"] if request.assumed_independent else []
-    note = request.reading.note if request.reading and comparison else None
+    if comparison is None:
+        return notes
+    note = request.reading.note if request.reading else None
     notes += [note] if note and (note != "adjusted_by_history" or comparison.adjusted) else []
-    return notes + (["unequal_dispersion"] if comparison and comparison.dispersed else [])
+    return notes + (["unequal_dispersion"] if comparison.dispersed else [])
 
 
 def _lifts(group: "Group", comparison: "Comparison", request: Request) -> list[dict[str, Any]]:

@@ -75,7 +75,8 @@ def ingest(
         feed_for("", feeds(stores.workspace.folder("feeds")), format)  # a format that there is not is said but once
         in_zone(zone)
         chosen = tuple(paths or ()) or inbox_files(stores)
-        deliveries, refused = [], []
+        deliveries: list[Delivery] = []
+        refused: list[str] = []
         for path in chosen:
             try:
                 deliveries.extend(ingest_one(stores, path, kind, progress, format, zone))

@@ -50,8 +50,8 @@ def leaderboard(
             out.print(f"   {each.style}: {sentence(each.reason.code, each.reason.parameters)}")
     if not found.boards:
         out.print(NOTHING)
-    for each in found.uncounted:
-        out.print(f"Not counted: {sentence(each.reason.code, each.reason.parameters)}")
+    for reason in (each.reason for each in found.uncounted):
+        out.print(f"Not counted: {sentence(reason.code, reason.parameters)}")
 
 
 def _heading(board: "Board") -> str:

@@ -90,7 +90,7 @@ class Stop:
 class ProposePromotion:
     """Put the winner before a person."""
 
-    arm: str
+    arm: str | None
 
 
 @dataclass(frozen=True, slots=True)

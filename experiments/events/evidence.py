@@ -180,13 +180,18 @@ def _evidence(
         arms={arm: _moments(scopes["all", None, arm]) for arm in arms},
         daily=tuple(_daily_counts(day, arm, daily[day, arm], told_apart=clicks_apart) for day, arm in sorted(daily)),
         health=Health(
-            **totals,
-            **{
-                name: {arm: by_arm[arm].get(name, 0) for arm in arms}
-                for name in ("invalid_impressions", "invalid_units", "invalid_clicks", "capped_units")
-            },
+            crossover_units=totals["crossover_units"],
+            repeated_clicks=totals["repeated_clicks"],
+            unmatched_clicks=totals["unmatched_clicks"],
+            withdrawn_conversions=totals["withdrawn_conversions"],
+            unmatched_adjustments=totals["unmatched_adjustments"],
+            invalid_impressions=_of_arms("invalid_impressions", by_arm, arms),
+            invalid_units=_of_arms("invalid_units", by_arm, arms),
+            invalid_clicks=_of_arms("invalid_clicks", by_arm, arms),
+            capped_units=_of_arms("capped_units", by_arm, arms),
             conversions_by_click=_by_click(daily, arms) if clicks_apart else {},
-            **{name: {arm: dict(sorted(of.items())) for arm, of in sorted(rules[name].items())} for name in _RULES},
+            invalid_rules=_of_rules(rules["invalid_rules"]),
+            click_rules=_of_rules(rules["click_rules"]),
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
             last_event=max(moments, default=None),
@@ -200,6 +205,14 @@ def _evidence(
             )
         ),
     )
+
+
+def _of_arms(name: str, by_arm: Mapping[str, Mapping[str, int]], arms: Sequence[str]) -> dict[str, int]:
+    return {arm: by_arm[arm].get(name, 0) for arm in arms}
+
+
+def _of_rules(by_arm: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {arm: dict(sorted(rules.items())) for arm, rules in sorted(by_arm.items())}
 
 
 def _batch(dealing: Dealing, until: datetime, scopes: _Scopes, columns: Sequence[str], arms: Sequence[str]) -> Batch:

@@ -50,7 +50,7 @@ class FirstOf(BaseModel):
 
 
 def _sort(value: Any) -> str:
-    return {str: "name", list: "names"}.get(type(value), "table")
+    return "name" if isinstance(value, str) else "names" if isinstance(value, list) else "table"
 
 
 Asked = Annotated[

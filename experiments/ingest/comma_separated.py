@@ -75,7 +75,7 @@ class Csv:
     def rows(self, block: Block, but: frozenset[str] = frozenset()) -> Rows:
         """A last line without a line end may have been cut within a value, so it is not taken."""
         wanted = self._heading.wanted_but(but)
-        broken = []
+        broken = list[Broken]()
         careful, unreadable = self._careful(block), {}
         for place, line in zip(np.flatnonzero(careful).tolist(), block.lines(careful), strict=True):
             if line.unreadable:

@@ -117,9 +117,9 @@ class Heading:
             meant = layout.meant
             columns = [meant.get(place) for place in range(len(names))]
             wanted = {str(place): place for place in sorted(layout.read)}
-            found = cls(layout.kind, columns, wanted, layout, layout.masked, repaired)
-            found.refuse_mixture(file_name, names)
-            return found
+            heading = cls(layout.kind, columns, wanted, layout, layout.masked, repaired)
+            heading.refuse_mixture(file_name, names)
+            return heading
         plain = list(map(without_mask, names))
         masked = frozenset(place for place, name in enumerate(names) if plain[place] != name)
         columns = list(map(canonical, plain))

@@ -43,11 +43,11 @@ class JsonLines:
             self._plain = _Columns(without_mask)
             self.kind = kind_of(file_name, asked, filter(None, (canonical(without_mask(key)) for key in written)))
             known = known_to(self.kind)
-            self._meaning = _Columns(lambda key: column if (column := canonical(without_mask(key))) in known else None)
+            self._meaning = _Columns(lambda key: _known(canonical(without_mask(key)), known))
             check_columns(file_name, self.kind, filter(None, map(self._meaning.__getitem__, written)), written)
             self._heading = Heading(self.kind, COLUMNS[self.kind], dict.fromkeys(COLUMNS[self.kind], 0))
             self._said, self._public = self._meaning, _PUBLIC
-            self._lists, self._optional = frozenset[str](), ()
+            self._lists, self._optional = frozenset[str](), tuple[str, ...]()
         else:
             asked_for = asked_columns(mapped)
             theirs = frozenset(map(bare, asked_for))
@@ -164,6 +164,10 @@ class _Columns(dict[str, str | None]):
     def __missing__(self, key: str) -> str | None:
         column = self[key] = self._meaning(key)
         return column
+
+
+def _known(column: str | None, known: Collection[str]) -> str | None:
+    return column if column in known else None
 
 
 def _listed_at(place: int | None, wanted: Mapping[str, int]) -> str | None:

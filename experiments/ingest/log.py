@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from experiments.core.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
@@ -37,6 +40,9 @@ _OTHERS = {
 }
 """What other files begin with, and what to do about them."""
 _LINE_END, _CARRIAGE_RETURN = 10, 13
+_DAMAGED: tuple[type[Exception], ...]
+_DAMAGED = (EOFError, zlib.error, isal_zlib.error, OSError)  # type: ignore[assignment]  # typed as an instance there
+"""What unpacking says of packed data that is cut or broken."""
 
 
 class FileRefused(ExperimentError):
@@ -88,7 +94,7 @@ class Block:
         """All but the first ``lines``."""
         return Block(self.data, self.starts[lines:], self.ends[lines:], self.numbers[lines:], self.ended)
 
-    def lines(self, chosen: NDArray[np.intp] | slice = slice(None)) -> Iterator[Line]:
+    def lines(self, chosen: NDArray[np.intp] | NDArray[np.bool_] | slice = slice(None)) -> Iterator[Line]:
         """The chosen ones as text."""
         last = int(self.starts[-1]) if len(self) and not self.ended else -1
         parts = (each[chosen].tolist() for each in (self.starts, self.ends, self.numbers))
@@ -105,10 +111,10 @@ class _Opened(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:
-        left = max(0, self._size - self._file.tell())
-        data = self._file.read(min(len(buffer), left))
-        buffer[: len(data)] = data
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        room, left = memoryview(buffer), max(0, self._size - self._file.tell())
+        data = self._file.read(min(room.nbytes, left))
+        room[: len(data)] = data
         return len(data)
 
 
@@ -193,7 +199,7 @@ class Log:
     def _unpack(self, stream: BinaryIO) -> bytes:
         try:
             return stream.read(BLOCK_BYTES)
-        except (EOFError, igzip.BadGzipFile, zlib.error, isal_zlib.error, OSError) as error:
+        except _DAMAGED as error:
             raise FileRefused(f"{self.path.name} is cut or damaged: deliver it again, whole") from error
 
 

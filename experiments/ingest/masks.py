@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiments.ingest.hashing import DIGITS, HashedUnits, network_of
+from experiments.events.numbers import DIGITS
+from experiments.ingest.hashing import HashedUnits, network_of
 from experiments.ingest.values import has_macro
 
 REASON_COLUMN = "reject_reason"

@@ -104,7 +104,10 @@ def read_rates(path: Path | None, currency: str) -> Rates:
         if since in told.setdefault(name, {}):
             raise ExperimentError(f"{where}: {name} has a rate from {row[1]} already: keep one of the two")
         told[name][since] = rate
-    return Rates(currency, {name: tuple(zip(*sorted(rates.items()), strict=True)) for name, rates in told.items()})
+    in_order = {name: sorted(rates.items()) for name, rates in told.items()}
+    return Rates(
+        currency, {name: ([day for day, _ in each], [rate for _, rate in each]) for name, each in in_order.items()}
+    )
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

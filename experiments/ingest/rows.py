@@ -69,10 +69,10 @@ class Judged(dict[str, tuple[Any, str | None]]):
 
     def __missing__(self, text: str) -> tuple[Any, str | None]:
         try:
-            found = self[text] = (self._judge(text), None)
+            self[text] = (self._judge(text), None)
         except Rejected as rejected:
-            found = self[text] = (None, rejected.reason)
-        return found
+            self[text] = (None, rejected.reason)
+        return self[text]
 
 
 class Rules:
@@ -342,7 +342,7 @@ def _present(cells: Mapping[str, pa.Array], name: str, count: int, sieve: Sieve,
 
 def _true(column: pa.Array) -> NDArray[np.bool_]:
     """Where it is true; not where it is unknown."""
-    return pc.fill_null(column, pa.scalar(value=False)).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return pc.fill_null(column, pa.scalar(value=False)).to_numpy(zero_copy_only=False)
 
 
 def _counted(days: pa.Array, cells: Mapping[str, pa.Array], count: int) -> dict[str, pa.Array]:

@@ -61,14 +61,16 @@ class Ranges:
     """Ranges of addresses, IPv4 and IPv6, that may overlap."""
 
     def __init__(self, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network] = ()) -> None:
-        fours, sixes = [], []
+        fours, sixes = list[ipaddress.IPv4Network](), list[ipaddress.IPv6Network]()
         for network in networks:
             if isinstance(network, ipaddress.IPv4Network):
                 fours.append(network)
             else:
                 sixes.append(network)
-        whole = {4: ipaddress.collapse_addresses(fours), 6: ipaddress.collapse_addresses(sixes)}
-        ends = {version: [(int(each[0]), int(each[-1])) for each in found] for version, found in whole.items()}
+        ends = {
+            4: [(int(each[0]), int(each[-1])) for each in ipaddress.collapse_addresses(fours)],
+            6: [(int(each[0]), int(each[-1])) for each in ipaddress.collapse_addresses(sixes)],
+        }
         self._first = {version: [first for first, _ in each] for version, each in ends.items()}
         self._last = {version: [last for _, last in each] for version, each in ends.items()}
 
@@ -163,8 +165,9 @@ def _robots_of(path: Path) -> re.Pattern[str]:
     except ValueError as error:
         raise ExperimentError(f"{path} is no JSON: {error}") from None
     robots = found if isinstance(found, list) else []
-    patterns = [each.get("pattern") if isinstance(each, dict) else None for each in robots]
-    if not patterns or not all(isinstance(pattern, str) and pattern for pattern in patterns):
+    said = [each.get("pattern") if isinstance(each, dict) else None for each in robots]
+    patterns = [pattern for pattern in said if isinstance(pattern, str) and pattern]
+    if not patterns or len(patterns) < len(said):
         raise ExperimentError(f'{path} is no list of robots: it is to be [{{"pattern": "..."}}, ...]')
     for pattern in patterns:
         try:

@@ -27,6 +27,9 @@ class Folders(Protocol):
 
     def folder(self, name: str) -> Path: ...
 
+    @property
+    def zone(self) -> str | None: ...
+
     def rates(self) -> Rates | None: ...
 
 

@@ -77,7 +77,7 @@ def ingest(
             kind=kind,
             feed=feed,
             trafficking=read_trafficking(context.workspace.folder("trafficking.csv")) if feed else None,
-            zone=zone or context.workspace.settings.ingest.zone,
+            zone=zone or context.workspace.zone,
             filters=read_filters(context.workspace.folder("filters")),
             rates=context.workspace.rates(),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
@@ -95,7 +95,7 @@ def replay(
     known, done, refused = feeds(context.workspace.folder("feeds")), list[Replay](), list[str]()
     trafficking = read_trafficking(context.workspace.folder("trafficking.csv"))
     filters, arms = read_filters(context.workspace.folder("filters")), _arms(context)
-    zone = zone or context.workspace.settings.ingest.zone
+    zone = zone or context.workspace.zone
     with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
         origins = list(dict.fromkeys(origin for origin, _ in counted(context.lake, reason, name)))
         for number, origin in enumerate(origins):

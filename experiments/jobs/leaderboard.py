@@ -101,17 +101,24 @@ class Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """One started experiment: its plan, and the latest verdict with its evidence where there is one."""
+    """One started experiment: its plan, and the latest verdict where there is one."""
 
     record: ExperimentRecord
     plan: Plan
     latest: VerdictRecord | None
-    entry: Entry | None
 
     @property
     def key(self) -> tuple[str, str, str]:
         metric = self.plan.primary
         return metric.name, str(metric.direction), _looks(self.plan)[self.plan.control]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted(_Judged):
+    """One whose latest verdict has evidence to pool."""
+
+    latest: VerdictRecord
+    entry: Entry
 
 
 def build_leaderboard(
@@ -135,11 +142,13 @@ def build_leaderboard(
         if record.plan_hash is not None:
             judged.append(_read(context, record, until))
         progress("reading experiments", number + 1, len(records))
-    keys = dict.fromkeys(each.key for each in judged if each.entry)
-    candidates = _candidates(context, judged) if keys else ()
+    counted = [each for each in judged if isinstance(each, _Counted)]
+    keys = dict.fromkeys(each.key for each in counted)
+    candidates = _candidates(context, counted) if keys else ()
     boards = [_board(key, [each for each in judged if each.key == key], candidates, brief) for key in keys]
     boards.sort(key=lambda board: -len(board.experiments))
-    return Leaderboard(brief, tuple(boards), tuple(_uncounted(each) for each in judged if each.entry is None))
+    uncounted = (_uncounted(each) for each in judged if not isinstance(each, _Counted))
+    return Leaderboard(brief, tuple(boards), tuple(uncounted))
 
 
 def _read(context: Context, record: ExperimentRecord, until: datetime | None) -> _Judged:
@@ -149,11 +158,11 @@ def _read(context: Context, record: ExperimentRecord, until: datetime | None) ->
         verdicts = tuple(each for each in verdicts if plan.look_time(each.look) <= until)
     latest = verdicts[-1] if verdicts else None
     if latest is None or latest.kind == Kind.INVALID:
-        return _Judged(record, plan, latest, None)
+        return _Judged(record, plan, latest)
     evidence = context.control.evidence(latest.evidence_id)
     looks = _looks(plan)
     entry = entry_of(record.name, record.document["brief"], _pairs(plan, evidence, plan.primary), looks[plan.control])
-    return _Judged(record, plan, latest, entry)
+    return _Judged(record, plan, latest) if entry is None else _Counted(record, plan, latest, entry)
 
 
 def _looks(plan: Plan) -> dict[str, str]:
@@ -180,10 +189,10 @@ def _uncounted(judged: _Judged) -> Uncounted:
     return Uncounted(judged.record.name, Reason(code, {"experiment": judged.record.name}))
 
 
-def _candidates(context: Context, judged: Sequence[_Judged]) -> tuple[str, ...]:
+def _candidates(context: Context, counted: Sequence[_Counted]) -> tuple[str, ...]:
     """Exact looks that can be rendered today: every pack as it is, and measured ones that are still the same."""
     found = [context.library.resolve(pack.name).identity for pack in context.library.packs()]
-    for identity in dict.fromkeys(style for each in judged for style in (each.entry.styles if each.entry else ())):
+    for identity in dict.fromkeys(style for each in counted for style in each.entry.styles):
         try:
             look = context.library.resolve(HASH.sub("", identity))
         except CreativeError:
@@ -194,7 +203,7 @@ def _candidates(context: Context, judged: Sequence[_Judged]) -> tuple[str, ...]:
 
 def _board(key: tuple[str, str, str], judged: Sequence[_Judged], candidates: Sequence[str], brief: str | None) -> Board:
     metric, direction, control = key
-    counted = [each for each in judged if each.entry]
+    counted = [each for each in judged if isinstance(each, _Counted)]
     entries = [each.entry for each in counted]
     pooled = pool(entries)
     rising = direction == Direction.INCREASE
@@ -213,7 +222,7 @@ def _board(key: tuple[str, str, str], judged: Sequence[_Judged], candidates: Seq
     )  # fmt: skip
 
 
-def _standing(pooled: Pooled, style: str, counted: Sequence[_Judged], rising: bool) -> Standing:
+def _standing(pooled: Pooled, style: str, counted: Sequence[_Counted], rising: bool) -> Standing:
     lift = pooled.style(style)
     showed = [each for each in counted if style in each.entry.styles]
     return Standing(
@@ -252,7 +261,7 @@ def _outcomes(judged: _Judged) -> dict[str, Tried]:
     looks = {name: style for name, style in _looks(plan).items() if name != plan.control}
     if judged.record.phase in MEASURING:
         return dict.fromkeys(looks.values(), Tried.RUNNING)
-    compared = judged.latest.document["comparison"] if judged.entry else None
+    compared = judged.latest.document["comparison"] if isinstance(judged, _Counted) else None
     if compared is None:
         return dict.fromkeys(looks.values(), Tried.INCONCLUSIVE)
     lifts = {lift["arm"]: lift for lift in compared["lifts"]}

@@ -40,7 +40,7 @@ def with_expected(lifts: tuple[LiftRow, ...], latest: VerdictRecord | None) -> t
 def guardrail_rows(plan: Plan, latest: VerdictRecord) -> tuple[GuardrailRow, ...]:
     """Of each guardrail that could be read, every arm."""
     by_name = {metric.name: metric for metric in plan.metrics}
-    rows = []
+    rows = list[GuardrailRow]()
     for guardrail in latest.document["guardrails"]:
         metric, comparison = by_name[guardrail["metric"]], guardrail["comparison"]
         if comparison is None:
@@ -67,7 +67,7 @@ def secondary_rows(plan: Plan, latest: VerdictRecord) -> tuple[SecondaryRow, ...
     """Of each further measure, every arm."""
     by_name = {metric.name: metric for metric in plan.metrics}
     corrected = latest.document.get("secondary_p", {})
-    rows = []
+    rows = list[SecondaryRow]()
     for name, comparison in latest.document["secondary"].items():
         rates = {arm["arm"]: arm["rate"] for arm in comparison["arms"]}
         rows.extend(

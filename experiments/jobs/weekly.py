@@ -62,19 +62,19 @@ THUMBNAIL = 320
 
 def has_news(context: Context, start: datetime, end: datetime) -> bool:
     """Whether anything ran or was decided in the week."""
-    return bool(_names(context, start, end))
+    return bool(_in_week(context, start, end))
 
 
 def build_report(context: Context, week: str, start: datetime, end: datetime, only: str | None) -> WeeklyReport:
     """The week's report; of one experiment where ``only`` is given."""
-    names = (_begun(context, only, end),) if only else _names(context, start, end)
+    begun = {only: _begun(context, only, end)} if only else _in_week(context, start, end)
     return WeeklyReport(
         workspace=context.workspace.name,
         week=week,
         start=start.date(),
         end=(end - timedelta(days=1)).date(),
         as_of=end,
-        sections=tuple(_section(context, name, start, end) for name in names),
+        sections=tuple(_section(context, name, state, start, end) for name, state in begun.items()),
         leaderboard=() if only else _leaderboard(context, end),
     )
 
@@ -98,16 +98,16 @@ def _leaderboard(context: Context, end: datetime) -> tuple[BoardView, ...]:
     )
 
 
-def _begun(context: Context, name: str, end: datetime) -> str:
+def _begun(context: Context, name: str, end: datetime) -> State:
     state = _state(_until(context.control.history(name), end + CLOSING))
     if state is None or state.plan_hash is None or context.control.plan(name)[0].start >= end:
         raise ExperimentError(f"{name} had not started by {end:%Y-%m-%d}: there is nothing to report")
-    return name
+    return state
 
 
-def _names(context: Context, start: datetime, end: datetime) -> tuple[str, ...]:
+def _in_week(context: Context, start: datetime, end: datetime) -> dict[str, State]:
     """Started experiments that were not over before the week began."""
-    names = []
+    found = {}
     for record in context.control.experiments():
         history = _until(context.control.history(record.name), end + CLOSING)
         state = _state(history)
@@ -116,8 +116,8 @@ def _names(context: Context, start: datetime, end: datetime) -> tuple[str, ...]:
         begun = context.control.plan(record.name)[0].start < end
         news = any(fact.at >= start + CLOSING for fact in history)
         if begun and (news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)):
-            names.append(record.name)
-    return tuple(names)
+            found[record.name] = state
+    return found
 
 
 def _until(history: tuple[MilestoneRecord, ...], instant: datetime) -> tuple[MilestoneRecord, ...]:
@@ -129,9 +129,8 @@ def _state(history: tuple[MilestoneRecord, ...]) -> State | None:
     return replay(Milestone(fact.kind, fact.payload) for fact in history)
 
 
-def _section(context: Context, name: str, start: datetime, end: datetime) -> ExperimentReport:
+def _section(context: Context, name: str, state: State, start: datetime, end: datetime) -> ExperimentReport:
     history = _until(context.control.history(name), end + CLOSING)
-    state = _state(history)
     plan, plan_hash = context.control.plan(name)
     verdicts = tuple(each for each in context.control.verdicts(name) if plan.look_time(each.look) <= end)
     latest = verdicts[-1] if verdicts else None
@@ -264,8 +263,9 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
     dealt = [({arm: each.units for arm, each in batch.arms.items()}, batch.shares) for batch in evidence.dealt]
     parts = dealt if evidence.batches else [whole]
     threshold = plan.gates.sample_ratio_p
-    ratio = sample_ratio_of(parts, threshold) if evidence.batches else sample_ratio(*whole, threshold)
-    ratio = ratio if any(sum(units.values()) for units, _ in parts) else None
+    ratio = None
+    if any(sum(units.values()) for units, _ in parts):
+        ratio = sample_ratio_of(parts, threshold) if evidence.batches else sample_ratio(*whole, threshold)
     health = evidence.health
     by_click = sum(health.conversions_by_click.values()) if health.conversions_by_click else None
     conversions = sum(moments.total("conversions") for moments in evidence.arms.values())
