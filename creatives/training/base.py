@@ -17,10 +17,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from creatives.neural import shared
 from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.shared import IDENTITY, PREFIX, SHARED
 from creatives.neural.transformer import StyleTransformer
 from creatives.pictures import load_picture
+from creatives.training.beginning import shipped_adapters
 from creatives.training.catalogue import read_catalogue
 from creatives.training.checkpoint import load_checkpoint
 from creatives.training.objective import Perception, Weights
@@ -69,6 +71,13 @@ def content_goals(styles: Iterable[str]) -> Iterator[float]:
     return (float(asked.get(name, CONTENT_GOAL)) for name in styles)
 
 
+def begin_with_shipped() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The shipped network, and the adapters of its packs by picture, as the packs show them."""
+    network, catalogue = shared.load_shared(), read_catalogue()
+    adapters = shipped_adapters(network, as_shown=True)
+    return network.network, {catalogue[name]["picture"]: each for name, each in adapters.items() if name in catalogue}
+
+
 def begin_with(path: Path | None) -> tuple[dict[str, Tensor] | None, dict[str, Tensor] | None]:
     """Network and adapters of an earlier training's checkpoint, or nothing."""
     found = load_checkpoint(path) if path else None
@@ -104,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--smooth", type=float, default=WEIGHTS.smooth, help="How much calm areas count.")
     options.add_argument("--twice", nargs="*", default=(), metavar="NAME", help="Styles drawn twice as often.")
     options.add_argument("--frozen", action="store_true", help="Only the adapters learn; no network is written.")
-    options.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
+    begun = options.add_mutually_exclusive_group()
+    begun.add_argument("--start", type=Path, help="Checkpoint of an earlier training to begin with.")
+    begun.add_argument("--shipped", action="store_true", help="Begin with the shipped network and its packs.")
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--out", type=Path, default=SHARED)
     wish = options.parse_args(arguments)
@@ -125,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         adapter_rate=wish.adapter_rate, frozen=wish.frozen,
         patience=0, validate_every=0, checkpoint_every=100, device=wish.device,
     )  # fmt: skip
-    session = Session(settings, styles, photographs, perception, wish.checkpoint, *begin_with(wish.start))
+    network, adapters = begin_with_shipped() if wish.shipped else begin_with(wish.start)
+    session = Session(settings, styles, photographs, perception, wish.checkpoint, network, adapters)
     began = time.monotonic()
     for step in session.run():
         if step.number % SPOKEN_EVERY == 0 or step.over:

@@ -47,7 +47,7 @@ def begin(
         perception: what compares, on the processor.
         weights: what strokes and the photograph count.
     """
-    adapters = _shipped(network)
+    adapters = shipped_adapters(network)
     if not adapters:
         return Beginning(network.identity, ())
     trial = _Trial(network, picture, photographs, perception, weights)
@@ -59,11 +59,16 @@ def begin(
     return Beginning(choices[styles], styles)
 
 
-def _shipped(network: Shared) -> dict[str, Tensor]:
+def shipped_adapters(network: Shared, *, as_shown: bool = False) -> dict[str, Tensor]:
+    """Of the packs of a network, by name; ``as_shown``: as far from the identity as `full` lets each go."""
     packs = [pack for pack in StyleLibrary().packs() if pack.engine == Network.name]
     mine = [pack for pack in packs if pack.parameters["network"] == network.sha256[:12]]
     vectors = {pack.name: shared.read_vector(pack.folder / WEIGHTS, "adapter", adapter_size()) for pack in mine}
-    return {name: torch.from_numpy(vector.copy()) for name, vector in vectors.items()}
+    adapters = {name: torch.from_numpy(vector.copy()) for name, vector in vectors.items()}
+    if not as_shown:
+        return adapters
+    shown = {pack.name: float(pack.parameters.get("full", 1.0)) for pack in mine}
+    return {name: torch.lerp(network.identity, adapter, shown[name]) for name, adapter in adapters.items()}
 
 
 def _middle(adapters: Mapping[str, Tensor], names: list[str]) -> Tensor:

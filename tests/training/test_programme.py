@@ -9,9 +9,12 @@ from safetensors.torch import save_file
 from creatives import previews
 from creatives.errors import CreativeError
 from creatives.neural.shared import load_shared
+from creatives.neural.transformer import StyleTransformer
+from creatives.packaging import write_pack
 from creatives.packs import StyleLibrary, read_pack
 from creatives.training import base, ship
 from creatives.training.catalogue import read_catalogue
+from creatives.training.checkpoint import load_checkpoint
 
 STAGES = ("11", "12", "21", "22", "31", "32", "33", "34", "41")
 
@@ -52,6 +55,27 @@ def test_a_style_of_the_catalogue_is_trained_and_shipped(trained, shared_file, t
     assert "2 steps of 4 crops of 192 px, styles at once: 1, seed 0, cpu" in pack.made
     with Image.open(folder / "preview.webp") as preview:
         assert max(preview.size) == previews.SIDE
+
+
+@pytest.mark.parametrize(("full", "shown"), [({}, 1.0), ({"full": 0.25}, 0.25)])
+def test_shipped_styles_learn_on_from_what_their_packs_show(
+    full, shown, shared_file, vgg_file, small_file, photos, painting, tmp_path
+):
+    wave, begun = tmp_path / "great_wave.png", load_shared(shared_file)
+    wave.write_bytes(painting.read_bytes())
+    adapter = torch.linspace(-1, 1, StyleTransformer.adapter_size()).half()
+    write_pack(
+        tmp_path / "shipped" / "great-wave", name="great-wave", look="Strokes of a test.", engine="network",
+        licence="CC0", author="us", made="at random", weights={"adapter": adapter.numpy()},
+        parameters={"network": begun.sha256[:12], **full},
+    )  # fmt: skip
+    given = {"photos": photos, "vgg": vgg_file, "small": small_file, "checkpoint": tmp_path / "on.safetensors"}
+    options = ["--shipped", "--frozen", "--steps=1", "--adapter-rate=0"]
+    base.main([str(wave), *options, *(f"--{name}={path}" for name, path in given.items())])
+    found = load_checkpoint(tmp_path / "on.safetensors")
+    wanted = begun.identity + shown * (adapter.float() - begun.identity)
+    assert torch.allclose(found.tensors["adapters"][0], wanted, atol=1e-6)
+    assert all(torch.equal(found.tensors[f"network.{name}"], value) for name, value in begun.network.items())
 
 
 @pytest.mark.parametrize("name", ["scream", "nobody"])
