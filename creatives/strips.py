@@ -1,7 +1,7 @@
 """Work on a picture by strips of rows, on all processors at once.
 
 Filters let go of the interpreter while they compute, and a strip with what is made of it on the way stays in a
-processor's own cache. Strips are as wide on every machine, so that pictures are the same on all of them.
+processor's own cache. Strips have as many rows on every machine, so that pictures are the same on all of them.
 """
 
 import os
