@@ -32,6 +32,8 @@ _COMMA, _OTHER_SEPARATORS = ",", {";": "semicolons", "\t": "tabs"}
 _BYTE_ORDER_MARK = "\ufeff"
 _TOLD = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 """A first line that tells the separator of all others."""
+_ENDING = "\r\n"
+"""Python quotes cells with characters that end lines, but only those of the ending that it is told."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNREADABLE = {
     "not_utf8": "is not UTF-8 text: save or export it as UTF-8",
@@ -223,8 +225,8 @@ class Csv:
 def joined(row: Sequence[str]) -> str:
     """A line of CSV."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(row)
-    return out.getvalue()
+    csv.writer(out, lineterminator=_ENDING).writerow(row)
+    return out.getvalue().removesuffix(_ENDING)
 
 
 def separator_told(file_name: str, first: Line) -> str | None:

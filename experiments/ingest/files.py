@@ -1,7 +1,8 @@
 """One file into the lake: whole or not at all, once, with every line accounted for."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -48,13 +49,17 @@ class Deliveries(Protocol):
     """The register of files that were ingested."""
 
     def find(self, sha256: str) -> Delivery | None:
-        """The delivery with this id: the hash of the file's bytes, but for further kinds of events in it."""
+        """The delivery with this id: the hash of the file's bytes, but for further kinds of events in it, and for files
+        of other hours with the same bytes."""
 
     def record(self, delivery: Delivery) -> None:
         """Keep a delivery, and whom it replaced as replaced."""
 
     def claim(self, edition: Edition) -> None:
         """Tell of a file that may be delivered anew, before any of its events is in the lake."""
+
+    def claimed(self, delivery: str) -> Edition | None:
+        """What was told so of the delivery with this id."""
 
     def editions(self, slot: str) -> tuple[Edition, ...]:
         """The files of a slot that were begun."""
@@ -125,13 +130,12 @@ def ingest_kinds(
         StorageFailure: the disk is full; nothing is half written.
     """
     with open_log(path) as log:
+        own: str = log.sha256
         held: tuple[Mapped | None, ...] = (None,)
         if feed is not None:
-            files = feed.kinds(path.name, kind)
-            held = tuple(
-                Mapped.of(files, place, trafficking or {}, log.sha256, hasher, feed.name) for place in range(len(files))
-            )
-        known = [deliveries.find(_id_of(each, log)) for each in held]
+            own, held = _held(path.name, log.sha256, feed, kind, trafficking or {}, hasher, deliveries)
+        known = [deliveries.find(_id_of(each, own)) for each in held]
+        _refuse_other_kind(path.name, kind, known)
         if len(held) > 1 and not all(known):
             for each in held:  # what refuses one kind refuses the file, before anything of it is taken
                 _form(log, kind, each)
@@ -143,19 +147,67 @@ def ingest_kinds(
                 times = in_zone(zone) if mapped is None else mapped.file.times.with_zone(zone)
                 judging = filters or Filters.shipped()
                 delivery = _ingest(
-                    log, mapped, kind, lake, deliveries, hasher, arms, now, times, judging, rates, progress
+                    log, own, mapped, kind, lake, deliveries, hasher, arms, now, times, judging, rates, progress
                 )
                 deliveries.record(delivery)
                 taken.append(delivery)
     return tuple(reversed(taken))
 
 
-def _id_of(mapped: Mapped | None, log: Log) -> str:
-    return log.sha256 if mapped is None else mapped.delivery(log.sha256)
+def delivery_of(name: str, sha256: str, feed: Feed | None, hasher: UnitHasher, deliveries: Deliveries) -> str:
+    """By which id a file of these bytes is known, or will be, under this name.
+
+    Raises:
+        FileRefused: where the feed has no files of such a name.
+    """
+    return sha256 if feed is None else _held(name, sha256, feed, None, {}, hasher, deliveries)[0]
+
+
+def _held(
+    name: str,
+    sha256: str,
+    feed: Feed,
+    kind: str | None,
+    trafficking: Trafficking,
+    hasher: UnitHasher,
+    deliveries: Deliveries,
+) -> tuple[str, tuple[Mapped | None, ...]]:
+    """The hash that a feed's file goes by, and all that it holds.
+
+    That is the hash of its bytes, unless those were another hour's before, or an earlier file's of this one: hours in
+    which nothing happened look alike, and what was corrected may be corrected back.
+    """
+    files = feed.kinds(name, kind)
+
+    def under(own: str) -> tuple[Mapped, ...]:
+        return tuple(Mapped.of(files, place, trafficking, own, hasher, feed.name) for place in range(len(files)))
+
+    held = under(sha256)
+    editions = [each for each in (_edition(name, sha256, mapped) for mapped in held) if each]
+    if all(deliveries.claimed(each.sha256) in (None, each) for each in editions):
+        return sha256, held
+    own = hashlib.sha256(f"{sha256}/{editions[0].slot}/{editions[0].made}".encode()).hexdigest()
+    return own, under(own)
+
+
+def _refuse_other_kind(name: str, kind: str | None, known: Sequence[Delivery | None]) -> None:
+    """Bytes count once: as something else they would be passed over, and nobody would know."""
+    before = [each.kind for each in known if each]
+    if kind is not None and len(before) == len(known) and kind not in before:
+        was = " and ".join(f"{each}s" for each in before)
+        raise FileRefused(
+            f"{name} was ingested before, as {was}, and the same bytes are taken once: if they are {kind}s, add an "
+            "empty line at the file's end and ingest it again"
+        )
+
+
+def _id_of(mapped: Mapped | None, own: str) -> str:
+    return own if mapped is None else mapped.delivery(own)
 
 
 def _ingest(
     log: Log,
+    file_id: str,
     mapped: Mapped | None,
     kind: str | None,
     lake: EventLake,
@@ -169,11 +221,11 @@ def _ingest(
     progress: Callable[[int, int], None] | None,
 ) -> Delivery:
     """One kind of a file's events into the lake; the register is still to be told."""
-    accepted, duplicate, reading, own, replaced_by = 0, 0, _Reading(), _id_of(mapped, log), None
+    accepted, duplicate, reading, own, replaced_by = 0, 0, _Reading(), _id_of(mapped, file_id), None
     for expecting_known in (True, False):
         form, blocks = _form(log, kind, mapped)
         _refuse_other_layers(form, log, hasher)
-        edition = None if mapped is None or form.repaired else _edition(log, mapped)
+        edition = None if mapped is None or form.repaired else _edition(log.path.name, file_id, mapped)
         if edition:
             deliveries.claim(edition)
         rivals = deliveries.editions(edition.slot) if edition else ()
@@ -241,12 +293,12 @@ def _refuse_other_layers(form: Format[Any], log: Log, hasher: UnitHasher) -> Non
         )
 
 
-def _edition(log: Log, mapped: Mapped) -> Edition | None:
+def _edition(name: str, own: str, mapped: Mapped) -> Edition | None:
     """Which file of which slot this is; None where its feed never delivers a file anew."""
     pattern = mapped.file.replaces
     if pattern is None:
         return None
-    return edition_of(log.path.name, mapped.delivery(log.sha256), pattern, mapped.source, mapped.label)
+    return edition_of(name, mapped.delivery(own), pattern, mapped.source, mapped.label)
 
 
 def _superseded(form: Format[Any], blocks: Iterator[Lines]) -> "_Reading":

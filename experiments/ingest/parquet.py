@@ -27,8 +27,10 @@ ROWS = 50_000
 """Rows at a time."""
 _BUFFER = 1 << 20
 """Bytes of each column that are read at a time, however large its row group is."""
-_WHOLE = float(1 << 53)
-"""Below it every whole float is exact."""
+_WHOLE = {pa.float16(): float(1 << 11), pa.float32(): float(1 << 24), pa.float64(): float(1 << 53)}
+"""Below it every whole float is exact, by type."""
+_IDS = frozenset({"event_id", "unit", "impression_id", "click_id", "adjusts"})
+"""Columns in which a rounded number would be somebody, or something, else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,13 @@ class Parquet:
     def _block(self, batch: pa.RecordBatch, first: int) -> RowBlock:
         cells, unreadable = {}, dict[int, str]()
         for name in self._read:
-            cells[name], broken = _text(_column(batch, name))
+            column = _column(batch, name)
+            if self._said[name] in _IDS and _is_rounded(column):
+                raise FileRefused(
+                    f"{self._log.path.name}: {name} holds ids as {column.type}, which rounds numbers this large, so "
+                    "that ids are no longer told apart: write it as whole numbers or text"
+                )
+            cells[name], broken = _text(column)
             unreadable = broken | unreadable
         return RowBlock(np.arange(first, first + batch.num_rows), cells, unreadable)
 
@@ -174,7 +182,7 @@ def _text(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     elif isinstance(kind, pa.UuidType):
         column = pa.array([None if each is None else str(each) for each in column.to_pylist()], pa.string())
     elif pa.types.is_floating(kind):
-        column = _floats(column.cast(pa.float64()))
+        column = _floats(column)
     elif _is_bytes(kind):
         return _strings(column)
     return pc.fill_null(column.cast(pa.string()), ""), {}
@@ -189,12 +197,21 @@ def _is_bytes(kind: pa.DataType) -> bool:
     )  # fmt: skip
 
 
+def _is_rounded(column: pa.Array) -> bool:
+    """Whether numbers are among these that floats of their type do not tell from their neighbours."""
+    if not pa.types.is_floating(column.type):
+        return False
+    large = pc.greater_equal(pc.abs(column.cast(pa.float64())), _WHOLE[column.type])
+    return bool(pc.any(pc.and_(large, pc.is_finite(column.cast(pa.float64())))).as_py())
+
+
 def _floats(column: pa.Array) -> pa.Array:
     """As short as they are told apart; without a point where they are whole, and nothing where they are no number."""
-    whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _WHOLE))
-    there = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    integers = pc.if_else(pc.fill_null(whole, fill_value=False), there, 0.0).cast(pa.int64()).cast(pa.string())
-    return pc.if_else(whole, integers, there.cast(pa.string()))
+    numbers = column.cast(pa.float64())
+    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _WHOLE[column.type]))
+    integers = pc.if_else(pc.fill_null(whole, fill_value=False), numbers, 0.0).cast(pa.int64()).cast(pa.string())
+    said = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.string()), column.cast(pa.string()))
+    return pc.if_else(whole, integers, said)
 
 
 def _strings(column: pa.Array) -> tuple[pa.Array, dict[int, str]]:

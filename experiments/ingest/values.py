@@ -16,6 +16,8 @@ _EPOCH_DIGITS = ((11, 1_000_000), (14, 1_000), (17, 1))
 """An epoch of at most so many digits counts units of so many microseconds; longer ones are nanoseconds."""
 MACRO = r"%%[^%]*%%|\$\{[^}]*\}|\{\{[^}]*\}\}|\[[A-Z][A-Z0-9_]*\]|__[A-Z][A-Z0-9_]*__"
 _MACRO = re.compile(MACRO, re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+"""What Python takes for one is more: ``1_000``, and digits of other scripts."""
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _MICROS = Decimal(1_000_000)
 _LARGEST_AMOUNT = Decimal(2**63 - 1) / _MICROS
@@ -125,10 +127,10 @@ def amount_micros(text: str) -> int | None:
     """
     if not text:
         return None
+    if not _NUMBER.fullmatch(text):
+        raise Rejected("bad_value")
     try:
         amount = Decimal(text)
-        if not amount.is_finite():
-            raise Rejected("bad_value")
         if amount.copy_abs() > _LARGEST_AMOUNT:
             raise Rejected("bad_value")
         found = round(amount * _MICROS)
@@ -147,10 +149,7 @@ def probability(text: str) -> float | None:
     """
     if not text:
         return None
-    try:
-        share = float(text)
-    except ValueError:
-        raise Rejected("bad_value") from None
+    share = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < share <= 1:
         raise Rejected("bad_value")
     return share

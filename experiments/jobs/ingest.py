@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.delivery import Delivery
+from experiments.core.errors import ExperimentError
 from experiments.ingest.feed import Feed, Trafficking, feed_for, feeds, read_trafficking
-from experiments.ingest.files import file_sha256, ingest_kinds
+from experiments.ingest.files import delivery_of, file_sha256, ingest_kinds
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.layout import Mapped
 from experiments.ingest.log import FileRefused
@@ -173,10 +174,23 @@ def _waiting(context: Context) -> dict[str, Path]:
         except FileNotFoundError:
             continue
         except FileRefused:
-            key = path.name
-        if context.deliveries.find(key) is None:
+            key = ascii(path.name)[1:-1]  # which need be no text
+        known = context.deliveries.find(key)
+        if known is not None and known.name != path.name:
+            key = _key_of_a_twin(context, path, key)
+            known = context.deliveries.find(key)
+        if known is None:
             waiting[key] = path
     return waiting
+
+
+def _key_of_a_twin(context: Context, path: Path, sha256: str) -> str:
+    """Of a file whose bytes came under another name: of a feed, it may be another hour's."""
+    try:
+        feed = feed_for(path.name, feeds(context.workspace.folder("feeds")), None)
+        return delivery_of(path.name, sha256, feed, context.hasher, context.deliveries)
+    except ExperimentError:  # of a mapping that cannot be read: whoever ingests by it is told
+        return sha256
 
 
 def _arms(context: Context) -> dict[str, frozenset[str]]:

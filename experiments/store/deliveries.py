@@ -44,11 +44,17 @@ class SqlDeliveries:
 
         write(self._engine, work)
 
+    def claimed(self, delivery: str) -> Edition | None:
+        """What was told so of the delivery with this id."""
+        with Session(self._engine) as session:
+            row = session.get(EditionRow, delivery)
+            return _edition(row) if row else None
+
     def editions(self, slot: str) -> tuple[Edition, ...]:
         """The files of a slot that were begun, the newest last."""
         with Session(self._engine) as session:
             rows = session.scalars(select(EditionRow).where(EditionRow.slot == slot)).all()
-        return tuple(sorted(Edition(row.slot, row.made, row.sha256, row.rejects) for row in rows))
+        return tuple(sorted(map(_edition, rows)))
 
     def replaced(self, sha256: str) -> tuple[Delivery, ...]:
         """The deliveries that the one with these bytes replaced, the earliest first."""
@@ -81,6 +87,10 @@ def _replace(session: Session, by: Delivery) -> None:
 
 _FIELDS = tuple(name for name in Delivery.__dataclass_fields__ if name != "replay")
 """What is kept: whether a file came again is known only when it comes."""
+
+
+def _edition(row: EditionRow) -> Edition:
+    return Edition(row.slot, row.made, row.sha256, row.rejects)
 
 
 def _delivery(row: DeliveryRow) -> Delivery:

@@ -30,6 +30,9 @@ class Register(dict):
     def claim(self, edition):
         self.begun.setdefault(edition.sha256, edition)
 
+    def claimed(self, delivery):
+        return self.begun.get(delivery)
+
     def editions(self, slot):
         return tuple(sorted(each for each in self.begun.values() if each.slot == slot))
 

@@ -28,6 +28,16 @@ def test_a_file_is_accounted_for(deliver, impressions, as_csv, stored, lake, reg
     assert {(row["delivery"], row["delivered_at"]) for row in stored()} == {(delivery.sha256, now)}
 
 
+def test_bytes_that_came_as_another_kind_are_refused_and_not_passed_over(deliver, stored):
+    text = "event_id,ts,unit,impression_id\nc1,2026-11-08T12:00:00Z,u,i1\n"
+    assert deliver("log.csv", text, "conversion").accepted == 1
+    with pytest.raises(FileRefused, match=r"log.csv was ingested before, as conversions, .* if they are clicks, add"):
+        deliver("log.csv", text, "click")
+    assert deliver("log.csv", text, "conversion").replay
+    assert deliver("log.csv", text + "\n", "click").accepted == 1
+    assert [row["kind"] for row in stored("outcomes")] == ["click", "conversion"]
+
+
 def test_the_same_file_again_adds_nothing(deliver, ingest, impressions, as_csv, lake, tmp_path):
     first = deliver("impressions.csv", as_csv(impressions(3)) + "broken\n")
     (tmp_path / "inbox" / "impressions.csv").rename(tmp_path / "renamed.csv")
@@ -136,6 +146,8 @@ def test_each_reason_to_reject_an_impression(deliver, as_jsonl, stored, reason, 
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,NaN", "bad_value"),
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,9223372036854.775808", "bad_value"),
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,1e999999999", "bad_value"),
+        ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,1_000", "bad_value"),
+        ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,\u0661\u0662", "bad_value"),
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,,5", "missing_unit"),
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1,5,", "ragged_row"),
         ("conversions.csv", "v1,2026-11-08T00:00:00Z,user-1", "ragged_row"),

@@ -373,6 +373,16 @@ def test_what_cannot_be_judged_again_is_left_and_said(
         assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("value", ["a\rb", "\r", 'say "a",\r'])
+def test_a_carriage_return_within_a_value_does_not_keep_a_line_from_being_judged_again(deliver, judge, stored, value):
+    quoted = '"' + value.replace('"', '""') + '"'
+    row = f"r1,2026-11-08T12:00:00Z,autumn,original,u1,{quoted}\n"
+    deliver("impressions.csv", "event_id,ts,experiment,arm,unit,placement\n" + row)
+    (found,) = judge(arms={"autumn": frozenset({"original"})})
+    assert (found.accepted, found.left) == (1, {})
+    assert [each["placement"] for each in stored()] == [value.strip() or None]
+
+
 def test_a_line_cut_off_at_the_files_end_is_left(deliver, judge, as_csv, impressions, stored):
     """Its unit may have been longer."""
     deliver("impressions.csv", as_csv(impressions(2)).removesuffix("\n"))

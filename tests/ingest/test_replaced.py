@@ -91,6 +91,40 @@ def test_the_order_of_files_does_not_matter(fed, stored, order):
     assert [row["name"] for row in stored("rejects")] == [files[3][0]]
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_empty_hours_look_alike_and_are_not_the_same(fed, ids, register, order):
+    """The hour was corrected to nothing, in the bytes of an hour in which nothing ever was."""
+    files = [
+        (named(EARLY), shown([1, 2])),
+        (named(EARLY, hour="2026110802"), shown([])),
+        (named(LATE), shown([])),
+    ]
+    came = [fed(*files[number]) for number in order]
+    assert ids() == []
+    assert not any(each.replay for each in came)
+    assert {(each.slot[-2:], each.made) for each in register.values()} == {("01", EARLY), ("02", EARLY), ("01", LATE)}
+    assert all(fed(*files[number]).replay for number in order), "each of them is known by now"
+    assert len(register) == 3
+
+
+def test_what_was_corrected_may_be_corrected_back(fed, ids):
+    for number, text in enumerate([shown([1]), shown([2]), shown([1])]):
+        fed(named(f"20261108_0{number}4912_1"), text)
+    assert ids() == [("imp-1", "original")]
+
+
+def test_an_ingest_that_died_keeps_its_bytes(fed, ids, monkeypatch):
+    """Another hour with the same bytes must not take its events for its own."""
+    commit = Append.commit
+    with monkeypatch.context() as dying:
+        dying.setattr(Append, "commit", lambda self, *args: (commit(self, *args), 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            fed(named(EARLY), shown([1]))
+    assert fed(named(EARLY, hour="2026110802"), shown([1])).duplicate == 1
+    assert fed(named(EARLY), shown([1])).accepted == 1
+    assert ids() == [("imp-1", "original")]
+
+
 def test_only_the_same_file_is_replaced(fed, stored):
     fed(named(EARLY), shown([1]))
     fed(named(LATE, account="account9"), shown([2]))

@@ -273,6 +273,24 @@ def test_an_ad_servers_file_in_the_inbox_is_known_by_its_name(office):
     office.types("ingest", other, "--format", "cm360", "--kind", "impression")
 
 
+def test_an_hour_with_the_bytes_of_another_waits_in_the_inbox_like_any_other(office):
+    (office.root / "trafficking.csv").write_text("column,value,experiment,arm\nRendering ID,501,autumn,original\n")
+    header, inbox = "Event Time,User ID,Rendering ID,Impression ID\n", office.root / "inbox"
+    row = f"{int(MONDAY.timestamp() * 1_000_000)},user-1,501,imp-1\n"
+    (inbox / "dcm_account7_impression_2026110200_20261102_014912_1.csv").write_text(header + row)
+    (inbox / "dcm_account7_impression_2026110201_20261102_024912_2.csv").write_text(header)
+    office.runs("ingest")
+    (inbox / "dcm_account7_impression_2026110200_20261102_034912_3.csv").write_text(header)
+    office.runs("ingest")
+    with office.looks() as stores:
+        before = stores.deliveries.all()
+        assert len(before) == 3
+        assert stores.lake.dataset("impressions").to_table().num_rows == 0, "the hour was corrected to nothing"
+    office.runs("ingest")
+    with office.looks() as stores:
+        assert stores.deliveries.all() == before
+
+
 def test_a_file_of_several_kinds_is_done_when_all_of_it_is(office, capsys, monkeypatch):
     (office.root / "feeds").mkdir(exist_ok=True)
     (office.root / "feeds" / "mixed.toml").write_text(

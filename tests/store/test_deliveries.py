@@ -64,3 +64,4 @@ def test_editions_are_told_once(deliveries):
         deliveries.claim(each)
     assert deliveries.editions("s") == (second, first)
     assert deliveries.editions("u") == ()
+    assert [deliveries.claimed(each) for each in ("aa", "bb", "dd")] == [first, second, None]
