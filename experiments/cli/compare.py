@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments.cli.shell import console, print_json
+from experiments.cli.shell import console, print_json, styled
 
 if TYPE_CHECKING:
     from experiments.cli.special import Reading
@@ -388,7 +388,7 @@ def _print(document: dict[str, Any]) -> None:
 
     out = console()
     if document["group"] is not None:
-        out.print(f"\n[bold]{document['group']}[/bold]")
+        out.print(f"\n{document['group']}", style="bold")
     lifts = {lift["arm"]: lift for lift in document["lifts"]}
     metric = document["metric"]
     table = Table(
@@ -415,19 +415,19 @@ def _print(document: dict[str, Any]) -> None:
     verdict = document["verdict"]
     said = " ".join(reason["text"] for reason in verdict["reasons"])
     kind = verdict["kind"].replace("_", " ")
-    out.print(f"[bold]{' '.join(filter(None, (kind, verdict['arm'])))}[/bold]: {said}")
+    out.print(styled(" ".join(filter(None, (kind, verdict["arm"]))), "bold"), f": {said}", sep="")
     for arm, lift in lifts.items():
         if "anytime" in lift:
             reading = lift["anytime"]
             ends = interval(reading["relative_low"], reading["relative_high"], change) or "too early for an interval"
             out.print(f"At any time, {arm}: p {p_value(reading['p'])}, lift {ends}.")
     if "adjusted_by_history" in document["notes"]:
-        out.print("[dim]Rates and lifts are adjusted by what the units did before.[/dim]")
+        out.print("Rates and lifts are adjusted by what the units did before.", style="dim")
     if "post_stratified" in document["notes"]:
-        out.print("[dim]Rates and lifts are those of arms that had drawn the same mix of strata.[/dim]")
+        out.print("Rates and lifts are those of arms that had drawn the same mix of strata.", style="dim")
     if "quantile" in document["notes"]:
-        out.print(f"[dim]The rate is the {metric['quantile']:g} quantile of {metric['numerator']}.[/dim]")
+        out.print(f"The rate is the {metric['quantile']:g} quantile of {metric['numerator']}.", style="dim")
     if "unequal_dispersion" in document["notes"]:
-        out.print("[dim]Units of one arm are far more unlike each other than the others': look who they are.[/dim]")
+        out.print("Units of one arm are far more unlike each other than the others': look who they are.", style="dim")
     if "assumed_independent" in document["notes"]:
-        out.print(f"[dim]Each of the {metric['denominator']} is assumed to be an independent, randomised unit.[/dim]")
+        out.print(f"Each of the {metric['denominator']} is assumed to be an independent, randomised unit.", style="dim")

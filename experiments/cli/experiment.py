@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, parse_instant, print_json, progress_bar
+from experiments.cli.shell import Shell, console, parse_instant, print_json, progress_bar, styled
 
 if TYPE_CHECKING:
     from creatives.briefs import Brief
@@ -274,7 +274,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         print_json(document)
         return
     out = console()
-    out.print(f"[bold]{name}[/bold]: {document['phase']}")
+    out.print(styled(name, "bold"), f": {document['phase']}", sep="")
     for arm in document["arms"]:
         out.print(f"  {arm['arm']:<24} {arm['style']}  weight {arm['weight']:g}  serving {arm['serving']:.1%}")
     for look in document["looks"]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json, progress_bar
+from experiments.cli.shell import Shell, console, print_json, progress_bar, styled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,12 +38,12 @@ def leaderboard(
 
     out = console()
     for board in found.boards:
-        out.print(_heading(board))
+        out.print(styled(board.metric, "bold"), _heading(board))
         out.print(_table(board))
-        out.print(f"[bold]Try next on {brief or 'a new product'}[/bold]")
+        out.print(f"Try next on {brief or 'a new product'}", style="bold")
         for number, proposal in enumerate(board.proposals[:SHOWN], start=1):
             why = sentence(proposal.reason.code, proposal.reason.parameters)
-            out.print(f"{number}. [bold]{proposal.style}[/bold]: {why}")
+            out.print(f"{number}. ", styled(proposal.style, "bold"), f": {why}", sep="")
         if not board.proposals:
             out.print("Every style at hand has been tried on it: adstyle styles add")
         for each in board.settled:
@@ -57,7 +57,7 @@ def leaderboard(
 def _heading(board: "Board") -> str:
     count = len(board.experiments)
     return (
-        f"[bold]{board.metric}[/bold] against {board.control}, {count} experiment{'' if count == 1 else 's'}; "
+        f"against {board.control}, {count} experiment{'' if count == 1 else 's'}; "
         f"one style's lift differs by about {_size(board.tau)} between products, "
         f"styles differ by about {_size(board.omega)}."
     )

@@ -106,6 +106,8 @@ def _tell_left(origin: "Origin", left: "Mapping[str, int]", what: str) -> None:
 
 def _how(origin: "Origin", path: Path, known: "Mapping[str, Feed]") -> str:
     """How a repaired file is ingested: its name does not always say what it is."""
+    from shlex import quote
+
     from experiments.ingest.feed import feed_for
 
     feed = feed_for(path.name, known, None)
@@ -113,7 +115,7 @@ def _how(origin: "Origin", path: Path, known: "Mapping[str, Feed]") -> str:
     options = f" --format {origin.feed or 'adstyle'}" if named != origin.feed else ""
     if options or not (feed or path.name.lower().startswith(origin.kind)):
         options += f" --kind {origin.kind}"
-    return f"adstyle ingest {path}{options}"
+    return f"adstyle ingest {quote(str(path))}{options}"
 
 
 def _document(origin: "Origin") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json
+from experiments.cli.shell import Shell, console, print_json, styled
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -89,9 +89,8 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"check": finding.check, "ok": finding.ok, "says": finding.says})
         else:
-            console().print(
-                f"{'[green]ok[/green]   ' if finding.ok else '[red]wrong[/red]'} {finding.check}: {finding.says}"
-            )
+            mark = styled("ok   ", "green") if finding.ok else styled("wrong", "red")
+            console().print(mark, f"{finding.check}: {finding.says}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 

@@ -14,6 +14,7 @@ from experiments.core.errors import ExperimentError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from experiments.jobs.context import Clock, Context, Progress
     from experiments.workspace import Workspace
@@ -82,11 +83,20 @@ def _plain(value: object) -> object:
 def console() -> "Console":
     """Where people read: no colour where none is wanted (NO_COLOR, pipes), no line broken that the terminal can break.
 
-    Into a file or a pipe tables take the width they need.
+    Into a file or a pipe tables take the width they need. What is printed stands there as it is: names of files may
+    hold square brackets and colons, so neither is markup; see `styled`.
     """
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
+
+
+def styled(text: str, style: str) -> "Text":
+    """A part of a line that is to stand out."""
+    from rich.text import Text
+
+    return Text(text, style)
 
 
 @contextmanager
@@ -96,7 +106,7 @@ def progress_bar() -> Iterator["Progress"]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with RichProgress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         tasks: dict[str, Any] = {}
 

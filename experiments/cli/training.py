@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, one_line, progress_bar
+from experiments.cli.shell import Shell, console, one_line, progress_bar, styled
 from experiments.core.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _warn(name: str, packs: Path) -> None:
     from creatives.packs import StyleLibrary
 
     for promise in check_style(StyleLibrary((packs,)).resolve(name)):
-        console().print(f"[yellow]warning[/yellow] {name} breaks a promise: {promise}")
+        console().print(styled("warning", "yellow"), f"{name} breaks a promise: {promise}")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def tell(out: Path, seed: int, pictures: tuple[Path, ...], console: "Console", a
         for week in range(WEEKS):
             story.live_through(week)
     story.epilogue()
-    console.print(f"[dim]{time.monotonic() - started:.0f} s[/dim]")
+    console.print(f"{time.monotonic() - started:.0f} s", style="dim")
 
 
 class Story:
@@ -133,6 +133,7 @@ class Story:
     def epilogue(self) -> None:
         """What was found beside what was true."""
         from rich.table import Table
+        from rich.text import Text
 
         truth = json.loads((self.out / TRUTH).read_text())["worlds"]
         table = Table("experiment", "found winner", "hidden truth", "wrongly promoted?", title="Found and true")
@@ -146,9 +147,9 @@ class Story:
                 how = {Phase.PROMOTED: " (promoted)", Phase.CONCLUDED: " (proposed)"}.get(state.phase, "")
                 wrong = state.winner is not None and state.winner not in better
                 found = state.winner + how if state.winner else "none"
-                table.add_row(campaign.name, found, said, "[red]yes[/red]" if wrong else "no")
+                table.add_row(campaign.name, found, said, Text("yes", "red") if wrong else "no")
         self.console.print(table)
-        self.console.print(f"Weekly report: [bold]{self._page(WEEKS - 1)}[/bold]")
+        self.console.print("Weekly report:", Text(str(self._page(WEEKS - 1)), "bold"))
         self.console.print(f"Look around:   adstyle -w {self.out} status")
 
     def worlds(self) -> dict[str, "World"]:
@@ -164,7 +165,7 @@ class Story:
     def run(self, *arguments: str, now: datetime | None = None) -> None:
         """Run one real command of ours, shown as its user would type it."""
         shown = [*(["--now", f"{now:%Y-%m-%dT%H:%MZ}"] if now else []), *arguments]
-        self.console.print(f"[bold cyan]$ adstyle {shlex.join(shown)}[/bold cyan]")
+        self.console.print(f"$ adstyle {shlex.join(shown)}", style="bold cyan")
         code = self.adstyle(["--workspace", str(self.out), *shown])
         if code != 0:
             raise ExperimentError(
@@ -197,7 +198,7 @@ class Story:
         return open_context(open_workspace(self.out))
 
     def _chapter(self, title: str) -> None:
-        self.console.print(f"\n[bold]{title}[/bold]")
+        self.console.print(f"\n{title}", style="bold")
 
 
 def _write_aside(path: Path, text: str) -> None:

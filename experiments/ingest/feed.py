@@ -23,9 +23,10 @@ Files of counts may say more (`aggregates`): one value of a list for a column, a
 
 import csv
 import difflib
+import io
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
@@ -190,9 +191,10 @@ def feeds(own: Path | None = None) -> dict[str, Feed]:
 
 def read_feed(path: Path) -> Feed:
     """One mapping file, checked."""
+    text = _text(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = tomllib.loads(text)
+    except ValueError as error:
         raise ExperimentError(f"{path}: {error}") from None
     feed = validate_document(document, Feed, str(path))
     for file in feed.files:
@@ -244,21 +246,45 @@ def read_trafficking(path: Path) -> Trafficking:
     if not path.is_file():
         return {}
     told: dict[str, dict[str, tuple[str, str]]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if tuple(bare(name or "") for name in rows.fieldnames or ()) != TRAFFICKING:
-            raise ExperimentError(f"{path} has not the columns {', '.join(TRAFFICKING)}: begin it with that line")
-        for number, row in enumerate(rows, start=2):
-            cells = [(row[name] or "").strip() for name in rows.fieldnames or ()]
-            column, value, experiment, arm = cells
-            if not all(cells):
-                raise ExperimentError(f"{path}:{number}: column, value, experiment or arm is empty: fill it in")
-            meaning = told.setdefault(bare(column), {}).setdefault(value, (experiment, arm))
-            if meaning != (experiment, arm):
-                raise ExperimentError(
-                    f"{path}:{number}: {column} {value} is arm {meaning[1]!r} of {meaning[0]!r} already; it can be one"
-                )
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    if tuple(map(bare, header)) != TRAFFICKING:
+        raise ExperimentError(f"{path} has not the columns {', '.join(TRAFFICKING)}: begin it with that line")
+    for number, row in rows:
+        if len(row) > len(TRAFFICKING):
+            raise ExperimentError(
+                f"{path}:{number}: has {len(row)} values; it is to have {', '.join(TRAFFICKING)}: take out what is too "
+                "much, or put a value that holds a comma in quotes"
+            )
+        if len(row) < len(TRAFFICKING) or not all(row):
+            raise ExperimentError(f"{path}:{number}: column, value, experiment or arm is empty: fill it in")
+        column, value, experiment, arm = row
+        meaning = told.setdefault(bare(column), {}).setdefault(value, (experiment, arm))
+        if meaning != (experiment, arm):
+            raise ExperimentError(
+                f"{path}:{number}: {column} {value} is arm {meaning[1]!r} of {meaning[0]!r} already; it can be one"
+            )
     return told
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table that are not blank, each with the number of its last line."""
+    rows = csv.reader(io.StringIO(_text(path)))
+    try:
+        for row in rows:
+            if row:
+                yield rows.line_num, [cell.strip() for cell in row]
+    except csv.Error as error:
+        raise ExperimentError(f"{path}:{rows.line_num}: {error}: is a quote left open?") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ExperimentError(f"{path} is no UTF-8 text: save or export it as UTF-8") from None
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read ({error.strerror}): mend it or take it away") from None
 
 
 def _fits(file_name: str, file: FeedFile) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
-"""Bytes. A log without line ends must not fill the memory."""
+"""Bytes, its line end excluded. A log without line ends must not fill the memory."""
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 """RFC 1952, RFC 8878: what such files begin with, whatever their names say."""
 PARQUET_MAGIC = b"PAR1"
@@ -160,13 +161,12 @@ class Log:
                     block = block.removeprefix(_BYTE_ORDER_MARK)
                 whole = block.rfind(b"\n") + 1
                 data, rest = (rest + block[:whole], block[whole:]) if whole else (b"", rest + block)
-                if len(rest) > LONGEST_LINE:
-                    raise FileRefused(f"{self.path.name} has a line of more than {LONGEST_LINE:,} bytes: is it a log?")
+                self._refuse_longer(len(rest) - 1)  # its last byte may be the first of a line end
                 if data:
-                    yield Block.of(data, number)
+                    yield self._block(data, number)
                     number += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_END))
         if rest:
-            yield Block.of(rest, number, ended=False)
+            yield self._block(rest, number, ended=False)
         self.check_unchanged()
 
     def check_unchanged(self) -> None:
@@ -178,6 +178,15 @@ class Log:
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise FileRefused(f"{self.path.name} was written to while it was read: deliver it when it is whole")
+
+    def _block(self, data: bytes, first: int, *, ended: bool = True) -> Block:
+        block = Block.of(data, first, ended=ended)
+        self._refuse_longer(int((block.ends - block.starts).max(initial=0)))
+        return block
+
+    def _refuse_longer(self, line: int) -> None:
+        if line > LONGEST_LINE:
+            raise FileRefused(f"{self.path.name} has a line of more than {LONGEST_LINE:,} bytes: is it a log?")
 
     def _refuse_others(self, beginning: bytes) -> None:
         for magic, complaint in _OTHERS.items():
@@ -208,9 +217,16 @@ def open_log(path: Path) -> Iterator[Log]:
     """Open a log for one reading.
 
     Raises:
-        FileRefused: when there is no such file or it cannot be read.
+        FileRefused: when there is no such file, it cannot be read, or its name cannot be kept.
     """
     try:
+        path.name.encode()
+    except UnicodeEncodeError:  # bytes that are no text: the lake and the register could not keep the name
+        raise FileRefused(f"{path.name!a} has a name that is no UTF-8: rename it") from None
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for who writes to it
+            raise FileRefused(f"{path} is no file but a pipe or device: write it to disk first")
         file = path.open("rb")
     except OSError as error:
         raise FileRefused(f"{path} cannot be read: {error.strerror}") from error

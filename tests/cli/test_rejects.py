@@ -1,12 +1,15 @@
 """Rejected lines on the command line: listed, written out, judged again; and nobody's name is on the disk."""
 
+import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from experiments.cli.app import run
+from experiments.cli.shell import progress_bar
 from experiments.core.commands import Approve, FinishGeneration, Generate
 from experiments.core.plan import Arm, Plan
 from experiments.store.control import ControlPlane
@@ -46,11 +49,11 @@ def workspace(tmp_path):
 def adstyle(workspace, capsys):
     """One command; what it prints."""
 
-    def adstyle(*arguments, code=0):
+    def adstyle(*arguments, code=0, out=False):
         capsys.readouterr()
         assert run(["-w", str(workspace), "--now", NOW.isoformat(), *map(str, arguments)]) == code
         said = capsys.readouterr()
-        return said.out if code == 0 else said.err
+        return said.out if out or code == 0 else said.err
 
     return adstyle
 
@@ -171,3 +174,42 @@ def test_a_mapping_that_is_gone_is_named(adstyle, workspace, tmp_path):
     assert said.rstrip().endswith("october.csv.rejects.csv --format shop --kind click")
     (workspace / "feeds" / "shop.toml").unlink()
     assert "october.csv was read by the mapping 'shop', which feeds/ has no more" in adstyle("events", "replay", code=2)
+
+
+def test_names_are_printed_as_they_are(adstyle, workspace, log):
+    name = "views [final] [b] :cat:.csv"
+    path = log.rename(log.with_name(name))
+    said = adstyle("ingest", path, "--kind", "impression").splitlines()
+    assert said[1].strip().startswith(f"{name}  impression"), "a row of the table"
+    assert f"{name}: 1 × wrong number of columns" in said
+    assert f"{name}: 1 × wrong number of columns (ragged_row)" in adstyle("events", "rejects").splitlines()
+    assert f"{name}: 2 tried = 0 accepted" in adstyle("events", "replay")
+    told = adstyle("events", "rejects", "--out", workspace / "repair [1]")
+    written = workspace / "repair [1]" / f"{name}.rejects.csv"
+    assert f"{written}: 2 lines; repair them, then adstyle ingest '{written}'" in told
+    assert f"{name}: 1 line is not written" in told
+    assert "[gone] :cat:.csv cannot be read" in adstyle("ingest", path.with_name("[gone] :cat:.csv"), code=2)
+
+
+def test_a_name_that_is_no_text_is_refused_and_the_others_are_read(adstyle, workspace):
+    inbox = workspace / "inbox"
+    for number, name in enumerate((b"impressions-a.csv", b"impressions-\xe9.csv", b"impressions-z.csv")):
+        (inbox / os.fsdecode(name)).write_text(HEADER + line(number, "spring", SECRETS[0], SECRETS[2]))
+    refusal = r"'impressions-\udce9.csv' has a name that is no UTF-8: rename it"
+    done = "1 read = 1 accepted + 0 duplicate + 0 rejected"
+    assert sorted(adstyle("job", "run", "ingest", code=1, out=True).splitlines()) == [
+        rf"ingest impressions-\udce9.csv: failed ({refusal})",
+        f"ingest impressions-a.csv: {done}",
+        f"ingest impressions-z.csv: {done}",
+    ]
+    assert adstyle("ingest", code=2) == f"adstyle: {refusal}\n"
+    assert adstyle("ingest", code=2, out=True).count("(ingested before)") == 2
+
+
+def test_progress_names_a_file_as_it_is(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    with progress_bar() as report:
+        report("reading views [final] :cat:.csv", 1, 2)
+    assert "reading views [final] :cat:.csv" in screen.getvalue()

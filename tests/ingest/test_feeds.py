@@ -395,6 +395,7 @@ def test_a_new_feed_is_a_mapping_file(tmp_path, deliver, stored):
         (("event_id =", "event_ids ="), "'event_ids' is no column of impressions: did you mean 'event_id'"),
         (('kind = "impression"', 'kind = "views"'), "kind"),
         (("names =", "nams ="), "nams"),
+        (('title = "', f'title = {"9" * 5000} # "'), "shop.toml: Exceeds the limit"),
         (('name = "shop"', "name = shop"), "shop.toml"),
     ],
 )
@@ -404,6 +405,23 @@ def test_a_mapping_that_is_none_says_what_is_wrong(tmp_path, change, said):
     with pytest.raises(Exception, match=said) as refusal:
         read_feed(path)
     assert "shop.toml" in str(refusal.value)
+
+
+def test_a_mapping_that_cannot_be_read_is_named_in_one_line(tmp_path):
+    path = tmp_path / "shop.toml"
+    path.write_bytes(b"\xff" + OWN.encode())
+    with pytest.raises(ExperimentError, match=r"shop\.toml is no UTF-8 text: save or export it as UTF-8$"):
+        feeds(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(
+        ExperimentError, match=r"shop\.toml cannot be read \(Is a directory\): mend it or take it away$"
+    ):
+        feeds(tmp_path)
+    path.rmdir()
+    path.symlink_to("gone.toml")
+    with pytest.raises(ExperimentError, match=r"shop\.toml cannot be read \(No such file or directory\)"):
+        feeds(tmp_path)
 
 
 def test_trafficking_says_what_each_creative_is(tmp_path):
@@ -421,13 +439,29 @@ def test_trafficking_says_what_each_creative_is(tmp_path):
         ("value,experiment,arm\n1,spring,mosaic\n", "has not the columns column, value, experiment, arm"),
         ("column,value,experiment,arm\nAd ID,1,spring,\n", r"csv:2: column, value, experiment or arm is empty"),
         ("column,value,experiment,arm\nAd ID,1,s,a\nAd ID,1,s,b\n", r"csv:3: Ad ID 1 is arm 'a' of 's' already"),
+        ("column,value,experiment,arm\n\nAd ID,1,spring,\n", r"csv:3: column, value, experiment or arm is empty"),
+        ("column,value,experiment,arm\nAd ID,1,spring\n", r"csv:2: column, value, experiment or arm is empty"),
+        (
+            "column,value,experiment,arm\n\nAd ID,1,2,spring,b\n",
+            r"csv:3: has 5 values; it is to have column, value, .*"
+            "take out what is too much, or put a value that holds a comma in quotes",
+        ),
+        (
+            "column,value,experiment,arm\nAd ID,1,s,a\nAd ID," + "9" * 131_073 + ",s,a\n",
+            r"csv:3: field larger than .*"
+            "is a quote left open",
+        ),
+        ("column,value,experiment,arm\nAd ID,\xe9,s,a\n".encode("latin-1"), r"csv is no UTF-8 text: save or export it"),
+        ("column,value,experiment,arm\nAd ID,1,s,a\n".encode("utf-16"), r"csv is no UTF-8 text: save or export it"),
+        ("", "has not the columns"),
     ],
 )
 def test_trafficking_that_is_unclear_is_refused(tmp_path, text, said):
     path = tmp_path / "trafficking.csv"
-    path.write_text(text)
-    with pytest.raises(ExperimentError, match=said):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ExperimentError, match=said) as refusal:
         read_trafficking(path)
+    assert "\n" not in str(refusal.value)
 
 
 def test_packed_and_plain_are_the_same(tmp_path, ingest, stored):
