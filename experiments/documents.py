@@ -223,7 +223,15 @@ class ExperimentDocument(_Strict):
 
 def read_experiment(path: Path) -> ExperimentDocument:
     """The experiment file, checked; names are checked before they become paths or keys."""
-    return _checked(read_document(path, ExperimentDocument))
+    document = _checked(read_document(path, ExperimentDocument))
+    weeks, looks = document.gates.full_weeks, document.looks
+    days = [look * looks.days for look in range(1, looks.count + 1)]
+    if weeks is not None and not any(day % 7 == 0 and day >= 7 * weeks for day in days):
+        raise ExperimentError(
+            f"{document.experiment}: gates.full_weeks waits for a look at the end of a whole week, on day {weeks * 7} "
+            f"or later, but looks are on days {', '.join(map(str, days))}: plan one there, or leave the gate out"
+        )
+    return document
 
 
 def restore_experiment(document: Mapping[str, Any]) -> ExperimentDocument:

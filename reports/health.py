@@ -169,9 +169,13 @@ def _clicks(experiment: ExperimentReport) -> Check:
 
 
 def _conversions(experiment: ExperimentReport) -> tuple[Check, ...]:
-    """By which touch they count, and what was taken back."""
+    """By which touch they count, in what money, and what was taken back."""
     health, parts = experiment.health, []
     click, view = health.conversions_by_click, health.conversions_by_view
+    several = health.currencies if len(health.currencies) > 1 else ()
+    if several:
+        paid = ", ".join(f"{numbers.count(count)} in {currency}" for currency, count in several)
+        parts.append(f"Money is in several currencies, and added up as it is ({paid})")
     if click is not None and view is not None and click + view:
         parts.append(f"{number_of(click, 'conversion')} by a click, {numbers.count(view)} by a view")
     if health.withdrawn_conversions:
@@ -181,7 +185,7 @@ def _conversions(experiment: ExperimentReport) -> tuple[Check, ...]:
         lost = number_of(health.unmatched_adjustments, "refund or correction", "refunds or corrections")
         parts.append(f"{lost} of conversions that never came")
     return (
-        (Check("note" if health.unmatched_adjustments else "good", "Conversions", f"{'; '.join(parts)}."),)
+        (Check("note" if several or health.unmatched_adjustments else "good", "Conversions", f"{'; '.join(parts)}."),)
         if parts
         else ()
     )

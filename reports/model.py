@@ -277,6 +277,8 @@ class HealthView:
     conversions_by_click: int | None = None
     """Conversions that a click has the credit for; None where the plan tells clicks and views not apart."""
     conversions_by_view: int | None = None
+    currencies: tuple[tuple[str, int], ...] = ()
+    """Conversions whose money was not converted, by its currency."""
     withdrawn_conversions: int = 0
     """Retracted, or refunded whole; left out."""
     unmatched_adjustments: int = 0

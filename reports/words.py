@@ -126,7 +126,7 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
     ),
     "wait_full_weeks": lambda p: (
         f"{number_of(_number(p, 'days'), 'day')} have passed; the plan waits for "
-        f"{number_of(_number(p, 'needed'), 'whole week')}, because weekdays and weekends differ."
+        f"{number_of(_number(p, 'needed'), 'week')} and the end of a whole one, because weekdays and weekends differ."
     ),
     "wait_maturity": lambda p: (
         f"{numbers.percent(_number(p, 'share'))} of the units have had the whole time in which a conversion counts; "
@@ -138,6 +138,10 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
         f"(the limit is {numbers.limit(_number(p, 'threshold'))}), so the styles' audiences are mixed up."
     ),
     "coverage": _coverage,
+    "mixed_currencies": lambda p: (
+        f"Conversions were paid in several currencies ({listing(tuple(p['currencies']))}) and not converted, so their "
+        "money cannot be added up: set a reporting currency and its rates."
+    ),
     "invalid_traffic": _invalid_traffic,
     "invalid_traffic_imbalance": _invalid_traffic_imbalance,
     "covariate_imbalance": _covariate_imbalance,

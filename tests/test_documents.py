@@ -89,6 +89,11 @@ def test_what_was_sealed_before_there_were_limits_to_traffic_has_none(tmp_path):
     ("promised", "said"),
     [
         ({"allocation": {"rule": "top_two"}, "looks": {"count": 1}}, "plan two looks or more"),
+        (
+            {"gates": {"full_weeks": 2}, "looks": {"count": 4, "days": 3}},
+            r"on day 14 or later, but looks are on days 3, 6, 9, 12: plan",
+        ),
+        ({"gates": {"full_weeks": 3}, "looks": {"count": 2, "days": 7}}, "on day 21 or later"),
         ({"allocation": {"rule": "top_two", "floor": 0.45}, "styles": ["a", "b"]}, "leaves no room: 3 arms"),
         ({"allocation": {"rule": "top-two"}}, "allocation"),
         ({"stopping": {"futile": 0.1}}, "futile"),

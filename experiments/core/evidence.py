@@ -104,6 +104,8 @@ class Health:
     """Refunds and corrections of conversions that never came."""
     click_rules: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """``invalid_clicks`` and ``repeated_clicks`` by arm and by the name of the rule."""
+    currencies: Mapping[str, int] = field(default_factory=dict)
+    """Conversions whose money was not converted, by its currency: of several, sums mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from experiments.core.evidence import Evidence
-from experiments.core.plan import Plan
+from experiments.core.plan import Plan, Role
 from experiments.core.statistics.tables import information
 from experiments.core.verdict import Reason
 
 Array = NDArray[np.float64]
 
 _SMALLEST_EXPECTED = 5.0
+_MONEY = "value_micros"
 
 
 def failed_gates(plan: Plan, evidence: Evidence) -> list[Reason]:
@@ -32,6 +33,9 @@ def failed_gates(plan: Plan, evidence: Evidence) -> list[Reason]:
     if health.days_expected and health.days_covered / health.days_expected < gates.coverage:
         said: dict[str, Any] = {"covered": health.days_covered, "expected": health.days_expected}
         failed.append(Reason("coverage", said | {"threshold": gates.coverage}))
+    deciding = {metric.numerator for metric in plan.metrics if metric.role is not Role.SECONDARY}
+    if _MONEY in deciding and len(health.currencies) > 1:
+        failed.append(Reason("mixed_currencies", {"currencies": tuple(health.currencies)}))
     failed += _invalid_traffic(plan, evidence)
     balance = balance_p(plan, evidence)
     if balance and gates.balance_p is not None:
@@ -55,10 +59,10 @@ def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
         waiting.append(Reason("wait_minimum_units", said))
     if gates.minimum_information is not None:
         known = information([evidence.pair(arm.name, plan.primary) for arm in plan.arms]) / len(plan.arms)
-        if plan.primary.numerator != "value_micros" and known < gates.minimum_information:
+        if plan.primary.numerator != _MONEY and known < gates.minimum_information:
             waiting.append(Reason("wait_information", {"events": known, "needed": gates.minimum_information}))
     days = plan.looks.days * look
-    if gates.full_weeks is not None and plan.looks.days % 7 == 0 and days < 7 * gates.full_weeks:
+    if gates.full_weeks is not None and (days < 7 * gates.full_weeks or days % 7):
         waiting.append(Reason("wait_full_weeks", {"days": days, "needed": gates.full_weeks}))
     if gates.mature_share is not None and plan.decides_on_late and evidence.mature_share() < gates.mature_share:
         share = evidence.mature_share()

@@ -71,7 +71,7 @@ def judge_look(
     empty = [arm for arm, pair in pairs.items() if pair.x <= 0]
     if empty:
         counted = float(sum(pair.y for pair in pairs.values()))
-        return Judgement(look, counted, None, (), {}, _without_comparison(plan, look, empty))
+        return Judgement(look, counted, None, (), {}, _without_comparison(plan, evidence, look, empty))
     told = information(list(pairs.values()))
     looks = _looks_by_time(plan, look, evidence) if evidence.moved else _looks(plan, look, (*information_history, told))
     comparison = compare_evidence(plan, metric, evidence, looks)
@@ -245,8 +245,11 @@ def _state(lift: Lift, metric: Metric) -> str:
     return "held" if worst is not None and worst < margin else "unknown"
 
 
-def _without_comparison(plan: Plan, look: int, empty: Sequence[str]) -> Verdict:
-    reasons = [Reason("no_denominator", {"arm": arm}) for arm in empty]
+def _without_comparison(plan: Plan, evidence: Evidence, look: int, empty: Sequence[str]) -> Verdict:
+    """Where logs are missing, arms are empty for that, and not because their time is still to come."""
+    failed, reasons = failed_gates(plan, evidence), [Reason("no_denominator", {"arm": arm}) for arm in empty]
+    if failed:
+        return invalid(*failed, *reasons)
     if look < plan.looks.count:
         wait = Reason("wait_next_look", {"look": look, "looks": plan.looks.count})
         return Verdict(Kind.KEEP_RUNNING, None, (*reasons, wait))

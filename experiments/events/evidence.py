@@ -151,6 +151,7 @@ def _evidence(
     totals: dict[str, int] = {}
     seen: set[date] = set()
     moments: list[datetime] = []
+    currencies: dict[str, int] = {}
     for row in facts:
         fact, value = row["fact"], int(row["value"])
         if row["batch"] is not None:
@@ -163,6 +164,8 @@ def _evidence(
             seen.add(row["day"])
         elif fact == "last_event":
             moments += [row["moment"].astimezone(UTC)] if value else []
+        elif fact == "currency":
+            currencies[row["segment"]] = value
         elif fact in rules:
             rules[fact][row["arm"]][row["segment"]] = value
         elif row["arm"] is None:
@@ -192,6 +195,7 @@ def _evidence(
             conversions_by_click=_by_click(daily, arms) if clicks_apart else {},
             invalid_rules=_of_rules(rules["invalid_rules"]),
             click_rules=_of_rules(rules["click_rules"]),
+            currencies=dict(sorted(currencies.items())),
             days_expected=len(expected),
             days_covered=len(seen.intersection(expected)),
             last_event=max(moments, default=None),

@@ -73,7 +73,7 @@ def evidence_expression(
 
     outcomes = outcomes.mutate(date=day_of(outcomes.ts))
     adjustments = adjustments_of(outcomes, as_of).alias("adjustments")
-    happened = _once(_between(outcomes.filter(outcomes.adjusts.isnull()), plan.start, as_of)).alias("happened")
+    happened = _happened(outcomes.filter(outcomes.adjusts.isnull()), plan.start, as_of).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
@@ -121,6 +121,7 @@ def evidence_expression(
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
         _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
+        _currencies(bought),
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
         *_of_bots(tally, rushed_daily),
@@ -147,10 +148,14 @@ def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
     return events.filter((events.ts >= start) & (events.ts < end))
 
 
-def _once(outcomes: ir.Table) -> ir.Table:
-    """Each event once: the lake drops repetitions within a day, an id that came on several days counts on the first."""
-    by_time = ibis.window(group_by=[outcomes.kind, outcomes.event_id], order_by=outcomes.ts)
-    return outcomes.mutate(place=ibis.row_number().over(by_time)).filter(_.place == 0).drop("place")
+def _happened(outcomes: ir.Table, start: datetime, end: datetime) -> ir.Table:
+    """Each event once: the lake drops repetitions within a day, an id that came on several days counts on the first,
+    and not at all where that was before ``start``.
+    """
+    found = _between(outcomes, start, end)
+    by_time = ibis.window(group_by=[found.kind, found.event_id], order_by=found.ts)
+    once = found.mutate(place=ibis.row_number().over(by_time)).filter(_.place == 0).drop("place")
+    return once.anti_join(outcomes.filter(outcomes.ts < start).select("kind", "event_id"), ["kind", "event_id"])
 
 
 def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table, suspects: ir.Table) -> ir.Table:
@@ -252,6 +257,12 @@ def _bots_clicked(bot_clicks: ir.Table, clicked: ir.Table, asked: ir.Table, mach
     told = found.join(bot_clicks.select("event_id", "invalid"), "event_id").select("arm", "invalid")
     rushed = clicked.semi_join(machines.units, "unit").select("arm", invalid=ibis.literal(IMPOSSIBLE_RATE))
     return ibis.union(told, rushed)
+
+
+def _currencies(bought: ir.Table) -> ir.Table:
+    """Conversions with money by the currency that it counts in: where it was converted, that is the reporting one."""
+    unconverted = bought.filter(bought.value_micros.notnull() & bought.paid_micros.isnull() & bought.currency.notnull())
+    return fact("currency", unconverted.group_by("currency").aggregate(value=_.count()), segment=_.currency)
 
 
 def _click_rules(bots_clicked: ir.Table, repeated: ir.Table) -> ir.Table:

@@ -120,7 +120,11 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} cannot be read: {error}") from None
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    reader = csv.reader(lines)
+    try:
+        rows = [[cell.strip() for cell in row] for row in reader]
+    except csv.Error as error:
+        raise ExperimentError(f"{path}:{reader.line_num}: {error}: is a quote left open?") from None
     if not rows or tuple(cell.lower() for cell in rows[0]) != COLUMNS:
         raise ExperimentError(f"{path}:1: has not the columns {', '.join(COLUMNS)}: begin it with that line")
     return [(number, row) for number, row in enumerate(rows[1:], start=2) if any(row)]

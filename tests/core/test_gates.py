@@ -9,7 +9,7 @@ from experiments.core.evidence import Evidence, Health, SegmentMoments
 from experiments.core.gates import balance_p, contingency_p, failed_gates, waiting_gates
 from experiments.core.judgement import judge_look
 from experiments.core.metrics import metric_named
-from experiments.core.plan import Arm, Gates, Looks, Plan
+from experiments.core.plan import Arm, Gates, Looks, Plan, Role
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.verdict import Kind
 
@@ -72,6 +72,16 @@ def test_just_at_the_thresholds_nothing_fails():
     assert failed_gates(PLAN, evidence(**at)) == []
 
 
+def test_money_in_several_currencies_decides_nothing():
+    found, one = evidence(currencies={"EUR": 300, "SEK": 2}), evidence(currencies={"SEK": 302})
+    assert failed_gates(PLAN, found) == [], "clicks decide"
+    rich = replace(PLAN, metrics=(metric_named("revenue-per-unit"),))
+    assert codes(failed_gates(rich, found)) == ["mixed_currencies"]
+    assert failed_gates(rich, one) == []
+    shown = replace(PLAN, metrics=(*PLAN.metrics, replace(rich.primary, role=Role.SECONDARY)))
+    assert failed_gates(shown, found) == [], "what decides nothing"
+
+
 def test_an_imbalance_makes_the_clearest_lead_invalid():
     uneven = evidence(devices=(("phone", 5000, 5400), ("desktop", 3000, 2600)))
     assert judge_look(PLAN, PLAN.seal(), uneven, 1).verdict.kind is Kind.INVALID
@@ -87,6 +97,8 @@ def test_full_weeks_are_waited_for_only_where_the_plan_asks():
     patient = replace(PLAN, gates=Gates(full_weeks=2))
     assert codes(waiting_gates(patient, evidence(), 1)) == ["wait_full_weeks"]
     assert waiting_gates(patient, evidence(), 2) == []
+    often = replace(patient, looks=Looks(7, 4))
+    assert [codes(waiting_gates(often, evidence(), look)) == [] for look in range(1, 8)] == [False] * 6 + [True]
 
 
 def test_conversions_wait_for_their_windows_and_clicks_do_not():

@@ -68,6 +68,13 @@ def test_an_arm_without_impressions_waits_and_is_invalid_at_the_end():
     assert codes(last) == ["no_denominator"]
 
 
+def test_an_arm_that_is_empty_because_logs_are_missing_makes_the_look_invalid():
+    arms = {"original": UnitMoments(), "ink": UnitMoments()}
+    look = judged(arms, look=1, days_covered=0)
+    assert look.verdict.kind is Kind.INVALID
+    assert codes(look) == ["coverage", "no_denominator", "no_denominator"]
+
+
 @pytest.mark.parametrize(
     ("health", "code"),
     [({"crossover_units": 400}, "crossover"), ({"days_covered": 5}, "coverage")],

@@ -52,7 +52,7 @@ class Loops:
             if event.get("adjusts") is not None:
                 if event["ts"] < as_of and event["invalid"] is None:
                     adjusting.setdefault(event["event_id"], event)
-            elif plan.start <= event["ts"] < as_of:
+            elif event["ts"] < as_of:
                 first_of.setdefault((event["kind"], event["event_id"]), event)
         self.adjustments = list(adjusting.values())
         known = {
@@ -61,7 +61,7 @@ class Loops:
         self.unmatched_adjustments = sum(
             each["adjusts"] not in known and each["ts"] >= plan.start for each in self.adjustments
         )
-        self.outcomes = list(first_of.values())
+        self.outcomes = [event for event in first_of.values() if event["ts"] >= plan.start]
         likely = [event for event in self.shown if event["invalid"] is None]
         self.machines = self.too_many(likely, plan.traffic)
         for event in likely:
@@ -105,7 +105,7 @@ class Loops:
         repeated = [click for clicks in self.clicks_of.values() for click in clicks if click not in self.first_clicks]
         self.repeated = len(repeated)
         self.click_rules.update((shown["arm"], REPEATED_CLICK) for _, _, shown in repeated)
-        self.conversions, self.by_click, self.withdrawn = [], [], 0
+        self.conversions, self.by_click, self.withdrawn, self.currencies = [], [], 0, Counter()
         for event in self.outcomes:
             if event["kind"] == "conversion" and event["invalid"] is None:
                 clicked = self.click_before(event)
@@ -113,6 +113,8 @@ class Loops:
                     event, [i for i in self.kept if i["unit"] == event["unit"]], self.view_window
                 )
                 if found:
+                    if event["value_micros"] is not None and event.get("paid_micros") is None and event.get("currency"):
+                        self.currencies[event["currency"]] += 1
                     left = left_of(event, [each for each in self.adjustments if each["adjusts"] == event["event_id"]])
                     if left is None:
                         self.withdrawn += 1
@@ -269,4 +271,5 @@ def world(seed, start):
             value, factor = event["value_micros"], draw.choice((2, 3))
             event["currency"] = draw.choice(("SEK", "SEK", "DKK"))
             event["paid_micros"] = None if value is None else value * factor
+            event["paid_micros"] = draw.choice((*[event["paid_micros"]] * 3, None))
     return impressions, list(outcomes.values())

@@ -71,6 +71,7 @@ def test_the_expression_says_what_the_loops_say(measure, plan, start, seed, loop
     assert (health.withdrawn_conversions, health.unmatched_adjustments) == (
         said.withdrawn, said.unmatched_adjustments
     )  # fmt: skip
+    assert health.currencies == said.currencies
     assert health.crossover_units == len(said.crossover)
     bots = Counter(event["arm"] for event in said.shown if event["invalid"])
     assert Counter(health.invalid_impressions) == bots
@@ -328,6 +329,22 @@ def test_one_conversion_serves_several_experiments(measure, plan, impression, ou
 def test_an_outcome_that_came_on_two_days_counts_once(measure, impression, outcome, at):
     bought = [outcome("v1", "conversion", unit="u1", hours=hours, value_micros=hours) for hours in (30, 2)]
     assert totals(measure([impression("i1")], bought, at(days=3)))[3:] == (1, 2), "on the first day"
+
+
+def test_what_came_before_the_start_does_not_count_when_it_comes_again(measure, impression, outcome, at):
+    bought = [outcome("v1", "conversion", unit="u1", hours=hours, value_micros=7) for hours in (-20, 30)]
+    assert totals(measure([impression("i1")], bought, at(days=3)))[3:] == (0, 0)
+
+
+def test_money_in_several_currencies_is_told_unless_it_was_converted(measure, impression, outcome, at):
+    bought = [
+        outcome("v1", "conversion", unit="u1", value_micros=7, currency="EUR"),
+        outcome("v2", "conversion", unit="u1", value_micros=80, currency="SEK"),
+        outcome("v3", "conversion", unit="u1", value_micros=7, paid_micros=8, currency="USD"),
+        outcome("v4", "conversion", unit="u1", currency="GBP"),
+        outcome("v5", "conversion", unit="stranger", value_micros=9, currency="CHF"),
+    ]
+    assert measure([impression("i1")], bought, at(days=3)).health.currencies == {"EUR": 1, "SEK": 1}
 
 
 def test_money_is_exact_beyond_what_a_float_holds(measure, impression, outcome, at):

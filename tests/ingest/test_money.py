@@ -92,6 +92,7 @@ def test_a_rate_is_in_force_from_its_day_on_whatever_the_order_of_lines(table):
         ("SEK,1.1.2026,0.088", r"rates\.csv:3: '1\.1\.2026' is no date: write it as 2026-01-31"),
         ("SEK,2026-02-30,0.088", r"rates\.csv:3: '2026-02-30' is no date"),
         ("SEK,2026-01-01,0", r"rates\.csv:3: '0' is no rate"),
+        ('"SEK,2026-01-01,' + "1" * 140_000, r"rates\.csv:3: field larger than field limit .*: is a quote left open\?"),
         ("SEK,2026-01-01,-1", r"rates\.csv:3: '-1' is no rate"),
         ("SEK,2026-01-01,1e3", r"rates\.csv:3: '1e3' is no rate"),
         ("SEK,2026-01-01,0.0000000000001", r"rates\.csv:3: .* at most 12 decimals"),

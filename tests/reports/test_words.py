@@ -20,6 +20,7 @@ REASONS = {
     "sample_ratio_mismatch": {"p": 1e-9, "threshold": 0.001},
     "crossover": {"share": 0.034, "threshold": 0.01},
     "coverage": {"covered": 5, "expected": 7, "threshold": 0.9},
+    "mixed_currencies": {"currencies": ("EUR", "SEK")},
     "invalid_traffic": {"arm": "ink", "share": 0.61, "threshold": 0.5},
     "invalid_traffic_imbalance": {"p": 1e-5, "threshold": 0.001},
     "covariate_imbalance": {"column": "device", "p": 1e-5, "threshold": 0.001},
