@@ -103,10 +103,14 @@ def _covariate_imbalance(p: Parameters) -> str:
 
 
 def _tie(p: Parameters) -> str:
-    arms = p["arms"]
-    if not isinstance(arms, Iterable):
-        raise TypeError(f"the arms of a tie are not names: {arms!r}")
-    return f"{listing(tuple(arms))} share the highest rate exactly, so none of them is ahead."
+    return f"{listing(_names(p, 'arms'))} share the highest rate exactly, so none of them is ahead."
+
+
+def _names(p: Parameters, parameter: str) -> tuple[str, ...]:
+    names = p[parameter]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"{parameter} are not names: {names!r}")
+    return tuple(names)
 
 
 REASONS: Mapping[str, Callable[[Parameters], str]] = {
@@ -139,7 +143,7 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
     ),
     "coverage": _coverage,
     "mixed_currencies": lambda p: (
-        f"Conversions were paid in several currencies ({listing(tuple(p['currencies']))}) and not converted, so their "
+        f"Conversions were paid in several currencies ({listing(_names(p, 'currencies'))}) and not converted, so their "
         "money cannot be added up: set a reporting currency and its rates."
     ),
     "invalid_traffic": _invalid_traffic,

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from creatives.neural.features import Distilled, Vgg19
+from creatives.neural.features import VGG_LAYERS, Distilled, Vgg19, convolution
 
 DEEPER_LAYERS = {19: "relu4_1", 21: "relu4_2", 23: "relu4_3", 25: "relu4_4", 28: "relu5_1"}
 """Index in torchvision's ``vgg19().features`` -> name, behind relu3_4."""
+_LAST = max(VGG_LAYERS)
+"""Of the layers before those."""
 _POOLED_BEFORE = (19, 28)
 _HELPED = "relu4_1"
 """What a distilled network stands in for."""
@@ -19,13 +21,12 @@ class DeepVgg19(Vgg19):
 
     def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
         super().__init__(weights, where)
+        before = len(weights[f"features.{_LAST}.bias"])
         for index, name in DEEPER_LAYERS.items():
-            kernel, bias = (weights.get(f"features.{index}.{part}") for part in ("weight", "bias"))
-            if kernel is None or bias is None:
+            if not {f"features.{index}.weight", f"features.{index}.bias"} <= weights.keys():
                 break
-            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
-            layer.load_state_dict({"weight": kernel, "bias": bias})
-            self.layers[name] = layer
+            layer = convolution(weights, f"features.{index}", before, f"{where} is no VGG-19", padding=1)
+            self.layers[name], before = layer, layer.out_channels
         self.requires_grad_(requires_grad=False)
 
     def forward(self, pictures: Tensor, deepest: str = "relu5_1") -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 What such a network gives at a pixel hangs on its surroundings alone, so tiles need no statistics of the whole.
 """
 
-import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creatives.neural.discreet import load_openvino
-from creatives.neural.runner import cache_folder, chosen_backend
+from creatives.neural.runner import ModelCache, cache_folder, chosen_backend
 from creatives.neural.shared import PREFIX, file_sha256
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, windows
 
@@ -118,16 +117,8 @@ class OpenVinoDrawer:
     """OpenVINO in its default precision; the compiled form is kept in ``folder`` where one is given."""
 
     def __init__(self, network: "Callable[[], Any]", folder: Path | None) -> None:
-        openvino = load_openvino()
-
-        self._core = openvino.Core()
-        if folder is not None:
-            try:
-                (folder / "compiled").mkdir(parents=True, exist_ok=True)
-                self._core.set_property({"CACHE_DIR": str(folder / "compiled")})
-            except OSError:
-                folder = None  # a cache that cannot be written spares nothing, and breaks nothing
-        self._form = _form(network, folder)
+        self._cache = ModelCache(folder)
+        self._form = self._cache.model("change", lambda: _form(network()))
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._compiling = threading.Lock()
 
@@ -144,20 +135,14 @@ class OpenVinoDrawer:
                 model.reshape({0: list(shape)})
                 while len(self._compiled) >= _SIZES:
                     self._compiled.pop(next(iter(self._compiled)))
-                self._compiled[shape] = self._core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+                self._compiled[shape] = self._cache.compiled(model, {"PERFORMANCE_HINT": "LATENCY"})
             return self._compiled[shape]
 
 
-def _form(network: "Callable[[], Any]", folder: Path | None) -> Any:
-    """The generator as an OpenVINO model of free size, from the disk or made from torch's."""
+def _form(module: Any) -> Any:
+    """The generator as an OpenVINO model of free size."""
     openvino = load_openvino()
-
-    kept = folder / "change.xml" if folder else None
-    if kept is not None and kept.is_file() and kept.with_suffix(".bin").is_file():
-        return openvino.Core().read_model(kept)
     import torch
-
-    module = network()
 
     class Form(torch.nn.Module):
         def __init__(self) -> None:
@@ -169,10 +154,4 @@ def _form(network: "Callable[[], Any]", folder: Path | None) -> Any:
 
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated, but it is the form OpenVINO reads with free sizes
-        model = openvino.convert_model(Form(), example_input=torch.rand(1, 3, 64, 64), input=[[1, 3, -1, -1]])
-    if kept is not None:
-        aside = kept.with_name(f"{kept.stem}.{os.getpid()}.part.xml")
-        openvino.save_model(model, aside, compress_to_fp16=False)
-        os.replace(aside.with_suffix(".bin"), kept.with_suffix(".bin"))
-        os.replace(aside, kept)  # last: a form that has its .xml is whole
-    return model
+        return openvino.convert_model(Form(), example_input=torch.rand(1, 3, 64, 64), input=[[1, 3, -1, -1]])

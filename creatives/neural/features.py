@@ -28,27 +28,53 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: for whatever is no such file.
     """
-    from pickle import UnpicklingError
-
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
         raise WeightsError(f"there is no file of weights {path}")
     try:
-        if path.suffix in (".pth", ".pt"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            found = load_file(path)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        found = _unpickled(path) if path.suffix in (".pth", ".pt") else load_file(path)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} cannot be read as weights ({reason}); get the file again") from None
     if not isinstance(found, Mapping):
         raise WeightsError(f"{path} holds no table of tensors; give a state dict")
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value.float() for name, value in found.items() if isinstance(value, Tensor)}
     if broken := next((name for name, value in tensors.items() if not torch.isfinite(value).all()), None):
         raise WeightsError(f"{path}: {broken} holds values that are no numbers; get the file again")
-    return {name: value.float() for name, value in tensors.items()}
+    return tensors
+
+
+def _unpickled(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # a pickle that is none fails as it likes, and torch advises to run what lies in it
+        raise ValueError("it is damaged, or holds more than plain tensors") from None
+
+
+def convolution(
+    weights: Mapping[str, Tensor], name: str, inputs: int, what: str, *, side: int = 3, padding: int = 0
+) -> nn.Conv2d:
+    """The layer of that name, which takes so many channels through a square kernel; ``what`` begins a refusal.
+
+    Raises:
+        WeightsError: where it is missing or of another shape.
+    """
+    kernel, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
+    if kernel is None or bias is None:
+        raise WeightsError(f"{what}: it lacks {name}; give another file")
+    if kernel.ndim != 4 or kernel.shape[1:] != (inputs, side, side) or not len(kernel):
+        shape, wanted = tuple(kernel.shape), f"(any, {inputs}, {side}, {side})"
+        raise WeightsError(f"{what}: {name}.weight has shape {shape}, not {wanted}; give another file")
+    if bias.shape != kernel.shape[:1]:
+        shape, wanted = tuple(bias.shape), f"({len(kernel)},)"
+        raise WeightsError(f"{what}: {name}.bias has shape {shape}, not {wanted}; give another file")
+    layer = nn.Conv2d(inputs, len(kernel), side, padding=padding)
+    layer.load_state_dict({"weight": kernel, "bias": bias})
+    return layer
 
 
 class Vgg19(nn.Module):
@@ -59,14 +85,10 @@ class Vgg19(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict()
+        self.layers, before = nn.ModuleDict(), 3
         for index, name in VGG_LAYERS.items():
-            kernel, bias = (weights.get(f"features.{index}.{part}") for part in ("weight", "bias"))
-            if kernel is None or bias is None or kernel.ndim != 4:
-                raise WeightsError(f"{where} is no VGG-19: it lacks features.{index} ({name})")
-            layer = nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1)
-            layer.load_state_dict({"weight": kernel, "bias": bias})
-            self.layers[name] = layer
+            layer = convolution(weights, f"features.{index}", before, f"{where} is no VGG-19", padding=1)
+            self.layers[name], before = layer, layer.out_channels
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("spread", torch.tensor(SPREAD).view(1, 3, 1, 1))
         self.requires_grad_(requires_grad=False)
@@ -92,21 +114,14 @@ class Distilled(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor], where: str) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict()
+        what = f"{where} is no distilled VGG-19"
+        self.layers, self.aux, before = nn.ModuleDict(), nn.ModuleDict(), 3
         for name in ("0", *(name for stage in self._STAGES for name in stage if name != "pool")):
-            self.layers[name] = self._layer(weights, f"conv{name}", where)
-        self.aux = nn.ModuleDict({name: self._layer(weights, f"conv{name}_aux", where) for name in ("31", "41")})
+            layer = convolution(weights, f"conv{name}", before, what, side=1 if name == "0" else 3)
+            self.layers[name], before = layer, layer.out_channels
+            if name in ("31", "41"):
+                self.aux[name] = convolution(weights, f"conv{name}_aux", before, what, side=1)
         self.requires_grad_(requires_grad=False)
-
-    @staticmethod
-    def _layer(weights: Mapping[str, Tensor], name: str, where: str) -> nn.Conv2d:
-        kernel, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
-        if kernel is None or bias is None or kernel.ndim != 4:
-            raise WeightsError(f"{where} is no distilled VGG-19: it lacks {name}")
-        outputs, inputs, height, width = kernel.shape
-        layer = nn.Conv2d(inputs, outputs, (height, width))
-        layer.load_state_dict({"weight": kernel, "bias": bias})
-        return layer
 
     def forward(self, pictures: Tensor) -> dict[str, Tensor]:
         x, found = self.layers["0"](pictures), {}

@@ -7,10 +7,12 @@ Precision is the processor's own unless it is chosen: bfloat16 where it computes
 faster where there are instructions for it (VNNI), and costs a little likeness: see `quantised`.
 """
 
+import hashlib
 import os
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -153,25 +155,79 @@ class TorchRunner:
             return [each.float().cpu().numpy() for each in function(given, numbers)]
 
 
+class ModelCache:
+    """OpenVINO's models in a folder, and there what it compiles of them; without a folder nothing is kept.
+
+    One that cannot be written spares nothing, and breaks nothing; what is damaged in it is made again.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._core, self._folder = load_openvino().Core(), folder
+        if folder is not None:
+            try:
+                (folder / "compiled").mkdir(parents=True, exist_ok=True)
+                self._core.set_property({"CACHE_DIR": str(folder / "compiled")})
+            except OSError:
+                self._folder = None
+
+    def model(self, name: str, make: Callable[[], Any]) -> Any:
+        """The model of that name, from the disk or made and kept."""
+        if self._folder is None:
+            return make()
+        kept = self._folder / f"{name}.xml"
+        model = self._read(kept)
+        if model is None:
+            model = make()
+            self._write(model, kept)
+        return model
+
+    def compiled(self, model: Any, hints: dict[str, str]) -> Any:
+        """The model, ready to run."""
+        try:
+            return self._core.compile_model(model, "CPU", hints)
+        except RuntimeError:  # of the cache, such as a full disk; whatever else it is comes again
+            return load_openvino().Core().compile_model(model, "CPU", hints)
+
+    def _read(self, kept: Path) -> Any:
+        try:
+            if kept.with_suffix(".sha256").read_text("ascii") == _digest(kept):
+                return self._core.read_model(kept)
+        except (OSError, RuntimeError, ValueError):  # missing, of another OpenVINO, no text
+            pass
+        return None
+
+    def _write(self, model: Any, kept: Path) -> None:
+        aside = kept.with_name(f"{kept.stem}.{os.getpid()}.part.xml")
+        try:
+            load_openvino().save_model(model, aside, compress_to_fp16=False)
+            aside.with_suffix(".sha256").write_text(_digest(aside), "ascii")
+            for suffix in _KEPT:
+                os.replace(aside.with_suffix(suffix), kept.with_suffix(suffix))
+        except (OSError, RuntimeError):  # a full disk is a RuntimeError to OpenVINO
+            for suffix in _KEPT:
+                with suppress(OSError):
+                    aside.with_suffix(suffix).unlink()
+
+
+_KEPT = (".bin", ".xml", ".sha256")
+"""A model's files, as they are put in place. The last has the hash of the others: zeros would be read as numbers."""
+
+
+def _digest(kept: Path) -> str:
+    return hashlib.sha256(kept.read_bytes() + kept.with_suffix(".bin").read_bytes()).hexdigest()
+
+
 class OpenVinoRunner:
     """OpenVINO, whose own precision is bfloat16 where the processor computes in it."""
 
     def __init__(
         self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision = "own"
     ) -> None:
-        openvino = load_openvino()
-
         self._hints = {"PERFORMANCE_HINT": "LATENCY"}
         if precision == "float32":
             self._hints["INFERENCE_PRECISION_HINT"] = "f32"
-        self._core = openvino.Core()
-        if folder is not None:
-            try:
-                (folder / "compiled").mkdir(parents=True, exist_ok=True)
-                self._core.set_property({"CACHE_DIR": str(folder / "compiled")})
-            except OSError:
-                folder = None  # a cache that cannot be written spares nothing, and breaks nothing
-        self._forms = _Forms(network, folder, precision)
+        self._cache = ModelCache(folder)
+        self._forms = _Forms(network, self._cache, precision)
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._compiling = threading.Lock()
 
@@ -203,7 +259,7 @@ class OpenVinoRunner:
                 model.reshape({0: list(shape), 1: [1, numbers]})
                 while len(self._compiled) >= _SIZES:
                     self._compiled.pop(next(iter(self._compiled)))
-                self._compiled[key] = self._core.compile_model(model, "CPU", self._hints)
+                self._compiled[key] = self._cache.compiled(model, self._hints)
             return self._compiled[key]
 
 
@@ -220,8 +276,8 @@ def _module(network: "dict[str, Tensor]") -> "StyleTransformer":
 class _Forms:
     """The ways of running a network as OpenVINO models of free size, from the disk or made from torch's."""
 
-    def __init__(self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision) -> None:
-        self._network, self._folder, self._precision = network, folder, precision
+    def __init__(self, network: "Callable[[], dict[str, Tensor]]", cache: ModelCache, precision: Precision) -> None:
+        self._network, self._cache, self._precision = network, cache, precision
         self._made: dict[str, Any] = {}
         self._module: StyleTransformer | None = None
         self._reaches: list[float] | None = None
@@ -229,16 +285,8 @@ class _Forms:
     def model(self, form: "Form") -> Any:
         """A copy, to be given a size."""
         if form not in self._made:
-            self._made[form] = self._kept(form) or self._make(form)
+            self._made[form] = self._cache.model(form, lambda: self._make(form))
         return self._made[form].clone()
-
-    def _kept(self, form: str) -> Any:
-        openvino = load_openvino()
-
-        kept = self._folder / f"{form}.xml" if self._folder else None
-        if kept is None or not kept.is_file() or not kept.with_suffix(".bin").is_file():
-            return None
-        return openvino.Core().read_model(kept)
 
     def _make(self, form: "Form") -> Any:
         openvino = load_openvino()
@@ -248,14 +296,7 @@ class _Forms:
             warnings.simplefilter("ignore")  # tracing is deprecated, but it is the form OpenVINO reads with free sizes
             module = self._to_convert(form)
             example = torch.rand(1, 3, 64, 64), torch.ones(1, module.vector_size())
-            model = openvino.convert_model(module, example_input=example, input=[[1, 3, -1, -1], [1, -1]])
-        if self._folder is not None:
-            kept = self._folder / f"{form}.xml"
-            aside = kept.with_name(f"{kept.stem}.{os.getpid()}.part.xml")
-            openvino.save_model(model, aside, compress_to_fp16=False)
-            os.replace(aside.with_suffix(".bin"), kept.with_suffix(".bin"))
-            os.replace(aside, kept)  # last: a form that has its .xml is whole
-        return model
+            return openvino.convert_model(module, example_input=example, input=[[1, 3, -1, -1], [1, -1]])
 
     def _to_convert(self, form: "Form") -> "Inference":
         from creatives.neural.inference import Inference

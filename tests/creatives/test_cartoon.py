@@ -121,6 +121,17 @@ def test_backends_agree(generator):
     assert plain.std() > 0.01
 
 
+def test_a_damaged_cache_is_made_again(generator, tmp_path):
+    picture = (sample_scene(40, 48).astype(np.float32) / 255).transpose(2, 0, 1)[None]
+    drawn = drawing.OpenVinoDrawer(lambda: generator, tmp_path).change(picture)
+    numbers = (tmp_path / "change.bin").read_bytes()
+    (tmp_path / "change.bin").write_bytes(bytes(len(numbers)))
+    assert np.array_equal(drawing.OpenVinoDrawer(lambda: generator, tmp_path).change(picture), drawn)
+    assert (tmp_path / "change.bin").read_bytes() == numbers
+    nobody = drawing.OpenVinoDrawer(lambda: pytest.fail("it is on the disk"), tmp_path)
+    assert np.array_equal(nobody.change(picture), drawn)
+
+
 def test_a_white_ground_stays_and_the_product_does_not(pack):
     packshot = np.full((120, 160, 3), 255, np.uint8)
     packshot[40:90, 50:110] = sample_scene(50, 60)

@@ -1,6 +1,7 @@
 """Engine ``network``: any size, no seams, strength down to the photograph, clean whites, the same on every backend."""
 
 import hashlib
+import resource
 import subprocess
 import sys
 
@@ -16,10 +17,12 @@ from creatives.errors import CreativeError
 from creatives.grounds import keep_white_ground, white_ground
 from creatives.keeping import keep_hues, keep_palette
 from creatives.neural import runner, shared, tiling
+from creatives.neural.discreet import load_openvino
 from creatives.packs import Look, read_pack
 
 torch = pytest.importorskip("torch")
 from safetensors.numpy import save_file  # noqa: E402 - after torch is known to be there
+from safetensors.torch import save_file as save_tensors  # noqa: E402
 
 from creatives.checks import sample_scene  # noqa: E402
 from creatives.neural.transformer import REACH, StyleTransformer  # noqa: E402
@@ -240,6 +243,78 @@ def test_a_cache_that_cannot_be_written_breaks_nothing(network, tmp_path):
     assert styled.shape == (1, 3, 32, 32)
 
 
+def cached(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_a_cache_that_fills_up_breaks_nothing_and_leaves_no_parts(network, tmp_path):
+    neutral, black = StyleTransformer.neutral_adapter().numpy(), np.zeros((1, 3, 32, 32), np.float32)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        styled = runner.OpenVinoRunner(network.state_dict, tmp_path).whole(black, neutral)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert cached(tmp_path) == []
+    assert list((tmp_path / "compiled").iterdir()) == [], "nor a part of what was compiled"
+    again = runner.OpenVinoRunner(network.state_dict, tmp_path).whole(black, neutral)
+    assert np.array_equal(styled, again)
+    assert cached(tmp_path) == ["whole.bin", "whole.sha256", "whole.xml"]
+
+
+def add_up():
+    """A model of one sum."""
+    openvino, given = load_openvino(), load_openvino().opset13.parameter([1, 3], np.float32)
+    numbers = openvino.opset13.constant(np.arange(1, 4, dtype=np.float32))
+    return openvino.Model([openvino.opset13.add(given, numbers)], [given], "sum")
+
+
+def adds_up(ready):
+    return ready(np.zeros((1, 3), np.float32))[0].tolist() == [[1, 2, 3]]
+
+
+def test_where_compiling_fails_for_the_cache_it_is_done_without(tmp_path):
+    class Full:
+        def compile_model(self, *_):
+            raise RuntimeError("no space left")
+
+    cache = runner.ModelCache(tmp_path)
+    cache._core = Full()
+    assert adds_up(cache.compiled(add_up(), {}))
+    with pytest.raises(RuntimeError, match="valid model"):
+        cache.compiled(object(), {})
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".xml", ".sha256"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "zeros", "missing"])
+def test_what_is_damaged_in_the_cache_is_made_again(tmp_path, suffix, damage):
+    made = []
+
+    def model():
+        return runner.ModelCache(tmp_path).model("whole", lambda: made.append(1) or add_up())
+
+    model()
+    model()
+    assert len(made) == 1, "what is whole is taken from the disk"
+    path = tmp_path / f"whole{suffix}"
+    whole = path.read_bytes()
+    path.write_bytes({"cut": whole[:-3], "zeros": bytes(len(whole))}.get(damage, b""))
+    if damage == "missing":
+        path.unlink()
+    assert adds_up(runner.ModelCache(None).compiled(model(), {}))
+    assert len(made) == 2
+    assert adds_up(runner.ModelCache(None).compiled(model(), {}))
+    assert len(made) == 2, "it is whole again"
+
+
+def test_a_model_that_openvino_cannot_read_is_made_again(tmp_path):
+    cache = runner.ModelCache(tmp_path)
+    cache.model("whole", add_up)
+    (tmp_path / "whole.xml").write_text("<net/>")
+    (tmp_path / "whole.sha256").write_text(runner._digest(tmp_path / "whole.xml"))
+    assert adds_up(cache.compiled(cache.model("whole", add_up), {}))
+
+
 def test_a_white_ground_stays_and_the_product_does_not(at_hand):
     packshot = np.full((120, 160, 3), 255, np.uint8)
     packshot[40:90, 50:110] = sample_scene(50, 60)
@@ -295,6 +370,16 @@ def test_a_damaged_adapter_is_refused_in_one_line(at_hand, tmp_path, damage, say
     with pytest.raises(CreativeError, match=says) as refusal:
         engine_named("network").mix(sample_scene(16, 16), [part], seed=1)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("kind", "says"), [("bfloat16", "BF16"), ("float8_e4m3fn", "F8_E4M3")])
+def test_numbers_that_numpy_does_not_know_are_refused_in_one_line(tmp_path, kind, says):
+    path = tmp_path / "weights.safetensors"
+    save_tensors({"adapter": torch.ones(3).to(getattr(torch, kind))}, path)
+    with pytest.raises(CreativeError, match=f"adapter is kept as {says}; save it as float32 or float16$"):
+        shared.read_vector(path, "adapter", 3)
+    save_tensors({"adapter": torch.ones(3).half()}, path)
+    assert shared.read_vector(path, "adapter", 3).tolist() == [1, 1, 1]
 
 
 def test_an_adapter_of_another_network_is_refused(at_hand, tmp_path):

@@ -17,7 +17,7 @@ from creatives.errors import CreativeError  # noqa: E402
 from creatives.neural import optimise as neural  # noqa: E402
 from creatives.neural import vgg  # noqa: E402
 from creatives.neural.deep import DEEPER_LAYERS, DeepVgg19, Sight  # noqa: E402
-from creatives.neural.features import VGG_LAYERS, Distilled  # noqa: E402
+from creatives.neural.features import VGG_LAYERS, Distilled, WeightsError  # noqa: E402
 from creatives.neural.moments import feature_moments, relative_gap  # noqa: E402
 
 SEED = 5
@@ -213,6 +213,13 @@ def test_growing_gives_fine_detail_back():
     assert (neural.grown(scene, scene) - scene).abs().max() < 1e-6
 
 
+def test_a_deeper_layer_of_another_shape_is_refused():
+    weights = tiny_vgg("relu5_1")
+    weights["features.21.weight"] = torch.rand(20, 20, 5, 5)
+    with pytest.raises(WeightsError, match=r"no VGG-19: features\.21\.weight has shape \(20, 20, 5, 5\), not"):
+        DeepVgg19(weights, "tiny")
+
+
 def test_as_deep_as_the_weights_go():
     deep = DeepVgg19(tiny_vgg("relu5_1"), "tiny")
     assert list(deep(torch.rand(1, 3, 32, 32)))[-1] == "relu5_1"
@@ -227,6 +234,16 @@ def test_as_deep_as_the_weights_go():
     assert helped.style_layers[-1] == helped.content_layers[-1] == "relu4_1"
     assert helped.content_layers[0] == "relu3_4"
     assert set(helped.style_layers) | set(helped.content_layers) <= set(helped(torch.rand(1, 3, 32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("conv0.weight", (3, 3, 3, 3)), ("conv22.weight", (6, 5, 3, 3)), ("conv41_aux.weight", (12, 5, 1, 1)),
+     ("conv33.bias", (5,))],
+)  # fmt: skip
+def test_layers_that_do_not_fit_together_are_no_distilled_vgg(name, shape):
+    with pytest.raises(CreativeError, match=f"^that file is no distilled VGG-19: {name} has shape .*; give another"):
+        Distilled(tiny_distilled() | {name: torch.zeros(shape)}, "that file")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (8, 8), (37, 61)])

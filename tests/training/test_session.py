@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 
 from creatives.neural.features import Vgg19, WeightsError, read_weights
 from creatives.neural.moments import feature_moments
@@ -206,7 +206,7 @@ def test_the_identity_comes_closer_to_the_photograph(session, photos):
     assert miss(fit_identity(learner.network, pictures, steps=12)) < before
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a state dict", b"\x08" * 64])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a state dict", b"\x08" * 64, b"hello", b"00", b"h"])
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_hostile_weights_are_refused_in_one_line(tmp_path, content, suffix):
     path = tmp_path / f"weights.{suffix}"
@@ -230,8 +230,34 @@ def test_pickled_code_is_never_run(tmp_path):
 def test_weights_of_another_network_are_no_vgg(tmp_path, vgg_file):
     weights = read_weights(vgg_file)
     weights.pop("features.10.weight")
-    with pytest.raises(WeightsError, match=r"lacks features\.10 \(relu3_1\)"):
+    with pytest.raises(WeightsError, match=r"that file is no VGG-19: it lacks features\.10;"):
         Vgg19(weights, "that file")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "says"),
+    [
+        ("features.2.bias", (7,), r"features\.2\.bias has shape \(7,\), not \(8,\)"),
+        ("features.2.bias", (), r"features\.2\.bias has shape \(\), not \(8,\)"),
+        ("features.2.weight", (8, 8, 5, 5), r"features\.2\.weight has shape \(8, 8, 5, 5\), not \(any, 8, 3, 3\)"),
+        ("features.5.weight", (16, 4, 3, 3), r"features\.5\.weight has shape .* not \(any, 8, 3, 3\)"),
+        ("features.0.weight", (8, 1, 3, 3), r"features\.0\.weight has shape .* not \(any, 3, 3, 3\)"),
+        ("features.0.weight", (8, 27), r"features\.0\.weight has shape \(8, 27\), not"),
+        ("features.16.weight", (0, 24, 3, 3), r"features\.16\.weight has shape \(0, 24, 3, 3\), not"),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_no_vgg(vgg_file, name, shape, says):
+    weights = read_weights(vgg_file) | {name: torch.zeros(shape)}
+    with pytest.raises(WeightsError, match=f"that file is no VGG-19: {says}.*; give another file$"):
+        Vgg19(weights, "that file")
+
+
+def test_numbers_of_any_kind_are_read_as_float32(tmp_path):
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn), "b": torch.ones(2).bfloat16()}, tmp_path / "w.safetensors")
+    assert {name: value.dtype for name, value in read_weights(tmp_path / "w.safetensors").items()} == {
+        "a": torch.float32,
+        "b": torch.float32,
+    }
 
 
 def test_the_best_is_kept_not_the_last(session, monkeypatch):
