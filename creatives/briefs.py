@@ -10,29 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from creatives.contrast import TEXT, Colour, contrast, parse_colour
 from creatives.documents import DocumentError, read_document
 from creatives.errors import CreativeError
+from creatives.names import CONTROL, one_line
 from creatives.slots import DEFAULT_SLOTS, find_slot
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _plain_name(text: str) -> str:
-    if re.search(r"[/\\]", text) or _CONTROL.search(text) or text.strip(".") == "":
+    if re.search(r"[/\\]", text) or CONTROL.search(text) or text.strip(".") == "":
         raise ValueError("is a name: it must not hold / or \\ or control characters")
-    return text
-
-
-def _one_line(text: str) -> str:
-    text = " ".join(part for part in re.split(r"[ \t\r\n]+", text) if part)
-    if _CONTROL.search(text):
-        raise ValueError("holds a control character")
-    if not text.strip("\u00ad\u200b\u00a0 "):
-        raise ValueError("is empty")
     return text
 
 
 def _web_address(text: str) -> str:
     address = urlsplit(text)
-    if address.scheme not in ("http", "https") or not address.hostname or _CONTROL.search(text) or " " in text:
+    if address.scheme not in ("http", "https") or not address.hostname or CONTROL.search(text) or " " in text:
         raise ValueError("must be a complete http:// or https:// address")
     return text
 
@@ -109,11 +99,11 @@ class Brief(_Strict):
     """BCP 47."""
     picture: Path
     """The picture layer, the only thing that is styled; relative to the brief's file."""
-    headline: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=90)]
+    headline: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=90)]
     """A soft hyphen (U+00AD) tells where a long word may be divided."""
-    call_to_action: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=30)]
+    call_to_action: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=30)]
     logo: Path | None = None
-    legal: Annotated[str, AfterValidator(_one_line), Field(min_length=1, max_length=200)] | None = None
+    legal: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=200)] | None = None
     landing_url: Annotated[str, AfterValidator(_web_address), Field(max_length=2000)]
     slots: Annotated[tuple[Annotated[str, AfterValidator(_known_slot)], ...], Field(min_length=1)] = DEFAULT_SLOTS
     mask: Path | None = None

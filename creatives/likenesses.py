@@ -14,7 +14,7 @@ from creatives.errors import CreativeError
 from creatives.names import plain
 from creatives.packaging import check_new_name, write_pack
 from creatives.packs import StylePack, read_pack
-from creatives.pictures import load_picture
+from creatives.pictures import load_picture, on_ground
 from creatives.previews import preview_of
 
 LARGEST = 1024
@@ -46,7 +46,7 @@ def style_of_picture(
         needed["network"] = network_hash()
     else:
         raise CreativeError(f"{engine!r} makes no style of a picture alone: it may be {' or '.join(ENGINES)}")
-    image = Image.fromarray(load_picture(picture).rgb)
+    image = Image.fromarray(on_ground(load_picture(picture)))
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     image.save(encoded, "WEBP", lossless=True)

@@ -84,5 +84,9 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         aside.write_bytes(content)
         os.replace(aside, path)
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = str(path)  # nobody knows of the file aside
+        raise
     finally:
         aside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""File names of finished advertisements, as ad servers and people sort them."""
+"""Names and short texts: of finished advertisements, as ad servers and people sort them, and what people are told."""
 
 import re
 import unicodedata
@@ -6,6 +6,8 @@ from hashlib import sha256
 
 LONGEST_PART = 40
 """Characters of one part: all together stay below what file systems (255) and ad servers take."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Terminals obey them, those above ASCII, too."""
 
 
 def slugged(text: str) -> str:
@@ -27,6 +29,20 @@ def file_name(
     """``{advertiser}_{campaign}_{concept}_{style}_{WxH}_{language}_v{revision}_{first 8 of key}.{extension}``."""
     parts = [slugged(part) for part in (advertiser, campaign, concept, style, size, language)]
     return "_".join([*parts, f"v{revision}", key[:8]]) + f".{extension}"
+
+
+def one_line(text: str) -> str:
+    """``text`` in one line.
+
+    Raises:
+        ValueError: where it is empty, or holds control characters that are no white space.
+    """
+    text = " ".join(part for part in re.split(r"[ \t\r\n]+", text) if part)
+    if CONTROL.search(text):
+        raise ValueError("holds a control character")
+    if not text.strip("\u00ad\u200b\u00a0 "):
+        raise ValueError("is empty")
+    return text
 
 
 def plain(name: str) -> str:

@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from creatives.checks import SEED, sample_scene
+from creatives.engines.drawn import pack_picture
+from creatives.engines.optimise import Optimisation, Optimise
 from creatives.errors import CreativeError
-from creatives.packs import MANIFEST, NAME, ORIGINAL, SHIPPED, WEIGHTS, PackError, StylePack, read_pack
+from creatives.names import CONTROL
+from creatives.packs import MANIFEST, NAME, ORIGINAL, SHIPPED, WEIGHTS, Look, PackError, StylePack, read_pack
 
 PREVIEW = "preview.webp"
 TAKEN_IN = (MANIFEST, WEIGHTS, PREVIEW, "LICENSE", "README.md")
@@ -59,7 +63,8 @@ def write_pack(
     _check_free(folder)
     with _aside(folder) as made_here:
         facts: dict[str, Any] = {
-            "name": name, "look": look, "engine": engine, "licence": licence, "author": author, "made": made,
+            "name": name, "look": _line(look), "engine": engine,
+            "licence": _line(licence), "author": _line(author), "made": _line(made),
         }  # fmt: skip
         if weights is not None:
             data = save({key: np.array(value, order="C") for key, value in weights.items()})
@@ -77,7 +82,7 @@ def add_pack(source: Path, packs: Path) -> StylePack:
     """Check the pack in the folder ``source`` and copy it into the folder ``packs``.
 
     Raises:
-        CreativeError: for a pack that breaks a rule, or a name that is taken.
+        CreativeError: for a pack that breaks a rule or cannot draw, or a name that is taken.
         OSError: for a full disk; nothing is left behind.
     """
     source = Path(os.path.abspath(source))  # "." has no name, and a link's own name is the pack's
@@ -90,7 +95,34 @@ def add_pack(source: Path, packs: Path) -> StylePack:
         for name in (*TAKEN_IN, *filter(None, [pack.parameters.get("picture")])):
             if (source / name).is_file():
                 shutil.copyfile(source / name, copy / name)
+        try:
+            _prove(read_pack(copy))
+        except CreativeError as error:
+            raise PackError(str(error).replace(str(copy), str(source))) from None  # where people find it
     return read_pack(packs / pack.name)
+
+
+def _prove(pack: StylePack) -> None:
+    """Draw one tiny picture, so that a pack that never could is refused before an experiment relies on it.
+
+    Raises:
+        CreativeError: where it cannot be drawn.
+    """
+    if pack.engine == Optimise.name:  # takes minutes, and VGG-19, which need not be at hand yet
+        wish = Optimisation.model_validate(pack.parameters)
+        pack_picture(pack.folder / wish.picture, wish.picture_sha256)
+        return
+    try:
+        Look(pack.name, ((pack, 1.0, 1.0),)).apply(sample_scene(32, 32), seed=SEED)
+    except OSError:
+        raise  # a full disk is not the pack's fault
+    except CreativeError as error:
+        if str(pack.folder) in str(error):
+            raise
+        raise PackError(f"{pack.folder}: {error}") from None
+    except Exception as error:  # engines may be anybody's, and so may weights
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PackError(f"{pack.folder}: no picture can be drawn ({said}); get the pack again") from None
 
 
 def _check_free(folder: Path) -> None:
@@ -127,6 +159,11 @@ def _tidy(folder: Path) -> None:
             old = left.stat().st_mtime < time.time() - _LONGEST_ATTEMPT
             if old and [path.name for path in left.iterdir()] == [folder.name]:
                 shutil.rmtree(left)
+
+
+def _line(text: str) -> str:
+    """Without control characters, which a file's name may hold: hours of training must not be refused for one."""
+    return CONTROL.sub(" ", text)
 
 
 def _toml(table: Mapping[str, Any]) -> str:

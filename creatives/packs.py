@@ -13,11 +13,12 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from creatives.documents import validate_document
-from creatives.engines import Mixing, Part, engine_named
+from creatives.engines import Choosy, EngineError, Mixing, Part, engine_named
 from creatives.errors import CreativeError
+from creatives.names import one_line
 
 ORIGINAL = "original"
 MANIFEST = "style.toml"
@@ -38,17 +39,21 @@ class UnknownStyle(CreativeError):
     """No such style, or no such reference."""
 
 
+Told = Annotated[str, AfterValidator(one_line)]
+"""What people are told of a style: one line."""
+
+
 class _Manifest(BaseModel):
     """``style.toml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
-    look: Annotated[str, Field(min_length=10, max_length=200)]
+    look: Annotated[Told, Field(min_length=10, max_length=200)]
     engine: str
-    licence: Annotated[str, Field(min_length=1)]
-    author: Annotated[str, Field(min_length=1)]
-    made: Annotated[str, Field(min_length=1)]
+    licence: Told
+    author: Told
+    made: Told
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -92,8 +97,14 @@ def read_pack(folder: Path) -> StylePack:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PackError(f"{folder} is no style pack: it has no {MANIFEST}") from None
+    except IsADirectoryError:
+        raise PackError(f"{path} is a folder; a style pack has a file of that name: get the pack again") from None
+    except OSError as error:
+        raise PackError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PackError(f"{path}: {error}") from None
+    except RecursionError:
+        raise PackError(f"{path}: is nested too deeply to be a style's manifest") from None
     manifest = validate_document(table, _Manifest, str(path))
     if manifest.name != folder.name:
         raise PackError(f"{path}: the style is named {manifest.name!r} but its folder {folder.name!r}: rename one")
@@ -260,7 +271,7 @@ class StyleLibrary:
 
         Raises:
             UnknownStyle: for names that are none, strengths outside 0..1, weights that do not sum to 1, or a blend of
-                several engines.
+                several engines or of styles that their engine cannot blend.
         """
         text = reference.strip()
         if text == ORIGINAL:
@@ -274,6 +285,12 @@ class StyleLibrary:
             raise UnknownStyle(f"style {text!r} blends engines {' and '.join(engines)}; blend styles of one engine")
         if len({pack.name for pack, _, _ in parts}) < len(parts):
             raise UnknownStyle(f"style {text!r} names a style twice; give it one weight")
+        engine = engine_named(engines[0])
+        if len(parts) > 1 and isinstance(engine, Choosy):
+            try:
+                engine.check_blend([pack.parameters for pack, _, _ in parts])
+            except EngineError as error:
+                raise UnknownStyle(f"style {text!r}: {error}") from None
         canonical = "+".join(pack.name + _settings(strength, weight) for pack, strength, weight in parts)
         return Look(canonical, parts)
 

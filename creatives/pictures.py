@@ -44,6 +44,14 @@ class Picture:
     alpha: NDArray[np.uint8] | None = None
 
 
+def on_ground(picture: Picture, ground: tuple[int, int, int] = (255, 255, 255)) -> Rgb:
+    """A cut-out stands on the ground: engines must not see what its file holds under transparency."""
+    if picture.alpha is None:
+        return picture.rgb
+    cover = picture.alpha[..., None].astype(np.float32) / 255
+    return (picture.rgb * cover + np.array(ground, np.float32) * (1 - cover) + 0.5).astype(np.uint8)
+
+
 def at_working_size(rgb: Rgb) -> Rgb:
     """``(height, width, 3)``, made larger or smaller to ``WORKING_SIDE``: a style's strokes are so many pixels wide."""
     image = Image.fromarray(rgb)
@@ -88,6 +96,13 @@ def load_picture(path: Path, limits: Limits = Limits()) -> Picture:
 
 
 def _read(path: Path, limits: Limits) -> bytes:
+    try:
+        return _read_file(path, limits)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into, a disk that fails
+        raise PictureError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
     if path.is_dir():
         raise PictureError(f"{path} is a folder; name the picture in it")
     if not path.is_file():

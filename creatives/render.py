@@ -26,7 +26,7 @@ from creatives.encode import encode, thumbnail
 from creatives.manifest import Entry, load_manifest
 from creatives.masks import Cover, load_mask, masked
 from creatives.names import file_name
-from creatives.pictures import Picture, at_working_size, load_picture
+from creatives.pictures import at_working_size, load_picture, on_ground
 from creatives.quality import (
     Finding,
     GateResult,
@@ -230,7 +230,7 @@ def _judged(
 
 def _source(brief: Brief) -> _Source:
     picture = load_picture(brief.picture)
-    original = at_working_size(_flattened(picture, brief.colours.rgb("paper")))
+    original = at_working_size(on_ground(picture, brief.colours.rgb("paper")))
     logo = ready_logo(load_picture(brief.logo)) if brief.logo else None
     cover = load_mask(brief.mask, picture.rgb.shape[:2], original.shape[:2]) if brief.mask else None
     inputs = {
@@ -240,14 +240,6 @@ def _source(brief: Brief) -> _Source:
         "font_sha256": _sha256(Path(brief.font)) if Path(brief.font).is_file() else None,
     }
     return _Source(original, direct(brief, original, logo), inputs, cover)
-
-
-def _flattened(picture: Picture, ground: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A cut-out stands on the brand's paper: engines must not see what its file holds under transparency."""
-    if picture.alpha is None:
-        return picture.rgb
-    cover = picture.alpha[..., None].astype(np.float32) / 255
-    return (picture.rgb * cover + np.array(ground, np.float32) * (1 - cover) + 0.5).astype(np.uint8)
 
 
 def _key(task: RenderTask, source: _Source) -> str:

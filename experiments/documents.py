@@ -188,9 +188,14 @@ class ExperimentDocument(_Strict):
         arms = {CONTROL: library.resolve(CONTROL)}
         for reference in self.styles:
             look = library.resolve(reference)
-            if look.slug in arms:
+            other = arms.setdefault(look.slug, look)
+            if other.identity == look.identity and other is not look:
                 raise ExperimentError(f"{self.experiment}: style {reference!r} is named twice")
-            arms[look.slug] = look
+            if other is not look:
+                raise ExperimentError(
+                    f"{self.experiment}: styles {other.reference!r} and {reference!r} would both be the arm "
+                    f"{look.slug!r}: leave one out, or rename the pack"
+                )
         strangers = sorted(set(self.weights) - set(arms))
         if strangers:
             raise ExperimentError(

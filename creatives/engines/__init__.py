@@ -73,6 +73,19 @@ class Mixing(Protocol):
         ...
 
 
+@runtime_checkable
+class Choosy(Protocol):
+    """What an engine may offer beside: that not all of its styles can be blended. Others take any blend."""
+
+    def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a blend of styles with these parameters before anything is drawn.
+
+        Raises:
+            EngineError: in words that go after the blend's name.
+        """
+        ...
+
+
 @lru_cache(maxsize=1)
 def _registered() -> dict[str, EntryPoint]:
     return register(entry_points(group=GROUP))

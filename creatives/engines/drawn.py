@@ -81,6 +81,10 @@ class Blending(OnWhite, ABC):
         return self.mix(rgb, [Part(parameters, folder, 1.0, 1.0)], seed=seed)
 
     @abstractmethod
+    def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """As `creatives.engines.Choosy.check_blend`."""
+
+    @abstractmethod
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":
         """As `creatives.engines.Mixing.mix`."""
 
@@ -97,15 +101,15 @@ def pack_file(folder: Path | None, name: str, engine: str) -> Path:
 
 
 def pack_picture(path: Path, sha256: str) -> "NDArray[np.uint8]":
-    """The style's picture in a pack, ``(height, width, 3)``.
+    """The style's picture in a pack, ``(height, width, 3)``; where it is transparent it is white.
 
     Raises:
         CreativeError: for a picture that is missing, damaged, or another than the pack names.
     """
-    from creatives.pictures import load_picture
+    from creatives.pictures import load_picture, on_ground
 
     loaded = load_picture(path)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise EngineError(f"{path} is not the picture the pack names (its sha256 is {found[:12]}...): get it again")
-    return loaded.rgb
+    return on_ground(loaded)

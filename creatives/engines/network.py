@@ -59,6 +59,17 @@ class Network(Blending):
             checked["network"] = here
         return checked
 
+    def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """As `creatives.engines.Choosy.check_blend`."""
+        first, *others = (Adapter.model_validate(each) for each in parameters)
+        # Each of those that bring a network of their own brings another.
+        if others and first.network == OWN:
+            raise EngineError("styles that bring networks of their own cannot be blended: blend others")
+        if not all(each.network == first.network and each.mixes_with(first) for each in others):
+            raise EngineError(
+                "styles of different networks or settings cannot be blended: blend styles that share them"
+            )
+
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":  # noqa: ARG002
         """As `creatives.engines.Mixing.mix`: adapters add, and what strength leaves over is the identity's adapter.
 
@@ -72,11 +83,8 @@ class Network(Blending):
         from creatives.neural.runner import runner_of
         from creatives.neural.tiling import lost, style_picture
 
+        self.check_blend([part.parameters for part in parts])
         settings = [Adapter.model_validate(part.parameters) for part in parts]
-        if not all(each.network == settings[0].network and each.mixes_with(settings[0]) for each in settings):
-            raise EngineError(
-                "styles of different networks or settings cannot be blended: blend styles that share them"
-            )
         path, identity = _network_of(settings[0], parts[0])
         runner = runner_of(path)
         shares = [part.strength * part.weight * each.full for part, each in zip(parts, settings, strict=True)]
@@ -111,7 +119,10 @@ def _vector(part: Part, name: str) -> "NDArray[np.float32]":
 
 
 def _weights(part: Part) -> Path:
-    return pack_file(part.folder, WEIGHTS, Network.name)
+    path = pack_file(part.folder, WEIGHTS, Network.name)
+    if not path.is_file():
+        raise EngineError(f"there is no file of weights {path}: get the whole pack again")
+    return path
 
 
 def adapter_size() -> int:

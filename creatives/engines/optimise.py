@@ -54,6 +54,14 @@ class Optimise(Blending):
         """As `creatives.engines.Engine.check`."""
         return validate_document(parameters, Optimisation, where).model_dump(mode="json")
 
+    def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """As `creatives.engines.Choosy.check_blend`."""
+        settings = [Optimisation.model_validate(each) for each in parameters]
+        if len({each.model_copy(update={"picture": "", "picture_sha256": ""}) for each in settings}) > 1:
+            raise EngineError(
+                "styles with different settings cannot be blended: blend styles that share all but pictures"
+            )
+
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":
         """As `creatives.engines.Mixing.mix`: moments add, and what strength leaves over is the photograph's own."""
         import torch
@@ -63,11 +71,8 @@ class Optimise(Blending):
         from creatives.neural import optimise as neural
         from creatives.neural.vgg import find_small, find_vgg
 
+        self.check_blend([part.parameters for part in parts])
         settings = [Optimisation.model_validate(part.parameters) for part in parts]
-        if len({each.model_copy(update={"picture": "", "picture_sha256": ""}) for each in settings}) > 1:
-            raise EngineError(
-                "styles with different settings cannot be blended: blend styles that share all but pictures"
-            )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         wish = settings[0]
         chosen = neural.Settings(

@@ -29,9 +29,17 @@ def read_look(
     return str(name), validate_document(rest, looks[str(name)], where)
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name, where file systems are most generous."""
+
+
 def _stays_inside(name: str) -> str:
     if not name or name.startswith(".") or any(mark in name for mark in "/\\:\0"):
         raise ValueError("is the name of a file inside the pack, such as style.webp, and no path")
+    if not name.isprintable():
+        raise ValueError("holds a control character")
+    if len(name.encode("utf-8", "replace")) > _LONGEST_NAME:
+        raise ValueError(f"is longer than the {_LONGEST_NAME} bytes that a file's name may have")
     return name
 
 

@@ -48,6 +48,14 @@ class Reference(Blending):
             raise EngineError(f"{where}: made for network {checked.network}, here is {here}: make the style again")
         return checked.model_dump(mode="json")
 
+    def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """As `creatives.engines.Choosy.check_blend`."""
+        first, *others = (Likeness.model_validate(each) for each in parameters)
+        if not all(each.network == first.network and each.mixes_with(first) for each in others):
+            raise EngineError(
+                "styles of different networks or settings cannot be blended: blend styles that share them"
+            )
+
     def mix(self, rgb: "NDArray[np.uint8]", parts: Sequence[Part], *, seed: int) -> "NDArray[np.uint8]":  # noqa: ARG002
         """As `creatives.engines.Mixing.mix`: moments add, and what strength leaves over is the photograph's own.
 
@@ -59,11 +67,8 @@ class Reference(Blending):
         from creatives.grounds import white_ground
         from creatives.neural.likeness import network_in, take_after
 
+        self.check_blend([part.parameters for part in parts])
         settings = [Likeness.model_validate(part.parameters) for part in parts]
-        if not all(each.network == settings[0].network and each.mixes_with(settings[0]) for each in settings):
-            raise EngineError(
-                "styles of different networks or settings cannot be blended: blend styles that share them"
-            )
         styles = [
             (_statistics_of(pack_file(part.folder, each.picture, self.name), each.picture_sha256, each.size, NETWORK),
              part.strength * part.weight)

@@ -21,7 +21,7 @@ from creatives.neural import shared
 from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.shared import IDENTITY, PREFIX, SHARED
 from creatives.neural.transformer import StyleTransformer
-from creatives.pictures import load_picture
+from creatives.pictures import load_picture, on_ground
 from creatives.training.beginning import shipped_adapters
 from creatives.training.catalogue import read_catalogue
 from creatives.training.checkpoint import load_checkpoint
@@ -41,7 +41,7 @@ SPOKEN_EVERY = 100
 
 def style_tensor(path: Path, side: int = STYLE_SIDE) -> Tensor:
     """A style's picture as ``(1, 3, height, width)`` in 0..1."""
-    image = Image.fromarray(load_picture(path).rgb)
+    image = Image.fromarray(on_ground(load_picture(path)))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
 

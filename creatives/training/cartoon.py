@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from creatives.neural.cartoon import Cartoonist
 from creatives.neural.features import Vgg19, read_weights
 from creatives.neural.shared import PREFIX
-from creatives.pictures import PictureError, load_picture
+from creatives.pictures import PictureError, load_picture, on_ground
 from creatives.training.cartoon_losses import (
     Weights,
     edges_smoothed,
@@ -238,7 +238,7 @@ def read_pictures(paths: Sequence[Path]) -> list[Rgb]:
     found = []
     for path in paths:
         try:
-            found.append(load_picture(path).rgb)
+            found.append(on_ground(load_picture(path)))
         except PictureError:
             continue
     if not found:

@@ -25,7 +25,7 @@ from skimage.segmentation import felzenszwalb
 
 from creatives.brushes import guided
 from creatives.colour import Floats, from_oklab, luma, smoothstep, to_bytes, to_float, to_oklab
-from creatives.pictures import PictureError, load_picture
+from creatives.pictures import PictureError, load_picture, on_ground
 from creatives.training.cartoon_store import photographs_in, save_targets, targets_among
 from creatives.training.photographs import NoPhotographs
 
@@ -164,7 +164,7 @@ def render(paths: Sequence[Path], count: int, seed: int = 0) -> list[Bytes]:
         if len(drawn) == count:
             break
         try:
-            rgb = load_picture(paths[order[number % len(paths)]]).rgb
+            rgb = on_ground(load_picture(paths[order[number % len(paths)]]))
         except PictureError:
             continue
         target = target_from(rgb, rng)

@@ -24,7 +24,7 @@ from creatives.engines.filters import Filters
 from creatives.engines.palette import Palette
 from creatives.neural.exchange import Statistics, exchange
 from creatives.packs import MANIFEST, SHIPPED
-from creatives.pictures import load_picture
+from creatives.pictures import load_picture, on_ground
 from creatives.training.photographs import SUFFIXES, Augmentation
 from creatives.training.pool import Pool
 
@@ -44,7 +44,7 @@ _ENGINES: dict[str, type[Engine]] = {"filters": Filters, "palette": Palette}
 def read_paintings(folder: Path) -> list[Rgb]:
     """Every picture in a folder but those held out, at each of SIDES."""
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.stem not in HELD_OUT)
-    return [_reduced(load_picture(path).rgb, side) for path in paths for side in SIDES]
+    return [_reduced(on_ground(load_picture(path)), side) for path in paths for side in SIDES]
 
 
 def render_looks(photographs: Sequence[Rgb], count: int, workers: int) -> list[Rgb]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from creatives.errors import CreativeError
-from creatives.pictures import PictureError, load_picture
+from creatives.pictures import PictureError, load_picture, on_ground
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 SHORT_SIDE = 448
@@ -128,7 +128,7 @@ def _load(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     pictures = []
     for path in paths:
         try:
-            pictures.append(_reduced(load_picture(path).rgb))
+            pictures.append(_reduced(on_ground(load_picture(path))))
         except PictureError:
             continue
     return pictures

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
+from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar, styled
 from experiments.cli.training import register
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from creatives.packs import Look, StyleLibrary
 
 styles = typer.Typer(help="The looks that are at hand, and whether they keep their promises.", no_args_is_help=True)
@@ -64,7 +66,7 @@ def show(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
         print_json(document)
         return
     for key, value in document.items():
-        console().print(f"[bold]{key:<11}[/bold] {value}")
+        console().print(styled(f"{key:<11}", "bold"), str(value))
 
 
 @styles.command()
@@ -123,8 +125,12 @@ def preview(
     from creatives.manifest import write_whole
     from creatives.pictures import load_picture
     from creatives.sheet import contact_sheet
+    from experiments.core.errors import ExperimentError
     from experiments.demo.photographs import PREVIEWED, photograph
 
+    with one_line():
+        if out.is_dir():
+            raise ExperimentError(f"--out {out} is a folder; name the PNG in it, such as {out / 'styles.png'}")
     library = _library(context.obj)
     references = names or [pack.name for pack in library.packs()]
     looks = [library.resolve(reference) for reference in references]
@@ -158,7 +164,7 @@ def render(
 
     library = _library(context.obj)
     document = load_brief(brief)
-    looks = {look.slug: look for look in (library.resolve(reference) for reference in style)}
+    looks = _by_slug([library.resolve(reference) for reference in style])
     tasks = plan_render(document, looks, find_slots(slot or document.slots))
     with progress_bar() as progress:
         variants = render_tasks(tasks, out=out, progress=lambda done, of: progress("rendering", done, of))
@@ -166,3 +172,18 @@ def render(
         findings = ", ".join(finding.code for finding in variant.gate.findings)
         note = f"  quality gate: {findings}" if findings else ""
         console().print(f"{variant.path}  {variant.bytes / 1000:.0f} KB{note}")
+
+
+def _by_slug(looks: "Sequence[Look]") -> "dict[str, Look]":
+    """Two looks of one slug would be one advertisement: a pack may be called as another's strength is written."""
+    from experiments.core.errors import ExperimentError
+
+    found: dict[str, Look] = {}
+    for look in looks:
+        other = found.setdefault(look.slug, look)
+        if other.identity != look.identity:
+            raise ExperimentError(
+                f"styles {other.reference!r} and {look.reference!r} would both be called {look.slug!r}: "
+                "render one of them alone, or rename the pack"
+            )
+    return found

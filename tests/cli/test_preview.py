@@ -17,6 +17,19 @@ def test_two_looks_on_the_photographs_that_come_along(tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("out", [".", "", "/", "folder"])
+def test_a_folder_to_write_to_is_refused_before_anything_is_styled(
+    tmp_path: Path, out: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("creatives.sheet.contact_sheet", lambda *_given, **_named: pytest.fail("it is styled"))
+    assert run(["styles", "preview", "noir", "--out", out]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert "is a folder; name the PNG in it" in said
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
 def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("no folder")
     assert run(["styles", "preview", "noir", "--tile", "64", "--out", str(tmp_path / "file" / "looks.png")]) == 2

@@ -1,6 +1,7 @@
 """Packs are written whole or not at all, and read back as they were meant."""
 
 import errno
+import hashlib
 import os
 import tomllib
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from creatives import packaging
+from creatives.engines.optimise import Optimise
+from creatives.engines.palette import Palette
+from creatives.engines.reference import network_hash
 from creatives.errors import CreativeError
 from creatives.packaging import add_pack, check_new_name, write_pack
 from creatives.packs import SHIPPED, PackError, read_pack
@@ -22,6 +26,8 @@ FACTS = {
     "author": "Zoë", "made": "by hand\nin two lines",
     "parameters": {"look": "duotone", "colours": ["#101020", "#f0e0d0"], "contrast": 1.5},
 }  # fmt: skip
+
+PICTURE = f'picture = "p.png"\npicture_sha256 = "{"0" * 64}"\n'
 
 texts = st.text(st.characters(codec="utf-8"))
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -47,7 +53,8 @@ def test_numpys_floats_are_written_as_numbers():
 def test_what_is_written_is_read_back(tmp_path):
     write_pack(tmp_path / "dusk", **FACTS, weights=None, preview=lambda pack: Image.new("RGB", (8, len(pack.name))))
     pack = read_pack(tmp_path / "dusk")
-    assert (pack.look, pack.author, pack.made) == (FACTS["look"], FACTS["author"], FACTS["made"])
+    told = ('Colours of "dusk", a back\\slash and a tab .', "Zoë", "by hand in two lines")
+    assert (pack.look, pack.author, pack.made) == told, "each in one line"
     assert pack.parameters["contrast"] == 1.5
     assert {path.name for path in (tmp_path / "dusk").iterdir()} == {"style.toml", "preview.webp"}
     with Image.open(tmp_path / "dusk" / "preview.webp") as preview:
@@ -141,6 +148,103 @@ def test_a_pack_that_could_run_code_is_not_taken_in(tmp_path, name):
     with pytest.raises(PackError, match="may run code"):
         add_pack(tmp_path / "dusk", tmp_path / "packs")
     assert not (tmp_path / "packs").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "parameters", "weights", "says"),
+    [
+        ("cartoon", "", None, "there is no file of weights"),
+        ("cartoon", "", {"numbers": np.zeros(4, np.float32)}, "weights of another network"),
+        ("network", 'network = "own"\n', None, "there is no file of weights"),
+        ("network", 'network = "own"\n', {"adapter": np.zeros(3, np.float32)}, "no adapter of"),
+        ("reference", f'{PICTURE}network = "{network_hash()}"\n', None, "there is no picture"),
+        ("optimise", PICTURE, None, "there is no picture"),
+    ],
+    ids=["no cartoonist", "another cartoonist", "no adapter", "short adapter", "no picture", "none to optimise for"],
+)
+def test_a_pack_that_can_never_draw_is_not_taken_in(tmp_path, engine, parameters, weights, says):
+    folder = pack_by_hand(tmp_path / "dusk", engine, parameters, weights)
+    read_pack(folder)
+    with pytest.raises(PackError, match=says) as refusal:
+        add_pack(folder, tmp_path / "packs")
+    assert str(tmp_path / "dusk") in str(refusal.value), "where people find it"
+    assert list((tmp_path / "packs").iterdir()) == []
+
+
+def test_an_engine_that_fails_is_told_in_one_line(tmp_path, monkeypatch):
+    def fail(*_given, **_named):
+        raise RuntimeError("size mismatch:\n\tcopying a parameter")
+
+    write_pack(tmp_path / "dusk", **FACTS, weights=None)
+    monkeypatch.setattr(Palette, "apply", fail)
+    with pytest.raises(PackError, match=r"dusk: no picture can be drawn \(RuntimeError: size mismatch: copying a par"):
+        add_pack(tmp_path / "dusk", tmp_path / "packs")
+    assert list((tmp_path / "packs").iterdir()) == []
+
+
+def test_a_style_that_takes_minutes_is_taken_in_undrawn_with_the_picture_it_names(tmp_path, monkeypatch):
+    monkeypatch.setattr(Optimise, "mix", lambda *_given, **_named: pytest.fail("minutes are spent"))
+    folder = pack_by_hand(tmp_path / "dusk", "optimise", PICTURE)
+    Image.new("RGB", (8, 8), "red").save(folder / "p.png")
+    with pytest.raises(PackError, match="is not the picture the pack names"):
+        add_pack(folder, tmp_path / "packs")
+    digest = hashlib.sha256((folder / "p.png").read_bytes()).hexdigest()
+    (folder / "style.toml").write_text((folder / "style.toml").read_text().replace("0" * 64, digest))
+    assert (add_pack(folder, tmp_path / "packs").folder / "p.png").is_file()
+
+
+@pytest.mark.parametrize("key", ["look", "licence", "author", "made"])
+@pytest.mark.parametrize("control", ["\x1b[31m", "\x07", "\x7f", "\x9b31m"])
+def test_what_a_terminal_would_obey_is_refused(tmp_path, key, control):
+    folder = pack_by_hand(tmp_path / "dusk", "palette", 'look = "film"\n')
+    read_pack(folder)
+    table = tomllib.loads((folder / "style.toml").read_text())
+    changed = packaging._toml({**table, key: f"A look that is {control} long enough."})
+    (folder / "style.toml").write_text(changed)
+    with pytest.raises(CreativeError, match=f"{key}: holds a control character") as refusal:
+        read_pack(folder)
+    assert control not in str(refusal.value)
+
+
+def test_a_picture_s_name_does_not_cost_the_training(tmp_path):
+    """Files may be named so; packs must not speak so."""
+    write_pack(tmp_path / "dusk", **(FACTS | {"made": "Learned from a\x1b[31m\x9bb.png."}), weights=None)
+    assert read_pack(tmp_path / "dusk").made == "Learned from a [31m b.png."
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "style.toml is a folder"),
+        ("x = " + "[" * 5000, "nested too deeply"),
+        (f'picture = "{"x" * 300}"', "longer than the 255 bytes"),
+        ('picture = "\\u001b[31m.png"', "holds a control character"),
+    ],
+    ids=["folder", "deep", "long", "control"],
+)
+def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path, content, says):
+    folder = pack_by_hand(tmp_path / "dusk", "optimise", f'picture_sha256 = "{"0" * 64}"\n{content}\n')
+    if content is None:
+        (folder / "style.toml").unlink()
+        (folder / "style.toml").mkdir()
+    with pytest.raises(CreativeError, match=says) as refusal:
+        read_pack(folder)
+    assert "\n" not in str(refusal.value)
+    assert "\x1b" not in str(refusal.value)
+
+
+def pack_by_hand(folder, engine, parameters, weights=None):
+    """As somebody else's tool may write it: nothing is checked."""
+    folder.mkdir()
+    named = ""
+    if weights is not None:
+        save_file(weights, folder / "weights.safetensors")
+        named = f'weights_sha256 = "{hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()}"\n'
+    (folder / "style.toml").write_text(
+        f'name = "{folder.name}"\nlook = "A look of a test."\nengine = "{engine}"\nlicence = "CC0"\nauthor = "us"\n'
+        f'made = "by hand"\n{named}[parameters]\n{parameters}'
+    )
+    return folder
 
 
 @pytest.mark.parametrize("source", ["nowhere", "file"])

@@ -249,3 +249,11 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"new")
     assert files_of(tmp_path) == {"a.jpg": b"old"}
+
+
+def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken") as refusal:
+        write_whole(tmp_path / "taken", b"...")
+    assert refusal.value.filename == str(tmp_path / "taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
