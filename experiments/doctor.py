@@ -1,31 +1,31 @@
 """The doctor: one check a store, engine, folder and clock, each with what to do."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from creatives.errors import CreativeError
 from experiments.composition import lake_of, library_of
+from experiments.core.delivery import Delivery
 from experiments.core.errors import ExperimentError
 from experiments.events.inspection import inspect
 from experiments.events.keys import HASHED, refuse_other_keys
-from experiments.events.schema import TABLES, table_of
+from experiments.events.lake import LOG
+from experiments.events.schema import TABLES
 from experiments.events.sparksession import check_installed
 from experiments.events.upkeep import ORPHAN_HOURS
 from experiments.ingest.feed import feeds, read_trafficking
-from experiments.ingest.files import IGNORED
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Clock
-from experiments.jobs.upkeep import RETENTION_DAYS
+from experiments.jobs.upkeep import RETENTION_DAYS, behind
 from experiments.store.control import ControlPlane
 from experiments.store.database import open_database
 from experiments.store.deliveries import SqlDeliveries
 from experiments.workspace import FOLDERS, Workspace
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
-NOT_KEPT = frozenset({IGNORED, "superseded"})
-"""Reasons whose lines are counted and not kept: they are of no matter, or the file came after the one in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,17 @@ def _lake(workspace: Workspace) -> Iterator[str]:
 
 def _left_behind(workspace: Workspace) -> Iterator[str]:
     """Files that no version of the lake needs, or only old ones: they cost room."""
-    lake = lake_of(workspace)
+    lake, registered = lake_of(workspace), _registered(workspace)
     orphans, outdated = ({name: look(name) for name in TABLES} for look in (lake.orphans, lake.outdated))
     older = {
         name: {path: size for path, size in sizes.items() if path not in orphans[name]}
         for name, sizes in outdated.items()
     }
+    if lost := {name: orphans[name] for name in behind(lake, registered) if orphans[name]}:
+        raise ExperimentError(
+            f"{_counted(lost)} that the log does not know, which is behind the register of deliveries: restore {LOG} "
+            f"of {', '.join(lost)} from your newest backup, and leave the files where they are"
+        )
     if told := _counted(orphans):
         yield f"{told} of interrupted work: adstyle events compact removes those of more than {ORPHAN_HOURS} hours"
     if told := _counted(older):
@@ -151,21 +156,14 @@ def _counted(found: Mapping[str, Mapping[str, int]]) -> str:
 
 def _deliveries(workspace: Workspace) -> Iterator[str]:
     """The register and the lake know the same files."""
-    lake, database = lake_of(workspace), open_database(workspace.database_url)
-    try:
-        known = {each.sha256: each for each in SqlDeliveries(database).all()}
-    finally:
-        database.dispose()
-    handles = {name: lake.begin(name) for name in TABLES}
-    for each in known.values():
-        kept = sum(count for reason, count in each.rejected.items() if reason not in NOT_KEPT)
-        for name, lines in ((table_of(each.kind), each.accepted), ("rejects", kept)):
-            if lines and not handles[name].delivered(each.sha256):
-                raise ExperimentError(
-                    f"{each.name} was delivered on {each.finished_at:%Y-%m-%d}, but {name} does not know it "
-                    f"({each.sha256[:12]}): the lake is older than the database; restore its newer backup"
-                )
-    strangers = sorted({each for found in inspect(lake).deliveries.values() for each in found} - set(known))
+    lake, registered = lake_of(workspace), _registered(workspace)
+    for name, each in behind(lake, registered).items():
+        raise ExperimentError(
+            f"{each.name} was delivered on {each.finished_at:%Y-%m-%d}, but {name} does not know it "
+            f"({each.sha256[:12]}): the lake, or its log alone, is older than the database; restore its newer backup"
+        )
+    known = {each.sha256 for each in registered}
+    strangers = sorted({each for found in inspect(lake).deliveries.values() for each in found} - known)
     if strangers:
         raise ExperimentError(
             f"the lake has rows of {len(strangers):,} files that the register does not know ({strangers[0][:12]} "
@@ -175,9 +173,21 @@ def _deliveries(workspace: Workspace) -> Iterator[str]:
     yield f"{len(known):,} files, known to the register and the lake"
 
 
+def _registered(workspace: Workspace) -> tuple[Delivery, ...]:
+    database = open_database(workspace.database_url)
+    try:
+        return SqlDeliveries(database).all()
+    finally:
+        database.dispose()
+
+
 def _currencies(workspace: Workspace) -> Iterator[str]:
-    found = inspect(lake_of(workspace)).currencies
-    told = ", ".join(f"{currency or 'without one'} {count:,}" for currency, count in found.items())
+    """What was converted is in the reporting currency, whatever it was paid in."""
+    looked, money = inspect(lake_of(workspace)), workspace.settings.money
+    found = Counter(looked.currencies)
+    if looked.converted:
+        found[money.currency if money else "converted"] += looked.converted
+    told = ", ".join(f"{currency or 'without one'} {count:,}" for currency, count in sorted(found.items()))
     if len(found) > 1:
         yield f"conversions are in several currencies ({told}): do not add them up as they are"
     else:

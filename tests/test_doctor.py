@@ -14,7 +14,7 @@ from experiments.events.schema import TABLES
 from experiments.ingest.rekey import rekey
 from experiments.store.database import migrate, open_database
 from experiments.store.deliveries import SqlDeliveries
-from experiments.workspace import create_workspace
+from experiments.workspace import create_workspace, open_workspace
 
 NOW = datetime(2026, 11, 9, 6, tzinfo=UTC)
 
@@ -96,6 +96,18 @@ def test_files_that_nobody_needs_are_counted_and_weighed(workspace):
     assert says(workspace, "left behind", ok=True) == "no file but those that the lake is made of"
 
 
+def test_files_that_a_log_without_its_end_does_not_know_are_not_called_left_behind(workspace):
+    deliver(workspace, "impressions", "impression", "c" * 64)
+    register(workspace, "c" * 64, kind="impression")
+    data(workspace, "outcomes").with_name("part-0.parquet").write_bytes(b"x")
+    max(Path(workspace.lake_root, "impressions", "_delta_log").glob("*.json")).unlink()
+    told = says(workspace, "left behind", ok=False)
+    assert told.startswith("1 files (1 of impressions; 0.0 MiB) that the log does not know, which is behind the reg")
+    assert "restore _delta_log of impressions from your newest backup, and leave the files where they are" in told
+    assert "compact" not in told
+    assert "or its log alone, is older than the database" in says(workspace, "deliveries", ok=False)
+
+
 def test_a_delivery_that_the_lake_does_not_know_is_named(workspace):
     register(workspace, "c" * 64, kind="impression", accepted=0)
     says(workspace, "deliveries", ok=True)
@@ -155,6 +167,19 @@ def test_several_currencies_are_told_in_one_line(workspace):
     deliver(workspace, "outcomes", "click", "4" * 64, currency="SEK", value_micros=1)
     told = says(workspace, "currencies", ok=True)
     assert told == "conversions are in several currencies (without one 1, EUR 1, USD 1): do not add them up as they are"
+
+
+def test_money_that_was_converted_is_in_one_currency(workspace):
+    deliver(workspace, "outcomes", "conversion", "1" * 64, currency="USD", value_micros=1, paid_micros=2)
+    deliver(workspace, "outcomes", "conversion", "2" * 64, currency="CHF", value_micros=1, paid_micros=2)
+    assert "(EUR 1, converted 2)" in says(workspace, "currencies", ok=True), "what rates were for is set no more"
+    settings = workspace.root / "adstyle.toml"
+    without = settings.read_text()
+    settings.write_text(f'{without}\n[money]\ncurrency = "EUR"\n')
+    assert says(open_workspace(workspace.root), "currencies", ok=True) == "conversions: EUR 3"
+    settings.write_text(f'{without}\n[money]\ncurrency = "SEK"\n')
+    told = says(open_workspace(workspace.root), "currencies", ok=True)
+    assert told.startswith("conversions are in several currencies (EUR 1, SEK 2)"), "one was not converted"
 
 
 def test_a_clock_that_was_set_back_is_told_by_what_was_delivered(workspace):

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, parse_instant, print_json, progress_bar
+from experiments.cli.jobs import instant_to_act_at
+from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
 
 
 def analyse(
@@ -20,7 +21,7 @@ def analyse(
     from experiments.jobs.presenting import experiment_document
 
     shell: Shell = context.obj
-    instant = parse_instant(as_of, "--as-of") if as_of else shell.clock()()
+    instant = instant_to_act_at(shell, as_of)
     with shell.open(as_of=instant) as stores, progress_bar() as progress:
         stores.control.plan(experiment)
         raise_if_failed(run_job(stores, Analyse(only=experiment), instant, progress=progress))
@@ -54,5 +55,6 @@ def report(
     with shell.open() as stores:
         chosen = parse_week(week) if week else last_whole_week(stores.clock())
         folder = out or stores.workspace.folder("reports")
-        page, data = write_week(stores, chosen, experiment, folder / experiment if experiment else folder)
+        with one_line():
+            page, data = write_week(stores, chosen, experiment, folder / experiment if experiment else folder)
     console().print(f"{page}\n{data}")

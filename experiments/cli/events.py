@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json, progress_bar
+from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +28,7 @@ def assign(
     from experiments.core.lifecycle import allocation
 
     shell: Shell = context.obj
-    if file and not file.is_file():
-        raise ExperimentError(f"{file} is no file: give one with a unit id a line")
-    ids = list(units or ()) + (file.read_text(encoding="utf-8").splitlines() if file else [])
+    ids = [*(units or ()), *(_ids_in(file) if file else ())]
     if not ids:
         raise ExperimentError("no units: name some, or give --file")
     with shell.open() as stores:
@@ -43,6 +41,19 @@ def assign(
             print_json({"unit": unit, "arm": arm, "propensity": propensity})
         else:
             sys.stdout.write(f"{unit}\t{arm}\t{propensity:.6g}\n")
+
+
+def _ids_in(file: Path) -> list[str]:
+    from experiments.core.errors import ExperimentError
+
+    with one_line():
+        if not file.is_file():
+            raise ExperimentError(f"{file} is no file: give one with a unit id a line")
+        try:
+            return file.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ExperimentError(f"{file}, line {line}: not UTF-8; save it as UTF-8 text, a unit id a line") from None
 
 
 def ingest(

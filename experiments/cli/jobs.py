@@ -1,5 +1,6 @@
 """``adstyle job`` and ``adstyle scheduler``: the recurring work, from cron or from our own bell."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,6 +16,23 @@ AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="Do what is due at this instant; now if not given.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def instant_to_act_at(shell: Shell, as_of: str | None) -> datetime:
+    """The clock's, or the earlier one given with ``--as-of``.
+
+    A later one is refused: it would take looks, and end experiments, that no event has come for yet, for good.
+    """
+    from experiments.core.errors import ExperimentError
+
+    now = shell.clock()()
+    instant = parse_instant(as_of, "--as-of") if as_of else now
+    if instant > now:
+        raise ExperimentError(
+            f"--as-of {as_of} lies after now, {now:%Y-%m-%dT%H:%M:%SZ}: what is done cannot be undone; to rehearse a "
+            "later time, set the clock with --now or ADSTYLE_NOW, in a copy of the workspace"
+        )
+    return instant
 
 
 @job.command("list")
@@ -54,7 +72,7 @@ def run(
 
     shell: Shell = context.obj
     chosen = jobs_named(name)
-    instant = parse_instant(as_of, "--as-of") if as_of else shell.clock()()
+    instant = instant_to_act_at(shell, as_of)
     with shell.open(as_of=instant) as stores, progress_bar() as progress:
         runs = [run_job(stores, each, instant, progress=progress) for each in chosen]
     out = console()

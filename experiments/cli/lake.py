@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json, progress_bar
+from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
 
 events = typer.Typer(help="The event lake: upkeep, and what one unit may ask for.", no_args_is_help=True)
 export = typer.Typer(help="Data for elsewhere.", no_args_is_help=True)
+FORMS = ("parquet", "csv")
 
 
 @events.command()
@@ -48,12 +49,14 @@ def erase(
     from experiments.events import upkeep
     from experiments.ingest.rekey import refuse_strangers
     from experiments.jobs.ingest import WRITER, WRITER_SECONDS
+    from experiments.jobs.upkeep import refuse_behind
 
     shell: Shell = context.obj
     if not yes:
         typer.confirm("Erase all events of this unit? They cannot be brought back", abort=True)
     with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS):
         refuse_strangers(stores.lake, stores.hasher)
+        refuse_behind(stores)
         done = upkeep.erase(stores.lake, stores.hasher.hashed(unit), stores.hasher.earlier(unit))
     console().print("; ".join(f"{each.table}: {each.rows:,} rows erased" for each in done))
 
@@ -71,6 +74,7 @@ def rekey(
     """
     from experiments.ingest.rekey import rekey as change_key
     from experiments.jobs.ingest import WRITER, WRITER_SECONDS
+    from experiments.jobs.upkeep import refuse_behind
 
     shell: Shell = context.obj
     file = shell.workspace().key_file
@@ -81,6 +85,7 @@ def rekey(
             abort=True,
         )
     with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS), progress_bar() as progress:
+        refuse_behind(stores)
         done = change_key(stores.lake, file, progress)
     console().print("; ".join(f"{name}: {rows:,} rows hashed once more" for name, rows in done.rows.items()))
     console().print(f"Units are hashed under {done.layers} keys now: back up {file.path}, and copy it to every machine")
@@ -109,13 +114,18 @@ def export_events(
     form: Annotated[str, typer.Option("--format", metavar="parquet|csv", help="The files' form.")] = "parquet",
 ) -> None:
     """Write the events out, a file a table; units are hashes and addresses networks there too."""
+    from experiments.core.errors import ExperimentError
     from experiments.events import upkeep
     from experiments.events.schema import TABLES
 
     shell: Shell = context.obj
-    out.mkdir(parents=True, exist_ok=True)
-    with shell.open() as stores:
-        for name in TABLES:
-            path = out / f"{name}.{form}"
+    if form not in FORMS:
+        raise ExperimentError(f"--format {form!r} is none of ours: events are exported as {' or '.join(FORMS)}")
+    paths = {name: out / f"{name}.{form}" for name in TABLES}
+    with shell.open() as stores, one_line():
+        out.mkdir(parents=True, exist_ok=True)
+        if folder := next((path for path in paths.values() if path.is_dir()), None):
+            raise ExperimentError(f"{folder} is a folder, and a file of that name is to be written: move it away")
+        for name, path in paths.items():
             rows = upkeep.export(stores.lake, name, path, form)
             console().print(f"{path}: {rows:,} rows")

@@ -128,7 +128,7 @@ class Story:
             self.console.print(f"The audience: {lines:,} log lines dropped into inbox/")
         now = monday + timedelta(weeks=1) + MORNING
         for job in ("ingest", "analyse", "promote", "report"):
-            self.run("job", "run", job, "--as-of", f"{now:%Y-%m-%dT%H:%MZ}")
+            self.run("job", "run", job, now=now)
 
     def epilogue(self) -> None:
         """What was found beside what was true."""

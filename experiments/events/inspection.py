@@ -19,7 +19,9 @@ class Inspection:
     deliveries: Mapping[str, frozenset[str]]
     """Which each table has rows of."""
     currencies: Mapping[str, int]
-    """Conversions with a value, by currency; no currency is called ``""``."""
+    """Conversions with a value that was not converted, by currency; no currency is called ``""``."""
+    converted: int
+    """Those whose value was."""
     newest: datetime | None
     """When the latest row was delivered, by the clock of that time."""
 
@@ -33,12 +35,14 @@ def inspect(lake: EventLake) -> Inspection:
             found = engine.execute(f"SELECT delivery, max(delivered_at) FROM {source} GROUP BY delivery").fetchall()
             deliveries[name] = frozenset(delivery for delivery, _ in found)
             moments += [moment for _, moment in found]
-        source = _columns(lake, engine, "outcomes", "kind", "value_micros", "currency")
-        currencies = engine.execute(
-            f"SELECT coalesce(currency, ''), count(*) FROM {source} "
-            "WHERE kind = 'conversion' AND value_micros IS NOT NULL GROUP BY 1 ORDER BY 1"
+        source = _columns(lake, engine, "outcomes", "kind", "value_micros", "paid_micros", "currency")
+        paid = engine.execute(
+            "SELECT CASE WHEN paid_micros IS NULL THEN coalesce(currency, '') END, count(*) "
+            f"FROM {source} WHERE kind = 'conversion' AND value_micros IS NOT NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
-    return Inspection(deliveries, dict(currencies), max(moments, default=None))
+    currencies = dict(paid)
+    converted = currencies.pop(None, 0)
+    return Inspection(deliveries, currencies, converted, max(moments, default=None))
 
 
 def _columns(lake: EventLake, engine: duckdb.DuckDBPyConnection, name: str, *columns: str) -> str:

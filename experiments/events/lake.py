@@ -26,7 +26,7 @@ from experiments.events.engine import MEMORY, DuckDB, Engine
 from experiments.events.native import native_silence
 from experiments.events.numbers import UNIT_NUMBER
 from experiments.events.objects import Objects
-from experiments.events.parts import Parts
+from experiments.events.parts import Keys, Parts
 from experiments.events.replacing import Share, delivery_ends, shares, write_the_rest
 from experiments.events.schema import TABLES, TableLayout
 from experiments.events.scratch import Scratch
@@ -221,6 +221,16 @@ class Append:
         """What the log says, commit by commit; its checkpoints say nothing else."""
         objects = self.objects()
         return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
+
+    def removed(self, before: datetime) -> dict[str, Keys]:
+        """Files that commits before an instant took out of the table, and what their folders are named after."""
+        columns, found = TABLES[self._name].partition_by, dict[str, Keys]()
+        for line in (line for entry in self.log() for line in entry.splitlines()):
+            told = json.loads(line).get("remove", {})
+            keys = told.get("partitionValues")  # which other tools may leave out, and their files stay
+            if keys and told.get("deletionTimestamp", 0) < before.timestamp() * 1000:
+                found[unquote(told["path"])] = tuple(str(keys[column]) for column in columns)
+        return found
 
     def sizes(self, before: datetime | None = None) -> dict[str, int]:
         """The files of data among them, with their sizes; those last written before an instant, where one is given."""
@@ -429,7 +439,17 @@ class Append:
 
 
 def _create(uri: str, layout: TableLayout, options: dict[str, str]) -> None:
-    """An empty table. Whoever is a moment too late must not create it again on top: that would be version 1."""
+    """An empty table. Whoever is a moment too late must not create it again on top: that would be version 1.
+
+    Raises:
+        StorageFailure: where files of a table lie that has lost its log; under a new one nobody would need them.
+    """
+    objects = Objects(uri.removeprefix("file://"), options)  # deltalake's own want a folder that is there
+    left = any(path.endswith(".parquet") for path in objects.sizes())
+    if left and not DeltaTable.is_deltatable(uri, options):
+        raise StorageFailure(
+            f"{uri} has files of data and no log: restore {uri}/{LOG} from the backup that the files came from"
+        )
     try:
         DeltaTable.create(
             uri,

@@ -28,6 +28,8 @@ MANY_FILES = 8
 ORPHAN_HOURS = 48
 """A file that no log speaks of may be one that is being written; after so long it is not."""
 EVENTS = ("impressions", "outcomes")
+_VALUE, _AROUND = r'"(?:[^"\\]|\\.)*"|[^",]+', '" {}[]:'
+"""A value of a rejected line, which is kept as JSON or as CSV with commas, and what may be around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,17 @@ def orphaned(lake: EventLake, as_of: datetime) -> tuple[str, ...]:
 
 def clear(lake: EventLake, name: str, as_of: datetime) -> Upkeep:
     """Remove those files; no version loses anything."""
-    handle, gone = lake.begin(name), lake.orphans(name, as_of - timedelta(hours=ORPHAN_HOURS))
+    return remove(lake, name, lake.orphans(name, as_of - timedelta(hours=ORPHAN_HOURS)))
+
+
+def remove(lake: EventLake, name: str, paths: Collection[str]) -> Upkeep:
+    """Remove files of a table from the disk."""
+    handle = lake.begin(name)
     with storage_failures(lake.root):
-        for path in gone:
-            handle.objects().remove(path)
-    return Upkeep(name, files=len(gone), version=handle.version)
+        objects = handle.objects()
+        for path in paths:
+            objects.remove(path)
+    return Upkeep(name, files=len(paths), version=handle.version)
 
 
 def folders(lake: EventLake, name: str) -> tuple[tuple[date, str | None], ...]:
@@ -107,26 +115,41 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
     """
     handle, gone = _begin(lake, name), list[StoredFile]()
     for keys, files in _by_folder(handle).items():
-        day, experiment = _day_and_experiment(name, keys)
-        if day < before and experiment not in keep:
+        if _is_old(name, keys, before, keep):
             gone += files
     if gone:
         handle.replace(gone, handle.parts(), data_change=True)
     return Upkeep(name, rows=sum(each.rows for each in gone), files=len(gone), version=handle.version)
 
 
+def forgotten(
+    lake: EventLake, name: str, before: date, keep: Collection[str], removed_before: datetime
+) -> tuple[str, ...]:
+    """Files of such days that left the table before an instant and are on the disk yet.
+
+    Those of days that are kept are none of them, whatever took them out of the table: evidence names older versions.
+    """
+    outdated = lake.outdated(name)
+    if not outdated:  # all of the log is read only where it must be
+        return ()
+    with storage_failures(lake.root):
+        removed = lake.begin(name).removed(removed_before)
+    return tuple(path for path, keys in removed.items() if path in outdated and _is_old(name, keys, before, keep))
+
+
 def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upkeep, ...]:
     """Delete every row of a unit, given by its hash, and what rejected lines say of it; the disk is vacuumed at once.
 
     Clicks that name an impression of the unit, and not the unit itself, are the unit's too, and so are refunds of its
-    conversions; its impressions go last, so that an erasure that was interrupted finds those when it is repeated.
-    Rejected lines may know the unit by its ``earlier`` hashes, those before the key was changed.
+    conversions, and rejected lines that name either. What names goes before what is named, so that an erasure that was
+    interrupted finds the rest when it is repeated. Rejected lines may know the unit by its ``earlier`` hashes, those
+    before the key was changed.
     """
     with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
         _theirs(lake, engine, unit)
         done = (
-            _delete(lake, engine, "outcomes", _followed(unit)),
             _delete(lake, engine, "rejects", _speaks_of(unit, *earlier)),
+            _delete(lake, engine, "outcomes", _followed(unit)),
             _delete(lake, engine, "impressions", f"unit = '{unit}'"),
         )
     for name in TABLES:
@@ -157,13 +180,21 @@ def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator
 def _theirs(lake: EventLake, engine: duckdb.DuckDBPyConnection, unit: str) -> None:
     """Make the table ``theirs`` of the unit's impressions, and ``adjusting`` of what was said of its conversions.
 
-    Files that are older than adjustments have no such column, so those are told by their ids.
+    Files that are older than adjustments have no such column, so those are told by their ids. A third, ``speaking``, is
+    of the rejected lines of outcomes that have an id of its impressions or conversions as a value.
     """
     source, outcomes = _rows(lake, engine, "impressions"), _rows(lake, engine, "outcomes")
     engine.execute(f"CREATE TABLE theirs AS SELECT event_id FROM {source} WHERE unit = '{unit}'")
     engine.execute(
         f"CREATE TABLE adjusting AS SELECT event_id FROM {outcomes} WHERE adjusts IN (SELECT event_id FROM {outcomes} "
         f"WHERE kind = 'conversion' AND (unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)))"
+    )
+    engine.execute(
+        f"CREATE TABLE speaking AS SELECT DISTINCT text FROM ("
+        f"SELECT text, unnest(regexp_extract_all(text, '{_VALUE}')) AS value "
+        f"FROM {_rows(lake, engine, 'rejects')} WHERE kind NOT IN ('impression', 'count')) "
+        f"WHERE trim(value, '{_AROUND}') IN (SELECT trim(event_id, '{_AROUND}') FROM (FROM theirs UNION ALL "
+        f"SELECT event_id FROM {outcomes} WHERE kind = 'conversion' AND ({_followed(unit)})))"
     )
 
 
@@ -176,7 +207,8 @@ def _followed(unit: str) -> str:
 
 
 def _speaks_of(*hashes: str) -> str:
-    return " OR ".join(f"contains(text, '{each}')" for each in hashes)
+    """Which rejected lines name a unit, or what is known as its."""
+    return " OR ".join([*(f"contains(text, '{each}')" for each in hashes), "text IN (SELECT text FROM speaking)"])
 
 
 def rewrite(
@@ -300,6 +332,12 @@ def _by_folder(handle: Append) -> dict[Keys, list[StoredFile]]:
     for file in handle.files():
         found.setdefault(file.keys, []).append(file)
     return found
+
+
+def _is_old(name: str, keys: Keys, before: date, keep: Collection[str]) -> bool:
+    """Whether a folder is to be forgotten."""
+    day, experiment = _day_and_experiment(name, keys)
+    return day < before and experiment not in keep
 
 
 def _day_and_experiment(name: str, keys: Keys) -> tuple[date, str | None]:

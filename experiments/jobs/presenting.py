@@ -38,7 +38,8 @@ def task_line(run: TaskRun) -> str:
         case _, "compact":
             return f"compact {result['table']}: {result['files']:,} files made few, {result['removed']:,} removed"
         case _, "retain":
-            return f"retain {result['table']}: {result['rows']:,} rows from before {result['before']} forgotten"
+            gone = f", {result['removed']:,} files removed" if result.get("removed") else ""
+            return f"retain {result['table']}: {result['rows']:,} rows from before {result['before']} forgotten{gone}"
         case _, "generate":
             said = f"{result['variants']} variants"
         case _:

@@ -9,6 +9,7 @@ from typing import Any
 from experiments.core.errors import ExperimentError
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
+from experiments.jobs.upkeep import AGGREGATE_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def _bad_week(text: str) -> Week:
 
 
 class Report:
-    """One page a week in which an experiment ran or was decided on; missing ones of earlier weeks are made up for."""
+    """One page a week in which an experiment ran or was decided on; missing ones of earlier weeks are made up for, as
+    long as evidence that nobody judged by is kept."""
 
     name = "report"
     summary = "write the weekly page and its JSON"
@@ -68,7 +70,7 @@ class Report:
             return ()
         from experiments.jobs.weekly import has_news
 
-        week, last = week_of(min(created)), last_whole_week(as_of)
+        week, last = week_of(max(min(created), as_of - timedelta(days=AGGREGATE_DAYS))), last_whole_week(as_of)
         weeks = []
         while week.monday <= last.monday:
             weeks.append(week)

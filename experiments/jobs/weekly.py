@@ -1,7 +1,7 @@
 """Fill the weekly report's model from the stores: every number the page shows is looked up or computed here."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from creatives.render import thumbnail
@@ -19,9 +19,11 @@ from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.sample_ratio import sample_ratio
 from experiments.core.statistics.sequential import Looks
 from experiments.events.evidence import gather
+from experiments.events.upkeep import EVENTS
 from experiments.jobs.context import Context
 from experiments.jobs.counted import counted_rows
 from experiments.jobs.leaderboard import HASH, build_leaderboard
+from experiments.jobs.upkeep import RETENTION_DAYS, Retain, is_needed
 from experiments.jobs.verdict_rows import (
     flat,
     guardrail_rows,
@@ -180,12 +182,45 @@ def _measured_until(
 
 
 def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, until: datetime) -> Evidence:
-    """What the last look judged, if it was at that instant; if not, a reading of its own, which decides nothing."""
+    """What the last look judged, if it was at that instant; if not, a reading of its own, which decides nothing.
+
+    Where events of that time are forgotten, it is what was read of them before.
+    """
     if latest and plan.look_time(latest.look) == until:
         return context.control.evidence(latest.evidence_id)
+    if gone := _forgotten(context, plan):
+        return _recorded(context, plan.experiment, until, gone)
     evidence = gather(context.lake, plan, until, dealt=context.control.dealings(plan.experiment))
     context.control.record_evidence(evidence)
     return evidence
+
+
+def _forgotten(context: Context, plan: Plan) -> date | None:
+    """The day before which `Retain` has forgotten events of the experiment; None where all since its start are kept.
+
+    Its ledger says which days each table lost, also where it was interrupted; experiments that were needed then kept
+    theirs. Outcomes are of no experiment, and their day is never after the start of one that is needed.
+    """
+    first, history, lost = plan.start.date(), context.control.history(plan.experiment), []
+    for entry in context.ledger.entries(Retain.name):
+        table, before = entry.period[: -len("-2026-01-01")], date.fromisoformat(entry.period[-len("2026-01-01") :])
+        if table in EVENTS and before > first:
+            run_by = datetime.combine(before + timedelta(days=RETENTION_DAYS + 1), time(), UTC)
+            if table == "outcomes" or not is_needed(_until(history, run_by), run_by):
+                lost.append(before)
+    return max(lost, default=None)
+
+
+def _recorded(context: Context, name: str, until: datetime, gone: date) -> Evidence:
+    """The evidence recorded when a page was first made for that instant: all of it, should there be some with less."""
+    recorded = context.control.evidence_at(name, until)
+    if not recorded:
+        raise ExperimentError(
+            f"{name}: events from before {gone} are forgotten, and no evidence as of {until:%Y-%m-%d %H:%M} UTC was "
+            "recorded while they were there: its page cannot be made any more; one that was made stays as it is"
+        )
+    # What was gathered after days were forgotten lacks them; of those that lack none, the latest has late events too.
+    return max(recorded, key=lambda each: len(each.daily))
 
 
 def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionView:
@@ -307,6 +342,7 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
         capped_units=tuple(ArmCount(arm, count) for arm, count in sorted(health.capped_units.items()) if count),
         conversions_by_click=by_click,
         conversions_by_view=None if by_click is None else conversions - by_click,
+        currencies=tuple(health.currencies.items()),
         withdrawn_conversions=health.withdrawn_conversions,
         unmatched_adjustments=health.unmatched_adjustments,
     )

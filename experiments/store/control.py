@@ -193,6 +193,13 @@ class ControlPlane(Catalogue):
                 raise Unknown(f"there is no evidence number {evidence_id}")
             return restore_evidence(row.experiment, row.as_of, row.lake_versions, row.document)
 
+    def evidence_at(self, name: str, as_of: datetime) -> tuple[Evidence, ...]:
+        """All that was recorded of an experiment at an instant, the latest first."""
+        query = select(EvidenceRow).where(EvidenceRow.experiment == name, EvidenceRow.as_of == as_of)
+        with Session(self._engine) as session:
+            rows = session.scalars(query.order_by(EvidenceRow.id.desc()))
+            return tuple(restore_evidence(row.experiment, row.as_of, row.lake_versions, row.document) for row in rows)
+
     def unjudged_evidence(self, before: datetime) -> int:
         """How many snapshots of evidence before ``before`` no verdict rests on."""
         with Session(self._engine) as session:

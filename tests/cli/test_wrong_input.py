@@ -181,6 +181,30 @@ def test_an_experiment_that_is_not_there_is_named_with_those_that_are(workspace,
     assert "autumn" in refused("experiment", *step, "autum")
 
 
+def test_where_nothing_can_be_written_is_one_line(workspace, adstyle, refused):
+    (workspace / "file").touch()
+    (workspace / "held" / "outcomes.parquet").mkdir(parents=True)
+    before = files(workspace) | {workspace / "held" / "impressions.parquet"}
+    for out, says in (
+        ("file", "file"),
+        ("file/below", "file/below"),
+        ("/proc/x", "/proc/x"),
+        ("held", "held/outcomes"),
+    ):
+        assert says in refused("export", "events", "--out", out)
+    assert "csv" in refused("export", "events", "--out", "elsewhere", "--format", "xml")
+    assert "file" in refused("report", "--week", "2026-W45", "--out", "file")
+    assert files(workspace) <= before
+    assert not (workspace / "held" / "impressions.parquet").exists()
+
+
+def test_units_in_a_file_that_is_no_text_are_one_line(workspace, refused, tmp_path):
+    (workspace / "units").write_bytes(b"ann\nb\xff\xfe\n")
+    assert "units, line 2: not UTF-8" in refused("assign", "autumn", "--file", "units")
+    assert "units/below" in refused("assign", "autumn", "--file", "units/below")
+    assert "cannot be used" in refused("assign", "autumn", "--file", "u" * 300)
+
+
 def test_steps_out_of_order_say_what_is_possible(workspace, adstyle, refused):
     adstyle("experiment", "create", "experiments/autumn.yaml")
     assert "draft" in refused("experiment", "promote", "autumn")

@@ -195,6 +195,23 @@ def test_a_damaged_log_is_one_line_and_a_failure_of_storage(lake, impressions):
     assert failure.value.exit_code == 1
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_files_without_their_log_are_not_taken_for_a_new_table(lake, impressions, emptied):
+    lake.begin("impressions").commit(impressions("i1"), "d1")
+    log = Path(lake.root, "impressions", "_delta_log")
+    aside = log.rename(log.with_name("aside"))
+    if emptied:
+        log.mkdir()
+    with pytest.raises(StorageFailure) as failure:
+        lake.begin("impressions")
+    assert str(failure.value) == (
+        f"{lake.root}/impressions has files of data and no log: restore {log} from the backup that the files came from"
+    )
+    assert not list(log.glob("*.json")), "no other log begins in its place"
+    aside.rename(log)
+    assert lake.begin("impressions").delivered("d1")
+
+
 def test_the_log_names_no_unit_and_units_are_found_all_the_same(lake, rows, at):
     units = ["ab" * 16, "cd" * 16]
     events = [{"event_id": f"i{n}" * 40, "ts": at(hours=1), "arm": "a", "unit": unit} for n, unit in enumerate(units)]

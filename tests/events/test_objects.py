@@ -156,6 +156,17 @@ def test_it_is_kept_as_a_folder_is(lake, impressions, rows, at, tmp_path):
     assert lake.begin("impressions").delivered("d3"), "what was delivered is still known"
 
 
+def test_files_without_their_log_are_not_taken_for_a_new_table(lake, impressions):
+    handle = lake.begin("impressions")
+    handle.commit(impressions(0), "d0")
+    objects = handle.objects()
+    for path in objects.sizes("_delta_log"):
+        objects.remove(path)
+    with pytest.raises(StorageFailure, match="impressions has files of data and no log: restore s3://bucket/"):
+        lake.begin("impressions")
+    assert objects.sizes("_delta_log") == {}
+
+
 def test_files_that_are_missing_are_found(lake, impressions):
     lake.begin("impressions").commit(impressions(0, experiment="a b/ü"), "d0")
     (file,) = lake.begin("impressions").files()

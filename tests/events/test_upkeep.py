@@ -106,6 +106,29 @@ def test_days_are_forgotten_but_for_experiments_that_measure(filled):
     assert upkeep.forget(filled, "outcomes", day).rows == 0, "again changes nothing"
 
 
+def test_forgotten_days_leave_the_disk_and_older_versions_of_kept_days_stay(filled, rows, at):
+    odd = {"event_id": "i20", "ts": at(hours=1), "arm": "a", "unit": UNIT, "experiment": "a b/ü"}
+    filled.begin("impressions").commit(rows("impressions", [odd], "d20"), "d20")
+    upkeep.rewrite(filled, "impressions", "unit", "unit", ())
+    later, version = date(2026, 11, 3), filled.versions()["impressions"]
+    kept = [row for row in contents(filled) if row["date"] >= later]
+    upkeep.forget(filled, "impressions", later)
+    old, new = (lambda path: "2026-11-02" in str(path)), (lambda path: "2026-11-03" in str(path))
+    now = datetime.now(UTC)
+    assert upkeep.forgotten(filled, "impressions", later, (), now - timedelta(hours=1)) == ()
+    soon = now + timedelta(hours=1)
+    assert len(upkeep.forgotten(filled, "impressions", later, ("spring",), soon)) == 2, "those of the odd one alone"
+    paths = upkeep.forgotten(filled, "impressions", later, (), soon)
+    assert len(paths) == len([*filter(old, parquet(filled))]) == 20
+    upkeep.remove(filled, "impressions", paths)
+    assert [*filter(old, parquet(filled))] == []
+    assert len([*filter(new, parquet(filled))]) == 4, "as they were rewritten, and before"
+    days = pc.field("date") >= later
+    for each in (version - 1, version):
+        assert filled.dataset("impressions", each).to_table(filter=days).num_rows == len(kept) == 2
+    assert upkeep.forgotten(filled, "impressions", later, (), soon) == ()
+
+
 def test_folders_are_read_off_the_log(filled):
     assert set(upkeep.folders(filled, "impressions")) == {
         (date(2026, 11, 2), "spring"), (date(2026, 11, 3), "spring"), (date(2026, 11, 3), "autumn")
@@ -151,6 +174,45 @@ def test_what_was_said_of_a_units_conversions_is_the_units_too(filled, rows, at)
     assert [row["event_id"] for row in contents(filled, "outcomes")] == ["a0", "a1", "a2", "a3", "c1", "v1"]
 
 
+NAMING = {
+    '{"event_id":"k5","ts":"x","impression_id":"i0","ip":"198.51.100.0"}': "click",
+    '{"event_id": "k6", "ts": "x", "impression_id" : i2}': "click",
+    "k7,x,i4,198.51.100.0": "click",
+    '"k,8",x,"{i6}",': "conversion",
+    "r1,x,-5,v0": "conversion",
+}
+NOT_NAMING = {
+    '{"event_id":"k5","ts":"x","impression_id":"i00"}': "click",
+    "k9,x,i1,": "click",
+    "k0,x,i0-2,a i2,i4.": "conversion",
+    "r2,x,-5,v1": "conversion",
+    "i0,x,spring,original": "impression",
+    "v0,x,spring,original": "count",
+}
+
+
+@pytest.fixture
+def named(filled, rows, at):
+    """Rejected lines, some of which name what is a unit's."""
+    said = [
+        {"name": "f", "kind": kind, "reason": "bad_time", "text": text, "ts": at(hours=1)}
+        for text, kind in {**NAMING, **NOT_NAMING}.items()
+    ]
+    filled.begin("rejects").commit(rows("rejects", said, "d2"), "d2")
+    return filled
+
+
+def test_rejected_lines_that_name_a_units_events_are_the_units_too(named):
+    shown = [row["text"] for row in upkeep.of_unit(named, UNIT) if row["table"] == "rejects"]
+    assert sorted(shown) == sorted([*NAMING, f"x,{UNIT},y"])
+    assert {each.table: each.rows for each in upkeep.erase(named, UNIT)}["rejects"] == len(shown)
+    assert [row["text"] for row in contents(named, "rejects")] == sorted([*NOT_NAMING, f"x,{OTHER},y"])
+
+
+def test_a_unit_without_events_has_no_lines_that_name_them(named):
+    assert list(upkeep.of_unit(named, "ef" * 16)) == []
+
+
 def test_a_unit_is_found_in_files_that_are_older_than_adjustments(filled):
     for file in parquet(filled, "outcomes"):
         table = pq.ParquetFile(file).read().drop_columns(["adjusts", "paid_micros"])
@@ -176,27 +238,29 @@ def test_a_log_that_still_names_an_erased_unit_is_forgotten(lake, rows, at, monk
     assert entries[0].exists(), "what names nobody stays"
 
 
-def test_an_erasure_that_was_interrupted_finds_all_when_it_is_repeated(filled, monkeypatch):
-    """Killed after any of its commits: clicks are known as the unit's by its impressions."""
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_an_erasure_that_was_interrupted_finds_all_when_it_is_repeated(named, monkeypatch, commits):
+    """Killed after any of its commits: clicks, and rejected lines, are known as the unit's by what they name."""
     from experiments.events.lake import Append
 
     class Killed(BaseException):
         pass
 
-    real = Append.replace
-    for _ in range(3):
+    real, done = Append.replace, []
 
-        def once(*arguments, **options):
-            real(*arguments, **options)
+    def counted(*arguments, **options):
+        real(*arguments, **options)
+        done.append(1)
+        if len(done) == commits:
             raise Killed
 
-        monkeypatch.setattr(Append, "replace", once)
-        with pytest.raises(Killed):
-            upkeep.erase(filled, UNIT)
-    monkeypatch.setattr(Append, "replace", real)
-    upkeep.erase(filled, UNIT)
-    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["c1", "v1"]
-    assert UNIT not in repr([contents(filled, name) for name in ("impressions", "outcomes", "rejects")])
+    monkeypatch.setattr(Append, "replace", counted)
+    with pytest.raises(Killed):
+        upkeep.erase(named, UNIT)
+    upkeep.erase(named, UNIT)
+    assert [row["event_id"] for row in contents(named, "outcomes")] == ["c1", "v1"]
+    assert [row["text"] for row in contents(named, "rejects")] == sorted([*NOT_NAMING, f"x,{OTHER},y"])
+    assert UNIT not in repr([contents(named, name) for name in ("impressions", "outcomes", "rejects")])
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

@@ -343,6 +343,8 @@ def test_old_evidence_is_forgotten_unless_a_verdict_rests_on_it(control):
     old = control.record_evidence(replace(EVIDENCE, as_of=EVIDENCE.as_of - timedelta(microseconds=1)))
     limit = control.record_evidence(replace(EVIDENCE, as_of=EVIDENCE.as_of, lake_versions={"impressions": 1}))
     assert control.unjudged_evidence(EVIDENCE.as_of) == 1
+    assert EVIDENCE in control.evidence_at(EVIDENCE.experiment, EVIDENCE.as_of)
+    assert control.evidence_at(EVIDENCE.experiment, EVIDENCE.as_of + timedelta(days=1)) == ()
     assert control.forget_evidence(EVIDENCE.as_of) == 1
     with pytest.raises(Unknown):
         control.evidence(old)
