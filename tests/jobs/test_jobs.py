@@ -347,6 +347,9 @@ def test_events_are_forgotten_after_ninety_days_unless_an_experiment_still_measu
     with office.looks() as stores:
         assert JOBS["retain"].plan(stores, office.now) == ()
     office.types("experiment", "stop", "autumn")
+    with office.looks() as stores:
+        assert JOBS["retain"].plan(stores, office.now) == (), "its last page is to come"
+    office.now = MONDAY + timedelta(days=135)
     office.types("events", "retain")
     assert "impressions: 300 rows from before" in capsys.readouterr().out
     with office.looks() as stores:
