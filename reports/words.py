@@ -444,7 +444,7 @@ REJECTS: Mapping[str, str] = {
     "unknown_experiment": "an experiment that does not exist",
     "unknown_arm": "a style that is not in the experiment",
     "unknown_creative": "a creative that trafficking.csv does not name",
-    "not_json": "not valid JSON",
+    "not_json": "not valid JSON, or nested too deeply",
     "bad_value": "a value that cannot be read",
     "missing_reference": "a click without the impression or unit it belongs to",
     "unterminated_line": "cut off in the middle of a line",

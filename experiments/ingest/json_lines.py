@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,10 @@ from experiments.ingest.values import Rejected
 _PUBLIC = known_to("impression") - frozenset(PRIVATE)
 _TOKEN = re.compile(r"""("(?:[^"\\]|\\.)*("?)|[^\s"{}\[\],:]+)(\s*:)?""", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_JSON_SPACE = " \t\n\r"
+_DEEPEST = 100
+"""Objects and lists within each other. Python gives up a good deal deeper, and where depends on who asks."""
+_BRACKETS_TO_COMMAS = str.maketrans("[]{}", ",,,,")
 
 
 class JsonLines:
@@ -55,7 +60,8 @@ class JsonLines:
             plain = {key: str(self._plain[key]) for key in written}
             hashed = any(bare(name) in theirs for key, name in plain.items() if name != key)
             if not mapped.conditions & set(map(bare, written)):  # else each kind's lines have what theirs need
-                Heading.of(file_name, list(written), asked, mapped)
+                spelled = {bare(name): key for key, name in reversed(plain.items())}  # each line in its own way
+                Heading.of(file_name, list(spelled.values()), asked, mapped)
             names = list(dict.fromkeys(map(bare, (*plain.values(), *asked_for))))  # a later line may have them
             self._heading = Heading.of(file_name, names, asked, mapped).with_hashes(hashed)
             self.kind = self._heading.kind
@@ -70,29 +76,33 @@ class JsonLines:
             self._public = frozenset[str]()  # a column called like one of ours may hold their units
             self._lists = frozenset(mapped.file.lists)
             self._optional = tuple(str(places[bare(name)]) for name in mapped.file.breakdown)
+        # what is not read has a name each, too: a line with fewer names than keys has a column twice
+        self._apart = _Columns(lambda key: self._meaning[key] or f" {key}")
         self.layers = layers_in(key for key in written if self._plain[key] != key)
 
     def rows(self, block: Block, but: frozenset[str] = frozenset()) -> Rows:
         """The lines' values as text; numbers as they are written. Those that are left out are looked at: a line may
         be rejected for what kind of value it has, whatever its column.
         """
-        meaning, broken, places = self._meaning, [], []
-        taken: list[list[str]] = []
+        broken, places = list[Broken](), list[int]()
+        taken: list[tuple[str, ...]] = []
         wanted = tuple(self._heading.wanted)
         hashed: list[bool] = []
         for place, line in enumerate(block.lines()):
             try:
                 if line.unreadable:
                     raise Rejected(line.unreadable)  # noqa: TRY301 - one place writes them down
-                record = self._read(line.text)
-                named: dict[str | None, object] = {meaning[key]: value for key, value in record.items()}
+                record, named = self._record(line.text)
                 cells_of = (
                     [self._value(column, named.get(column)) for column in wanted]
                     if self._lists
-                    else [_scalar(named.get(column)) for column in wanted]
+                    else [  # asked here, as most are text: a call for each takes longer
+                        value.strip(SPACE) if isinstance(value := named.get(column, ""), str) else _scalar(value)
+                        for column in wanted
+                    ]
                 )
                 hashed.append("(" in line.text and self._has_hash(record))
-                taken.append(cells_of)
+                taken.append(tuple(cells_of))  # the collector of garbage passes tuples of text over, but no lists
                 places.append(place)
             except Rejected as rejected:
                 broken.append(Broken(place, rejected.reason))
@@ -104,17 +114,23 @@ class JsonLines:
         which = np.array(hashed, np.bool_) if any(hashed) else None
         return self._heading.rows(block, where, arrays, broken, macros=may_have_macros(block), but=but, hashed=which)
 
-    def _has_hash(self, record: Mapping[str, object]) -> bool:
-        """Whether a line of our own format has its unit as a hash already.
+    def _record(self, text: str) -> tuple[Mapping[str, object], Mapping[str | None, object]]:
+        """A line's object, and its values by the column that each key means.
 
         Raises:
-            Rejected: bad_hash, where it has one that is and one that is not.
+            Rejected: ragged_row, where it has a column that is read twice: by one key again, or by two that mean it.
         """
-        keys = [key for key in record if self._meaning[key] == "unit"]
-        marks = [self._plain[key] != key for key in keys]
-        if any(marks) and not all(marks):
-            raise Rejected("bad_hash")
-        return any(marks)
+        record, apart = self._read(text), self._apart
+        named = {apart[key]: value for key, value in record.items()}
+        if len(named) < len(record) or isinstance(record, _Repeating):
+            columns = [column for key, _ in _pairs(record) if (column := self._meaning[key]) is not None]
+            if len(set(columns)) < len(columns):
+                raise Rejected("ragged_row")
+        return record, named
+
+    def _has_hash(self, record: Mapping[str, object]) -> bool:
+        """Whether a line of our own format has its unit as a hash already."""
+        return any(self._plain[key] != key for key in record if self._meaning[key] == "unit")
 
     def _value(self, column: str, value: object) -> str:
         """As text; a list only where the mapping says so."""
@@ -125,7 +141,7 @@ class JsonLines:
     def masked(self, text: str, units: HashedUnits) -> str:
         """Keys that are not ours are left out."""
         try:
-            record = self._read(text)
+            record, _ = self._record(text)
         except Rejected:
             return _masked_tokens(text, units, self._public)
         masked = frozenset(key for key in record if self._plain[key] != key)
@@ -178,13 +194,30 @@ def _column_at(place: int | None, columns: Sequence[str | None]) -> str | None:
     return None if place is None else columns[place]
 
 
+class _Repeating(dict[str, object]):
+    """An object that has a key more than once: as a dict with what it says last, in pairs with all that it says."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _of_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    record = dict(pairs)
+    return record if len(record) == len(pairs) else _Repeating(pairs)
+
+
+def _pairs(record: Mapping[str, object]) -> Collection[tuple[str, object]]:
+    return record.pairs if isinstance(record, _Repeating) else record.items()
+
+
 def _flat(text: str) -> Mapping[str, object]:
     """A JSON object with ``a.b`` for the b in a."""
-    return dict(_leaves("", _object(text)))
+    return _of_pairs(list(_leaves("", _object(text))))
 
 
 def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for key, value in record.items():
+    for key, value in _pairs(record):
         if isinstance(value, dict):
             yield from _leaves(f"{prefix}{key}.", value)
         else:
@@ -195,15 +228,20 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
 
 
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_constant, object_pairs_hook=_of_pairs)
 
 
 def _object(text: str) -> Mapping[str, object]:
+    text = text.strip(_JSON_SPACE)
     try:
-        record = _DECODER.decode(text)
+        record, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         raise Rejected("not_json") from None
-    if not isinstance(record, dict):
+    if (
+        end < len(text)
+        or not isinstance(record, dict)
+        or (("[" in text or text.rfind("{") > 0) and _has_many_brackets(text) and _is_deep(record))
+    ):
         raise Rejected("not_json")
     if "\\u" in text:
         if "\\u0000" in text:
@@ -211,6 +249,26 @@ def _object(text: str) -> Mapping[str, object]:
         if _SURROGATE.search(text) and not _is_unicode(record):
             raise Rejected("not_utf8")
     return record
+
+
+def _has_many_brackets(text: str) -> bool:
+    """Without which nothing in it is deep."""
+    return text.count("[") + text.count("{") > _DEEPEST
+
+
+def _is_deep(record: object) -> bool:
+    """Level by level: to call itself it would need a stack as deep."""
+    level = [record]
+    for _ in range(_DEEPEST):
+        inner = (
+            part
+            for each in level
+            for part in ([value for _, value in _pairs(each)] if isinstance(each, dict) else cast("list[object]", each))
+        )
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _is_unicode(record: object) -> bool:
@@ -238,16 +296,23 @@ def _kept_value(column: str, value: object, units: HashedUnits, nothing: frozens
 
 
 def _masked_tokens(text: str, units: HashedUnits, public: frozenset[str]) -> str:
-    """A line that is no JSON object: but for names and the whole value right after a public one, all is hashed."""
-    told = False
+    """A line that is no JSON object: but for names and the whole value right after a public one, all is hashed.
+
+    One that is deep is kept without its brackets: whoever reads it again must not have to follow them.
+    """
+    if _has_many_brackets(text):
+        text = text.translate(_BRACKETS_TO_COMMAS)
+    told: int | None = None
+    """Where a public name ended."""
 
     def mask(token: re.Match[str]) -> str:
         nonlocal told
         written, closing, colon = token[1], token[2], token[3] or ""
         name = canonical(written)
         whole = bool(closing) or not written.startswith('"')
-        keep = name is not None if colon else told and whole
-        told = bool(colon) and name in public
+        after = told is not None and not text[told : token.start()].strip()  # what has parts may have a unit in them
+        keep = name is not None if colon else after and whole
+        told = token.end() if colon and name in public else None
         return (written if keep else json.dumps(units[written.strip('"')])) + colon
 
     return _TOKEN.sub(mask, text)

@@ -1,5 +1,6 @@
 """Where a file of a feed has what: a mapping applied to its header, and what its columns say of each row."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -195,13 +196,17 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
     """Where this file has what.
 
     Raises:
-        FileRefused: where a column is missing that no event can do without, or no column that trafficking.csv names.
+        FileRefused: where a column is missing that no event can do without, or no column that trafficking.csv names, or
+            where one that the mapping asks for is there twice.
     """
     feed = mapped.file
-    asked_for = frozenset(map(bare, asked_columns(mapped)))
+    asked_for = {bare(name): name for name in asked_columns(mapped)}
     plain = [None if bare(name) in asked_for else without_suffix(name) for name in header]
     masked = frozenset(place for place, name in enumerate(plain) if name is not None)
     header = [inner or name for name, inner in zip(header, plain, strict=True)]
+    often = Counter(map(bare, header))
+    if twice := sorted(name for short, name in asked_for.items() if often[short] > 1):
+        raise FileRefused(f"{file_name} has {', '.join(twice)} more than once: keep one column of each")
     known = {LINE: _LINE_PLACE} | {bare(name): place for place, name in reversed(list(enumerate(header)))}
     places: dict[str, tuple[tuple[int, ...], ...]] = {}
     for column, asked in feed.columns.items():

@@ -445,7 +445,7 @@ def test_units_both_hashed_and_not(deliver, as_jsonl, impressions, stored, hashe
     assert deliver("impressions.jsonl", as_jsonl(rows)).accepted == 2, "each line says for itself"
     assert [row["unit"] for row in stored()] == [hasher.hashed("user-0"), hasher.hashed("user-1")]
     both = impressions(1, first=5)[0] | {"unit (hashed)": "ab" * 16}
-    assert deliver("impressions-2.jsonl", as_jsonl([both])).rejected == {"bad_hash": 1}
+    assert deliver("impressions-2.jsonl", as_jsonl([both])).rejected == {"ragged_row": 1}
     with pytest.raises(FileRefused, match="has unit more than once"):
         deliver("impressions.csv", "event_id,ts,experiment,arm,unit,unit (hashed)\n")
     header = "Event Time,User ID (hashed),Partner 1 ID,Rendering ID,Impression ID\n"
