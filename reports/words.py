@@ -143,8 +143,8 @@ REASONS: Mapping[str, Callable[[Parameters], str]] = {
     ),
     "coverage": _coverage,
     "mixed_currencies": lambda p: (
-        f"Conversions were paid in several currencies ({listing(_names(p, 'currencies'))}) and not converted, so their "
-        "money cannot be added up: set a reporting currency and its rates."
+        f"Conversions were paid in several currencies, {' and '.join(_names(p, 'currencies'))}, and not converted, so "
+        "their money cannot be added up: set a reporting currency and its rates."
     ),
     "invalid_traffic": _invalid_traffic,
     "invalid_traffic_imbalance": _invalid_traffic_imbalance,

@@ -69,6 +69,10 @@ def test_a_reason_is_a_sentence(code):
     assert not any(wrong in text for wrong in ("nan", "None", "inf ", "_"))
 
 
+def test_currencies_are_no_styles_in_quotes():
+    assert "several currencies, EUR and SEK, and not" in words.reason("mixed_currencies", REASONS["mixed_currencies"])
+
+
 @pytest.mark.parametrize("code", [code for code, parameters in REASONS.items() if parameters])
 def test_a_reason_without_its_parameters_is_refused(code):
     with pytest.raises(ReportError, match=f"{code}.*needs the parameter"):
