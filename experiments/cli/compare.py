@@ -116,6 +116,8 @@ def compare(
 
     if not 0 < alpha < 1:
         raise ExperimentError(f"--alpha {alpha} is not between 0 and 1")
+    if not 0 <= crossover <= 1:
+        raise ExperimentError(f"--crossover {crossover:g} is no share of the units: 0.01 for 1 %, 1 for no limit")
     if correction not in tuple(Correction):
         raise ExperimentError(f"--correction {correction!r} is none of dunnett, holm, none")
     if unit and (units or add_up):
@@ -362,9 +364,11 @@ def parse_split(split: str) -> dict[str, float]:
 
     from experiments.core.errors import ExperimentError
 
-    shares = {}
+    shares = dict[str, float]()
     for part in split.split(","):
         name, _, share = part.rpartition("=")
+        if name in shares:
+            raise ExperimentError(f"--split names arm {name!r} twice: give every arm one share")
         try:
             shares[name] = float(share)
         except ValueError:

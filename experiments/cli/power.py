@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from experiments.cli.shell import Shell, console, print_json
+from experiments.cli.shell import Shell, console, one_line, print_json
 
 if TYPE_CHECKING:
     from experiments.core.statistics.power import Design, Outcome, Plan
@@ -106,7 +106,8 @@ def power(
         "anytime_sample": anytime_sample(design, chosen.lift, min(chosen.power, 0.999)) if margin == 0 else None,
     }
     if chart is not None:
-        _draw(chart, design, asked, power, per_day)
+        with one_line():
+            _draw(chart, design, asked, power, per_day)
     if as_json:
         print_json(document)
     else:

@@ -7,13 +7,13 @@ import numpy as np
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
-from experiments.core.gates import failed_gates, waiting_gates
+from experiments.core.gates import failed_gates, waiting_gates, waits_for_weeks
 from experiments.core.plan import Direction, Metric, Plan, Role
 from experiments.core.statistics.batched import Dealt, compare_batches, stopped_batches
 from experiments.core.statistics.comparison import Comparison, Lift, compare
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.multiplicity import adjust
-from experiments.core.statistics.readings import StoppedLift, after_stopping, futile_arms
+from experiments.core.statistics.readings import Ending, StoppedLift, after_stopping, futile_arms
 from experiments.core.statistics.segments import BadSegments, SegmentReading, read_segments
 from experiments.core.statistics.sequential import Looks
 from experiments.core.statistics.spending import Spending
@@ -99,10 +99,20 @@ def judge_look(
         look, told, comparison, guardrails, secondary, verdict,
         secondary_p=_secondary_p(plan, secondary),
         segments=_segments(plan, evidence),
-        estimates=stopped_batches(_dealt(evidence, metric), control=plan.control, looks=looks, alpha=plan.alpha)
-        if evidence.moved
-        else after_stopping(pairs, control=plan.control, looks=looks, alpha=plan.alpha),
+        estimates=_estimates(plan, evidence, pairs, looks),
     )  # fmt: skip
+
+
+def _estimates(
+    plan: Plan, evidence: Evidence, pairs: Mapping[str, PairMoments], looks: Looks
+) -> tuple[StoppedLift, ...]:
+    """What to expect of each arm: earlier looks did not end the experiment, of those that could have."""
+    held = [number for number in range(1, looks.look) if waits_for_weeks(plan, number)]
+    ending = Ending(plan.primary.direction, plan.stopping.harm, held)
+    if evidence.moved:
+        dealt = _dealt(evidence, plan.primary)
+        return stopped_batches(dealt, control=plan.control, looks=looks, alpha=plan.alpha, ending=ending)
+    return after_stopping(pairs, control=plan.control, looks=looks, alpha=plan.alpha, ending=ending)
 
 
 def _given_up(
@@ -158,7 +168,8 @@ def _segments(plan: Plan, evidence: Evidence) -> dict[str, SegmentReading]:
         for each in evidence.segments:
             if each.column == column and each.arm in plan.weights:
                 moments = each.mature if metric.matures else each.moments
-                table.setdefault(each.segment, {})[each.arm] = moments.pair(metric.numerator, metric.denominator)
+                arms = table.setdefault(each.segment, {arm: PairMoments() for arm in plan.weights})
+                arms[each.arm] = moments.pair(metric.numerator, metric.denominator)
         try:
             readings[column] = read_segments(table, control=plan.control)
         except BadSegments:

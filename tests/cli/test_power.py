@@ -79,6 +79,9 @@ def test_the_chart_is_drawn(power, tmp_path, ending):
         (("--baseline", "0.02", "--chart", "plan.jpg"), "as .svg or .png"),
         (("--baseline", "0.02", "--lift", "0"), "no gain"),
         (("--experiment", "nowhere"), "is not in a workspace"),
+        (("--baseline", "0.02", "--sample", "nan"), "a sample of nan"),
+        (("--baseline", "0.02", "--split", "a=1,a=2"), "names arm 'a' twice"),
+        (("--baseline", "0.02", "--chart", "nowhere/plan.svg"), "nowhere/plan.svg cannot be used"),
     ],
 )
 def test_what_cannot_be_planned_is_said_in_one_line(power, options, said, tmp_path, monkeypatch):

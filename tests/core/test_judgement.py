@@ -7,7 +7,7 @@ import pytest
 from experiments.core.evidence import Batch, Evidence, Health, SegmentMoments
 from experiments.core.judgement import WrongPlanHash, judge_look
 from experiments.core.metrics import metric_named
-from experiments.core.plan import CTR, Allocation, Arm, Looks, Plan, Role, Rule, Stopping
+from experiments.core.plan import CTR, Allocation, Arm, Gates, Looks, Plan, Role, Rule, Stopping
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity, adjust
 from experiments.core.verdict import Kind
@@ -155,12 +155,54 @@ def test_segments_are_read_beside_the_verdict():
     assert lifts["desktop"] == pytest.approx(-0.2)
 
 
+def test_a_segment_that_one_style_never_reached_does_not_hide_the_others():
+    plan = replace(PLAN, arms=(*PLAN.arms, Arm("neon", "neon#1")), segments=("device",))
+    whole = {name: arm(8000, 200) for name in plan.weights}
+    parts = {"tv": {"original": arm(2, 0), "ink": arm(1, 1)}} | {
+        device: {name: arm(4000, 100) for name in plan.weights} for device in ("phone", "desktop")
+    }
+    found = tuple(
+        SegmentMoments("device", device, name, units, UnitMoments())
+        for device, each in parts.items()
+        for name, units in each.items()
+    )
+    reading = judge_look(plan, plan.seal(), replace(evidence(whole), segments=found), 1).segments["device"]
+    assert {each.segment for each in reading.lifts} == {"phone", "desktop"}
+
+
 def test_the_estimate_after_stopping_is_more_modest_than_what_was_seen():
     judgement = judged({"original": arm(8000, 200), "ink": arm(8000, 290)})
     (estimate,) = judgement.estimates
     assert judgement.verdict.kind is Kind.PROMOTE
     assert 0 < estimate.expected < estimate.median_unbiased < 0.45
     assert estimate.low < estimate.median_unbiased < estimate.high
+
+
+def test_an_earlier_look_that_could_not_end_it_says_nothing_of_the_estimate():
+    """It was a gate that waited, or one bad style of two: that the experiment went on is no sign of a smaller lift."""
+    waited = replace(PLAN, gates=Gates(full_weeks=2))
+    first, last = ({"original": arm(n, n // 40), "ink": arm(n, 3 * n // 80)} for n in (80_000, 160_000))
+    history = (judged(first, plan=waited).information,)
+    (found,) = judged(last, look=2, plan=waited, history=history).estimates
+    assert found.median_unbiased == pytest.approx(0.5, abs=1e-3), "0.09 if the first look could have promoted"
+    assert found.low == pytest.approx(0.442, abs=2e-3)
+    arms = (*PLAN.arms, Arm("neon", "neon#1"))
+    both = ({"original": arm(n, n // 40), "ink": arm(n, n // 39), "neon": arm(n, n // 80)} for n in (20_000, 40_000))
+    first, last = both
+    plan = replace(PLAN, arms=arms)
+    going = judged(first, plan=plan)
+    assert going.verdict.kind is Kind.KEEP_RUNNING
+    neon = judged(last, look=2, plan=plan, history=(going.information,)).estimates[1]
+    assert neon.low < -0.5 < neon.high
+    assert neon.median_unbiased == pytest.approx(-0.5, abs=1e-3)
+
+
+def test_a_plan_that_spends_nothing_early_is_judged_early():
+    plan = replace(PLAN, looks=Looks(12, 7, "power:20"))
+    first = judged({"original": arm(8000, 200), "ink": arm(8000, 400)}, plan=plan)
+    assert first.verdict.kind is Kind.KEEP_RUNNING
+    second = judged({"original": arm(16_000, 400), "ink": arm(16_000, 800)}, 2, plan, (first.information,))
+    assert second.estimates[0].median_unbiased == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_conversion_metric_is_judged_on_mature_units():

@@ -91,6 +91,18 @@ def test_money_is_followed_too():
     assert shares["neon"] == pytest.approx(0.05)
 
 
+def test_an_arm_that_has_hardly_been_shown_is_not_starved_for_having_earned_nothing_yet():
+    """Money is counted in millionths: half of one is nothing to begin with, half of a purchase is."""
+    price = 50_000_000
+    spent = {arm: (1000, 0, buyers * price, buyers * price**2) for arm, buyers in (("original", 20), ("ink", 22))}
+    clicks = {"original": (1000, 20), "ink": (1000, 22), "neon": (5, 0)}
+    money = next_shares(
+        plan(metrics=(metric_named("revenue-per-unit"),)), evidence(spent | {"neon": (5, 0)}), previous=EVEN
+    )
+    assert money == pytest.approx(next_shares(plan(), evidence(clicks), previous=EVEN), abs=0.01)
+    assert money["neon"] > 0.2
+
+
 def test_nothing_at_all_keeps_arms_alike():
     shares = next_shares(plan(), evidence(dict.fromkeys(ARMS, (9000, 0))), previous=EVEN)
     assert shares["ink"] == pytest.approx(shares["neon"])

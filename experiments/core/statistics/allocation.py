@@ -89,12 +89,13 @@ def allocate_rates(
     """
     y, x, phi = (np.asarray(each, dtype=np.float64) for each in (y, x, phi))
     _refuse(("a count", y, y >= 0), ("a denominator", x, x >= 0), ("a dispersion", phi, phi > 0))
+    y, x = y / phi, x / phi  # effective counts: a purchase is one, not its millionths
     seen = x.sum(axis=1, keepdims=True)
     rate = (y.sum(axis=1, keepdims=True) + _PRIOR_COUNT) / np.where(seen > 0, seen, 1.0)
-    exposure = x + _PRIOR_COUNT / rate
+    exposure, one = x + _PRIOR_COUNT / rate, np.ones(len(y))
 
     def best(members: NDArray[np.intp]) -> Array:
-        return best_of_rates(y[:, members], exposure[:, members], phi[:, members], higher_is_better=higher_is_better)[0]
+        return best_of_rates(y[:, members], exposure[:, members], one, higher_is_better=higher_is_better)[0]
 
     return _finish(_top_two(best, y.shape), floor, previous, largest_step)
 

@@ -21,7 +21,7 @@ from experiments.core.statistics.comparison import ArmEstimate, Best, Comparison
 from experiments.core.statistics.dunnett import holm
 from experiments.core.statistics.moments import PairMoments
 from experiments.core.statistics.posterior import best_of_means
-from experiments.core.statistics.readings import StoppedLift, bounds_so_far, stopped_lift
+from experiments.core.statistics.readings import Ending, StoppedLift, stopped_lift
 from experiments.core.statistics.sample_ratio import THRESHOLD, SampleRatio
 from experiments.core.statistics.sequential import Looks
 from experiments.core.statistics.tables import Outcome, outcome_of
@@ -91,7 +91,7 @@ def compare_batches(
 
 
 def stopped_batches(
-    batches: Sequence[Dealt], *, control: str, looks: Looks, alpha: float = 0.05
+    batches: Sequence[Dealt], *, control: str, looks: Looks, alpha: float = 0.05, ending: Ending | None = None
 ) -> tuple[StoppedLift, ...]:
     """As `readings.after_stopping`; values of which the control has none to be relative to have no estimate."""
     pairs = pooled(batches)
@@ -104,7 +104,7 @@ def stopped_batches(
             estimate, error = (estimate / base, error / (base + estimate)) if base > 0 else (None, None)
         known = estimate is not None and estimate > -1 and error is not None and error > 0
         log_ratio = float(np.log1p(estimate)) if estimate is not None and known else None
-        bounds = bounds_so_far(each.critical, looks)
+        bounds = (ending or Ending()).bounds(each.critical, looks, len(pairs) - 1)
         read[each.arm] = stopped_lift(each.arm, log_ratio, error if known else None, looks, bounds)
     return tuple(read[arm] for arm in pairs if arm != control)
 

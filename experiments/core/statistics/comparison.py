@@ -306,7 +306,7 @@ def compare_table(
     adjusted, critical = _adjust(single_look_equivalent(deciding, looks), shared, alpha, correction)
     adjusted = np.maximum(adjusted, p)
     bound = boundary(critical, looks)
-    told = np.broadcast_to(freedom >= 1, bound.shape)  # of one unit a variance says nothing
+    told = np.broadcast_to(freedom >= 1, bound.shape)  # of one unit, or units all alike, a variance says nothing
     wide = np.where(told, t_of(bound, freedom), 1.0)
     far = np.copysign(np.where(told, t_of(np.abs(deciding), freedom), 0.0), deciding)
     absolute = told_ends(told, absolute_interval(table, outcome, phi, variance, far, wide, adjusted <= alpha))

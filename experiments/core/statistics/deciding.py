@@ -74,6 +74,8 @@ def freedom_of(
 ) -> Array:
     """Degrees of freedom of each contrast's variance: all units' where it is pooled, Welch's where it is not.
 
+    None where no unit differs from another of its arm: there is nothing to tell chance by.
+
     0/1 outcomes have theirs from the rate. B. L. Welch, "The generalization of 'Student's' problem when several
     different population variances are involved", Biometrika 34 (1947).
     """
@@ -85,7 +87,8 @@ def freedom_of(
     few, fewer = table.units[:, arm] - 1, table.units[:, against] - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.square(one + other) / (np.square(one) / few + np.square(other) / fewer)
-    return np.where(np.minimum(few, fewer) < 1, 0.0, np.where(np.isfinite(freedom), freedom, few + fewer))
+    nothing = (np.minimum(few, fewer) < 1) | (one + other <= 0)
+    return np.where(nothing, 0.0, np.where(np.isfinite(freedom), freedom, few + fewer))
 
 
 def reported_z(table: ArmTable, outcome: Outcome, phi: Array, variance: Array, arm: Columns, against: Columns) -> Array:

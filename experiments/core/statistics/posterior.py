@@ -1,6 +1,6 @@
 """The Bayesian reading: how probably each arm is best, and what choosing it would cost on average.
 
-A rate's posterior is a gamma with the sample's dispersion and a `RatePrior`: a weakly informative half count
+A rate's posterior is a gamma with the sample's dispersion and a `RatePrior`: a weakly informative half event
 (Jeffreys) or what earlier experiments teach. A mean's is normal. No Monte Carlo: one sum over a grid that has nodes
 around every arm, so that spreads may differ a thousandfold.
 """
@@ -95,8 +95,9 @@ class RatePrior:
         return cls(float(mean**2 / variance), float(mean / variance), 1.0)
 
 
-JEFFREYS = RatePrior()
-"""Half a count: next to nothing is known."""
+JEFFREYS = RatePrior(dispersion=1.0)
+"""Half an effective event: next to nothing is known, be it of clicks or of money, whose events are counted in
+millionths."""
 
 
 def interval_of_rates(

@@ -23,13 +23,25 @@ from experiments.core.errors import ExperimentError
 from experiments.core.plan import Direction
 from experiments.core.statistics import anytime
 from experiments.core.statistics.dunnett import critical_value, shared_variance
-from experiments.core.statistics.sequential import Looks, boundaries, crossing_probabilities, futility_bounds
+from experiments.core.statistics.sequential import (
+    MOST_LOOKS,
+    Looks,
+    boundaries,
+    crossing_probabilities,
+    futility_bounds,
+)
 from experiments.core.statistics.spending import DEFAULT, Spending
 
 Array = NDArray[np.float64]
 
 _LARGEST_SAMPLE = 1e15
-_SMALLEST_LIFT, _LARGEST_LIFT = 1e-7, 1e3
+_LARGEST_LIFT = 1e3
+_LARGEST_SPREAD = 1e150
+"""Its square is still a number."""
+_SMALLEST_ALPHA = 1e-12
+"""Boundaries of smaller levels lie where a double cannot tell tails apart."""
+_LEAST_NOISE = 1e-12
+"""Of a standard deviation relative to its mean, or the other way round: beyond it a sample is no number."""
 
 
 class BadPlan(ExperimentError):
@@ -56,8 +68,13 @@ class Outcome:
             raise BadPlan(f"a baseline of {self.mean:g} cannot be lifted: give the control's rate, above 0")
         if self.spread is None and self.binary and self.mean >= 1:
             raise BadPlan(f"a baseline rate of {self.mean:g} is not below 1: give it as a share, 0.02 for 2 %")
-        if self.spread is not None and not 0 < self.spread < np.inf:
+        if self.spread is not None and not 0 < self.spread < _LARGEST_SPREAD:
             raise BadPlan(f"a standard deviation of {self.spread:g} is none: give a positive one")
+        if self.spread is not None and not _LEAST_NOISE < self.spread / abs(self.mean) < 1 / _LEAST_NOISE:
+            raise BadPlan(
+                f"a standard deviation of {self.spread:g} around a mean of {self.mean:g} cannot be planned with: "
+                "are both of one unit, in the same currency?"
+            )
         if not 0 < self.design_effect < np.inf:
             raise BadPlan(f"a design effect of {self.design_effect:g} is none: 1 is independent units")
         if not 0 <= self.reduction < 1:
@@ -94,10 +111,12 @@ class Design:
     def __post_init__(self) -> None:
         if len(self.shares) < 2 or not all(0 < share < np.inf for share in self.shares):
             raise BadPlan("a plan needs a control and at least one arm, each with a positive share")
-        if self.looks < 1 or self.looks > 400:
-            raise BadPlan(f"{self.looks} looks cannot be planned: choose 1 to 400")
+        if not 1 <= self.looks <= MOST_LOOKS:
+            raise BadPlan(f"{self.looks} looks cannot be planned: choose 1 to {MOST_LOOKS}")
         if not 0 < self.alpha < 1:
             raise BadPlan(f"alpha {self.alpha:g} is not between 0 and 1")
+        if self.alpha < _SMALLEST_ALPHA:
+            raise BadPlan(f"alpha {self.alpha:g} is too small to plan with: {_SMALLEST_ALPHA:g} is the smallest")
         if not 0 <= self.margin < 1:
             raise BadPlan(f"a margin of {self.margin:g} is not from 0 up to 1: 0.05 for 5 %")
 
@@ -153,13 +172,11 @@ def plan_for(design: Design, lift: float, power: float = 0.9) -> Plan:
     Raises:
         BadPlan: for a power that cannot be had, or a lift of 0.
     """
-    if not design.alpha < power < 1:
-        raise BadPlan(f"a power of {power:g} is not between alpha and 1: 0.9 for 90 %")
+    needed = _needed(design, power)
     if not np.isfinite(lift) or design.sign * lift + design.margin <= 0:
         raise BadPlan(
             f"a lift of {lift:+.1%} is no gain where the metric is to {design.direction}: say what difference matters"
         )
-    needed = brentq(lambda drift: sum(power_of(design, drift)) - power, 0.0, 40.0, xtol=1e-9)
     return _planned(design, lift, _sample(design, lift, needed))
 
 
@@ -169,18 +186,21 @@ def plan_with(design: Design, lift: float, sample: float) -> Plan:
     Raises:
         BadPlan: for a sample that is not positive.
     """
-    if not 0 < sample < _LARGEST_SAMPLE:
-        raise BadPlan(f"a sample of {sample:g} is none: give the units (or impressions) of all arms together")
+    _check_sample(sample)
     return _planned(design, lift, sample)
 
 
 def detectable_lift(design: Design, sample: float, power: float = 0.9) -> float:
     """The smallest relative lift that ``sample`` finds with this power.
 
+    Below 0 (a loss, but within the margin) where the sample is more than non-inferiority takes.
+
     Raises:
-        BadPlan: where even a lift of a thousand times would be missed.
+        BadPlan: for a power that cannot be had, a sample that is none, or one so small that even a lift of a thousand
+            times would be missed.
     """
-    needed = brentq(lambda drift: sum(power_of(design, drift)) - power, 0.0, 40.0, xtol=1e-9)
+    _check_sample(sample)
+    needed = _needed(design, power)
     sign, largest = design.sign, _LARGEST_LIFT
     if design.outcome.spread is None:
         largest = 1.0 if sign < 0 else (1 / design.outcome.mean - 1 if design.outcome.binary else _LARGEST_LIFT)
@@ -191,7 +211,7 @@ def detectable_lift(design: Design, sample: float, power: float = 0.9) -> float:
 
     if short(largest) < 0:
         raise BadPlan(f"{sample:,.0f} units cannot find any lift with a power of {power:.0%}: plan for more")
-    return sign * float(brentq(short, _SMALLEST_LIFT * largest, largest, xtol=1e-12, rtol=1e-10))
+    return sign * float(brentq(short, -design.margin, largest, xtol=1e-12, rtol=1e-10))
 
 
 def anytime_sample(design: Design, lift: float, power: float = 0.9, steps: int = 120) -> float:
@@ -207,6 +227,18 @@ def anytime_sample(design: Design, lift: float, power: float = 0.9, steps: int =
         return float(crossing_probabilities(upper, np.full(steps, -np.inf), times, drift)[0].sum()) - power
 
     return _sample(design, lift, brentq(missing, 0.0, 40.0, xtol=1e-6))
+
+
+def _needed(design: Design, power: float) -> float:
+    """The drift at which the design has this power."""
+    if not design.alpha < power < 1:
+        raise BadPlan(f"a power of {power:g} is not between alpha and 1: 0.9 for 90 %")
+    return float(brentq(lambda drift: sum(power_of(design, drift)) - power, 0.0, 40.0, xtol=1e-9))
+
+
+def _check_sample(sample: float) -> None:
+    if not 0 < sample < _LARGEST_SAMPLE:
+        raise BadPlan(f"a sample of {sample:g} is none: give the units (or impressions) of all arms together")
 
 
 def _planned(design: Design, lift: float, sample: float) -> Plan:

@@ -13,6 +13,9 @@ Array = NDArray[np.float64]
 
 SMALLEST_EXPECTED = 5.0
 """Cochran's rule: below this expected count in any cell the chi-square reading is not trusted."""
+_FISHER_UP_TO = 1e4
+"""Expected counts beyond which an arm without successes has a p below the smallest double, by Fisher's test and by the
+score test alike; the former would sum as many terms as there are successes."""
 _STEPS = 70
 
 
@@ -31,7 +34,9 @@ def smallest_expected(x1: Array, n1: Array, x0: Array, n0: Array) -> Array:
 
 def counts_are_small(x1: Array, n1: Array, x0: Array, n0: Array) -> NDArray[np.bool_]:
     """Where any expected cell of the two-by-two table is below SMALLEST_EXPECTED, or an arm has no success at all."""
-    return np.asarray((smallest_expected(x1, n1, x0, n0) < SMALLEST_EXPECTED) | (x1 == 0) | (x0 == 0))
+    expected = smallest_expected(x1, n1, x0, n0)
+    none = (x1 == 0) | (x0 == 0)
+    return np.asarray((expected < SMALLEST_EXPECTED) | (none & (expected < _FISHER_UP_TO)))
 
 
 def fisher_p(x1: int, n1: int, x0: int, n0: int) -> float:

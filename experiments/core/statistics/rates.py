@@ -19,6 +19,8 @@ from scipy.special import betainc, betaincc, ndtri, xlogy
 Array = NDArray[np.float64]
 
 _NEWTON_STEPS, _ROOT_STEPS, _EXACT = 6, 60, 1e-9
+_ROUNDING, _FEWEST_ROUNDED = 1e-16, 1e4
+"""Of the sums of squares: what each rounded addition of a unit may come to, and how many are taken for granted."""
 _SMALLEST_TAIL = 1e-290
 """Below it a tail is on its way to underflow; the likelihood root, equal to three digits out there, takes over."""
 _CANCELLED = 1e-5
@@ -32,9 +34,14 @@ _OWN_DISPERSION_FROM, _BEYOND_DOUBT = 2.0, 2.5
 
 
 def residual_square(yy: Array, xy: Array, xx: Array, units: Array, rate: Array) -> Array:
-    """Sum over units of (y - rate x)^2, Bessel corrected; the delta method's numerator."""
-    total = yy - 2 * rate * xy + np.square(rate) * xx
-    return np.maximum(total, 0.0) * np.divide(units, units - 1, out=np.ones_like(rate), where=units > 1)
+    """Sum over units of (y - rate x)^2, Bessel corrected; the delta method's numerator.
+
+    What is left of a difference of sums by rounding alone is 0: units that are all alike would have a variance.
+    """
+    fitted = np.square(rate) * xx
+    total = yy - 2 * rate * xy + fitted
+    total = np.where(total > _ROUNDING * (units + _FEWEST_ROUNDED) * (yy + fitted), total, 0.0)
+    return total * np.divide(units, units - 1, out=np.ones_like(rate), where=units > 1)
 
 
 def pooled_dispersion(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Array) -> Array:
@@ -51,6 +58,7 @@ def dispersions(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Arra
 
     Arms share the pooled value, which few counts can tell better than each arm's own; an arm that is far more
     dispersed than the rest together keeps its own, or a few people who click all day would call it better or worse.
+    Where the rest counted nothing, nothing is known of theirs: in millionths of a purchase it is far from 1.
     """
     rate = np.divide(y, x, out=np.zeros_like(y), where=x > 0)
     squares = residual_square(yy, xy, xx, units, rate)
@@ -59,7 +67,8 @@ def dispersions(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Arra
     # phi comes from y / phi effective counts, and log phi has about twice the relative variance of their number.
     doubt = np.sqrt(2 * (_over(own, y) + _over(rest, y.sum(axis=-1, keepdims=True) - y)))
     apart = np.log(own / rest)
-    alone = (y > 0) & (apart > np.log(_OWN_DISPERSION_FROM)) & (apart > _BEYOND_DOUBT * doubt)
+    told = (y > 0) & (y.sum(axis=-1, keepdims=True) > y)
+    alone = told & (apart > np.log(_OWN_DISPERSION_FROM)) & (apart > _BEYOND_DOUBT * doubt)
     among = np.where(alone, 0.0, squares), np.where(alone, 0.0, y)
     shared = _over(*(each.sum(axis=-1, keepdims=True) for each in among))
     return np.maximum(np.where(alone, own, shared), 1e-12), alone
@@ -107,7 +116,8 @@ def ratio_interval(
 ) -> tuple[Array, Array]:
     """The ratios rate1 / rate0 that `signed_z` does not reject at ``z``; 0 and infinity where there is no end."""
     few1, few0 = y1 + 0.5 * phi1, y0 + 0.5 * phi0
-    middle, width = np.log(few1 / x1) - np.log(few0 / x0), z * np.sqrt(phi1 / few1 + phi0 / few0)
+    middle = np.log(few1 / x1) - np.log(few0 / x0)
+    width = np.minimum(z * np.sqrt(phi1 / few1 + phi0 / few0), _FARTHEST)
     sign = np.array([1.0, -1.0]).reshape(2, *(1,) * middle.ndim)
 
     def inside(log: Array) -> Array:

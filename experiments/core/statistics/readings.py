@@ -6,7 +6,7 @@ experiment ends here: its lift allowing for the looks, and drawn towards what li
 several arms at a moment of luck is picked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +111,30 @@ def _relative(
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """Where an earlier look would have ended the experiment, so that there would be none now."""
+
+    direction: Direction = Direction.INCREASE
+    harm: bool = True
+    """Also where every arm is worse."""
+    held: Collection[int] = ()
+    """Looks that could not, whatever they found: their gates waited."""
+
+    def bounds(self, critical: float, looks: Looks, contrasts: int) -> tuple[list[float], list[float]]:
+        """z from which, and down from which, each look so far ends it, at this single-look critical value.
+
+        That one of several arms is worse ends nothing.
+        """
+        schedules = (_until(looks, number) for number in range(1, looks.look + 1))
+        called = [
+            np.inf if each.look in self.held else float(boundary(np.array([critical]), each)[0]) for each in schedules
+        ]
+        worse = called if self.harm and contrasts == 1 else [np.inf] * looks.look
+        above, below = (called, worse) if self.direction is Direction.INCREASE else (worse, called)
+        return above, [-bound for bound in below]
+
+
+@dataclass(frozen=True, slots=True)
 class StoppedLift:
     """One arm's relative lift, had the experiment stopped at this look. Numbers that do not exist are None."""
 
@@ -126,7 +150,13 @@ class StoppedLift:
 
 
 def after_stopping(
-    arms: Mapping[str, PairMoments], *, control: str, looks: Looks, alpha: float = 0.05, prior: Prior = DEFAULT
+    arms: Mapping[str, PairMoments],
+    *,
+    control: str,
+    looks: Looks,
+    alpha: float = 0.05,
+    prior: Prior = DEFAULT,
+    ending: Ending | None = None,
 ) -> tuple[StoppedLift, ...]:
     """Every arm's lift in the order given, on the log of the ratio.
 
@@ -136,6 +166,7 @@ def after_stopping(
         looks: so far, this one included.
         alpha: two-sided, over arms and looks.
         prior: of log lifts.
+        ending: what would have ended it earlier; by default, whatever called a contrast.
     """
     names = (control, *(arm for arm in arms if arm != control))
     moments = [arms[name] for name in names]
@@ -146,7 +177,7 @@ def after_stopping(
     rate = table.y[0] / table.x[0]
     own = variance if outcome is Outcome.VALUE else phi[0] * rate / table.x[0]
     critical = critical_value(alpha, shared_variance(variance[None, :1], variance[None, 1:]))[0]
-    bounds = bounds_so_far(critical, looks)
+    bounds = (ending or Ending()).bounds(critical, looks, len(names) - 1)
     read = {}
     for i, name in enumerate(names[1:], start=1):
         error = float(np.sqrt(own[i] / rate[i] ** 2 + own[0] / rate[0] ** 2)) if rate[0] > 0 and rate[i] > 0 else None
@@ -204,21 +235,21 @@ def futile_arms(
 
 
 def stopped_lift(
-    arm: str, estimate: float | None, error: float | None, looks: Looks, bounds: Sequence[float], prior: Prior = DEFAULT
+    arm: str,
+    estimate: float | None,
+    error: float | None,
+    looks: Looks,
+    bounds: tuple[Sequence[float], Sequence[float]],
+    prior: Prior = DEFAULT,
 ) -> StoppedLift:
     """One arm's, from its log ratio and the standard error of that; None where there is none."""
     if estimate is None or not error or not np.isfinite(error):
         return StoppedLift(arm, None, None, None, None, None, None)
-    found = at_stopping(estimate, error, information=looks.information, bounds=bounds)
+    above, below = bounds
+    found = at_stopping(estimate, error, information=looks.information, bounds=above, below=below)
     drawn = shrink(found.mean_adjusted, error, prior)
     ends = (found.median_unbiased, found.low, found.high, float(drawn.mean), float(drawn.low), float(drawn.high))
     return StoppedLift(arm, *(float(np.expm1(end)) for end in ends))
-
-
-def bounds_so_far(critical: float, looks: Looks) -> list[float]:
-    """|z| from which each look so far would have called a contrast with this single-look critical value."""
-    schedules = (_until(looks, number) for number in range(1, looks.look + 1))
-    return [float(boundary(np.array([critical]), each)[0]) for each in schedules]
 
 
 def _until(looks: Looks, number: int) -> Looks:

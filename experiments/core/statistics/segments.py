@@ -149,12 +149,14 @@ def _counts(table: ArmTable, outcome: Outcome, arm: int) -> _Read:
 def _values(table: ArmTable, outcome: Outcome, arm: int) -> _Read:  # noqa: ARG001 - of the same form as `_counts`
     means = table.y / table.x
     variances = table.variances()
-    effect, variance = means[:, arm] - means[:, 0], np.clip(variances[:, arm] + variances[:, 0], 1e-300, 1e300)
+    effect, variance = means[:, arm] - means[:, 0], variances[:, arm] + variances[:, 0]
+    known = (variance > 0) & np.isfinite(variance)  # of one unit, or units all alike, nothing is
+    variance = np.clip(np.where(known, variance, np.inf), 1e-300, 1e300)
     weight = 1 / variance
     common = float((weight * effect).sum() / weight.sum())
     return _Read(
         effect, variance, effect / np.sqrt(variance), common, (effect - common) / np.sqrt(variance),
-        np.ones(len(effect), dtype=np.bool_),
+        known,
     )  # fmt: skip
 
 

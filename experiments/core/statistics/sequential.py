@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 _NODES_A_WIDTH, _MORE_NODES = 1.5, 8
 """Gauss-Legendre nodes in each standard deviation of the narrowest step: z is then right to 2e-6. (64 in all would do
 for eight looks, and be off by 0.2 at a hundred.)"""
-_FINEST = 1 / 400
+MOST_LOOKS = 400
+_FINEST = 1 / MOST_LOOKS
 """Steps of information smaller than this share of all are taken as this: less correlation than there is; cautious."""
 _ENOUGH = 6.0
 """Standard deviations below which a path has no part in crossing above."""
@@ -66,6 +67,8 @@ class Looks:
     def __post_init__(self) -> None:
         if not 1 <= self.look <= self.looks:
             raise BadLooks(f"look {self.look} of {self.looks} cannot be: looks are numbered from 1 to {self.looks}")
+        if self.looks > MOST_LOOKS:
+            raise BadLooks(f"{self.looks} looks cannot be told apart: choose 1 to {MOST_LOOKS}")
         if len(self.information) != self.look or len(self.spending) != self.look:
             raise BadLooks(f"look {self.look} needs {self.look} information fractions, got {len(self.information)}")
         steps = zip((0.0, *self.information), self.information, strict=False)
@@ -79,8 +82,8 @@ class Looks:
     @classmethod
     def even(cls, look: int = 1, looks: int = 1, family: Spending = DEFAULT) -> "Looks":
         """Look ``look`` of ``looks`` equally informative ones."""
-        if looks < 1 or look < 1:
-            raise BadLooks(f"look {look} of {looks} cannot be: write K/N with 1 <= K <= N")
+        if not 1 <= look <= looks <= MOST_LOOKS:
+            raise BadLooks(f"look {look} of {looks} cannot be: write K/N with 1 <= K <= N <= {MOST_LOOKS}")
         fractions = tuple((number + 1) / looks for number in range(look))
         return cls(look, looks, fractions, fractions, family)
 
@@ -279,7 +282,8 @@ def single_look_equivalent(z: Array, looks: Looks) -> Array:
     z = np.abs(np.asarray(z, dtype=np.float64))
     if looks.look == 1 and looks.last:
         return z
-    return _table(looks).equivalent(z)
+    table = _table(looks)
+    return _far_equivalent(z, looks) if table is None else table.equivalent(z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +316,8 @@ def _far_equivalent(z: Array | float, looks: Looks) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _table(looks: Looks) -> _Table:
+def _table(looks: Looks) -> _Table | None:
+    """None for a look so early that not even the largest level spends what a double can tell: all is far out there."""
     from scipy.interpolate import CubicSpline, PchipInterpolator
 
     bounds = _bounds_of(_LEVELS, looks)[-1]
@@ -320,7 +325,7 @@ def _table(looks: Looks) -> _Table:
     usable = np.isfinite(bounds) & (bounds > 0)
     bounds, quantiles = bounds[usable], quantiles[usable]
     if len(bounds) == 0:
-        raise BadLooks("this look comes too early to spend anything; give it more information")
+        return None
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(bounds)) > 1e-6])
     xs, ys = bounds[rising], quantiles[rising]
     begins, ends = ((float(xs[place]), float(ys[place])) for place in (0, -1))

@@ -47,6 +47,7 @@ def at_stopping(
     *,
     information: Sequence[float],
     bounds: Sequence[float],
+    below: Sequence[float] | None = None,
     level: float = 0.05,
 ) -> AtStopping:
     """One contrast's lift, given that it stopped (or was read) at the last of these looks.
@@ -55,7 +56,9 @@ def at_stopping(
         estimate: naive, at this look; its z is estimate / standard_error.
         standard_error: of it, positive.
         information: of looks 1 .. k, in any unit; only ratios matter.
-        bounds: |z| at which each of these looks would have stopped; the last one's is not used.
+        bounds: z from which each of these looks would have stopped, infinite where none would; the last one's is not
+            used.
+        below: z down from which each would have, too; None: minus ``bounds``.
         level: two-sided.
 
     Raises:
@@ -67,26 +70,28 @@ def at_stopping(
         raise BadStop(f"{len(information)} looks have {len(bounds)} boundaries: every look needs one")
     times = np.asarray(information, dtype=np.float64) / information[-1]
     earlier = np.asarray(bounds[:-1], dtype=np.float64)
+    lower = -earlier if below is None else np.asarray(below[:-1], dtype=np.float64)
     z = estimate / standard_error
 
     def more_extreme(drift: float) -> float:
-        above, _ = crossing_probabilities([*earlier, z], [*-earlier, -np.inf], times, np.array(drift))
+        above, _ = crossing_probabilities([*earlier, z], [*lower, -np.inf], times, np.array(drift))
         return float(above.sum())
 
     def where(rising: Callable[[float], float], level: float) -> float:
         """The drift at which ``rising`` has that level: near z, or far from it where no drift makes z plausible."""
-        near, far = (z - _REACH, z + _REACH), _REACH + max(abs(z), *(earlier[np.isfinite(earlier)] / times[0]), 0.0)
+        known = np.abs([each for each in (*earlier, *lower) if np.isfinite(each)])
+        near, far = (z - _REACH, z + _REACH), _REACH + max(abs(z), *(known / times[0]), 0.0)
         inside = rising(near[0]) < level < rising(near[1])
         low, high = near if inside else (-far, far)
         return float(brentq(lambda drift: rising(drift) - level, low, high, xtol=1e-8)) * standard_error
 
     median, low, high = (where(more_extreme, chance) for chance in (0.5, level / 2, 1 - level / 2))
-    adjusted = where(lambda drift: expected_estimate(drift, times, earlier), z)
+    adjusted = where(lambda drift: expected_estimate(drift, times, earlier, lower), z)
     return AtStopping(median, low, high, adjusted)
 
 
-def expected_estimate(drift: float, times: Array, earlier: Array) -> float:
-    """Mean of the naive estimate at stopping, where |z| stops at ``earlier`` bounds and whatever is left at the end.
+def expected_estimate(drift: float, times: Array, earlier: Array, lower: Array) -> float:
+    """Mean of the naive estimate at stopping, where z stops beyond the bounds and whatever is left at the end.
 
     The chance P_k of stopping at look k has the score identity dP_k / d drift = E[(S - drift t_k); stopped at k], so
     the estimate S / t has the mean drift + sum_k P_k' (1 / t_k - 1 / t_K).
@@ -94,11 +99,11 @@ def expected_estimate(drift: float, times: Array, earlier: Array) -> float:
     Args:
         drift: z at time 1.
         times: ``(looks,)``, increasing.
-        earlier: ``(looks - 1,)``.
+        earlier, lower: ``(looks - 1,)`` bounds above and below.
     """
     if len(earlier) == 0:
         return drift
     around = np.array([drift - _STEP, drift + _STEP])
-    above, below = crossing_probabilities(earlier, -earlier, times[:-1], around)
+    above, below = crossing_probabilities(earlier, lower, times[:-1], around)
     stops = above + below
     return float(drift + ((stops[1] - stops[0]) / (2 * _STEP)) @ (1 / times[:-1] - 1 / times[-1]))

@@ -95,6 +95,17 @@ def test_of_one_unit_nothing_is_known():
     assert (keen.absolute_high, keen.p) == (None, 1.0), "forty clicks of one person"
 
 
+@pytest.mark.parametrize("units", [3, 1000, 99_999])
+@pytest.mark.parametrize("value", [0.2, 0.3, 4.7])
+def test_of_units_that_are_all_alike_nothing_is_known(units, value):
+    """Sums of as many tenths are rounded, and what rounding leaves over is no variance."""
+    arms = {"a": PairMoments.of([(0.1, 1)] * units), "b": PairMoments.of([(value, 1)] * units)}
+    (lift,) = compare(arms, control="a").lifts
+    assert (lift.p, lift.absolute_low, lift.absolute_high, lift.relative_low) == (1.0, None, None, None)
+    assert lift.absolute == pytest.approx(value - 0.1)
+    assert compare({"a": money(50, 9, 3), "b": arms["b"]}, control="a").lifts[0].p < 1e-6, "one arm's may be enough"
+
+
 @pytest.mark.parametrize("units", [2, 3, 5, 10])
 @pytest.mark.parametrize("outcome", [Outcome.VALUE, Outcome.COUNT])
 def test_few_units_are_not_taken_for_many(units, outcome):

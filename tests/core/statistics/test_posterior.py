@@ -19,7 +19,7 @@ DRAWS = 400_000
 @pytest.mark.parametrize("phi", [1.0, 1.7])
 def test_chance_and_loss_are_what_simulation_gives(clicks, phi):
     y, x = np.array([clicks], dtype=float), np.array([[1000.0, 1000.0, 100_000.0]])
-    draws = np.random.default_rng(1).gamma((y[0] + 0.5) / phi, phi / x[0], (DRAWS, 3))
+    draws = np.random.default_rng(1).gamma(y[0] / phi + 0.5, phi / x[0], (DRAWS, 3))
     probability, loss = best_of_rates(y, x, np.array([phi]))
     assert probability[0] == pytest.approx(np.bincount(draws.argmax(axis=1), minlength=3) / DRAWS, abs=0.01)
     mean = draws.mean(axis=0)
@@ -93,6 +93,17 @@ def test_a_prior_draws_a_lucky_arm_back():
     alone, _ = best_of_rates(y, x, phi)
     drawn, _ = best_of_rates(y, x, phi, prior=RatePrior(2000, 100_000))
     assert 0.5 < drawn[0, 1] < alone[0, 1]
+
+
+def test_as_little_is_known_of_money_as_of_clicks():
+    """One purchase of 50 against none, and one click against none, of 30 units each."""
+    units, events, purchase = np.full((1, 2), 30.0), np.array([[0.0, 1.0]]), 50e6
+    of_clicks, _ = best_of_rates(events, units, np.ones(1))
+    of_money, _ = best_of_rates(events * purchase, units, np.full(1, purchase))
+    assert of_money == pytest.approx(of_clicks)
+    assert 0.7 < of_money[0, 1] < 0.9
+    low, high = interval_of_rates(events * purchase, units, np.full(1, purchase))
+    assert low[0, 1] < high[0, 0]
 
 
 @pytest.mark.parametrize("wrong", [(0.0, 1.0), (1.0, -1.0), (float("nan"), 1.0), (1.0, float("inf")), (1.0, 1.0, 0.0)])

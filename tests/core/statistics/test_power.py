@@ -76,6 +76,14 @@ def test_a_detectable_lift_is_the_one_that_takes_that_sample(design):
     assert plan_with(design, lift, 50_000).power == pytest.approx(0.9, abs=1e-6)
 
 
+@pytest.mark.parametrize(("margin", "sample"), [(0.0, 5e14), (0.5, 10_000), (0.05, 10_000)])
+def test_a_sample_beyond_need_finds_the_smallest_lift_or_a_loss_within_the_margin(margin, sample):
+    design = Design(CLICKS, margin=margin)
+    lift = detectable_lift(design, sample)
+    assert (lift < 0) is (margin == 0.5)
+    assert plan_for(design, lift).sample == pytest.approx(sample, rel=1e-5)
+
+
 def test_clustering_takes_more_and_history_less():
     plain = plan_for(Design(CLICKS), 0.1).sample
     assert plan_for(Design(Outcome(0.02, design_effect=1.65)), 0.1).sample == pytest.approx(1.65 * plain)
@@ -104,6 +112,14 @@ def test_non_inferiority_needs_no_lift():
         (lambda: Outcome(2.0), "give it as a share"),
         (lambda: Outcome(float("nan")), "cannot be lifted"),
         (lambda: Outcome(1.0, 0.0), "standard deviation of 0"),
+        (lambda: Outcome(3.0, 1e300), "standard deviation of 1e"),
+        (lambda: Outcome(1e-200, 1.0), "in the same currency"),
+        (lambda: Design(CLICKS, alpha=1e-300), "too small"),
+        (lambda: detectable_lift(Design(CLICKS), 1e4, 0.02), "power of 0.02"),
+        *(
+            (lambda sample=sample: detectable_lift(Design(CLICKS), sample), "a sample of .* is none")
+            for sample in (float("nan"), float("inf"), -5.0, 0.0, 1e20)
+        ),
         (lambda: Outcome(0.1, design_effect=-1), "design effect"),
         (lambda: Outcome(0.1, reduction=1.0), "variance reduction"),
         (lambda: Design(CLICKS, (1.0,)), "at least one arm"),

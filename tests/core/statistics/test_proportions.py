@@ -7,6 +7,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from experiments.core.statistics.dunnett import two_sided
 from experiments.core.statistics.proportions import (
+    counts_are_small,
     difference_interval,
     difference_test,
     fisher_p,
@@ -54,6 +55,13 @@ def test_large_counts_are_decided_by_the_score_test_down_to_the_smallest_p():
     deciding = difference_test(*table)
     assert deciding[0] == score_z(*table)[0]
     assert 1e-130 < two_sided(deciding)[0] < 1e-110
+
+
+def test_an_arm_of_a_billion_without_any_success_is_read_without_summing_as_many_terms():
+    table = columns(0, 10**12, 10**9, 10**12)
+    assert counts_are_small(*columns(0, 10**4, 300, 10**4))[0], "a p that a double can tell"
+    assert not counts_are_small(*table)[0], "eight gigabytes of terms"
+    assert two_sided(difference_test(*table))[0] == np.finfo(np.float64).tiny
 
 
 @given(tables())

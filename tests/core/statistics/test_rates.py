@@ -81,6 +81,27 @@ def test_an_arm_of_a_few_people_who_click_all_day_keeps_its_own_dispersion():
     assert (few == few[0, 0]).all()
 
 
+def test_the_only_arm_that_counted_anything_lends_the_others_its_dispersion():
+    """One purchase of fifty, in millionths, and none in the control: no more evidence than one click and none."""
+    price, units = 50_000_000, 1000
+    y, x = np.array([[0.0, price]]), np.full((1, 2), float(units))
+    phi, alone = dispersions(y, x, np.array([[0.0, price**2]]), y, x, x)
+    assert not alone.any()
+    assert phi[0] == pytest.approx([price, price])
+    z = signed_z(y[:, 1], x[:, 1], phi[:, 1], y[:, 0], x[:, 0], phi[:, 0])
+    assert 0 < z[0] < 1
+
+
+def test_money_of_few_purchases_keeps_its_level():
+    rng, worlds, units = np.random.default_rng(5), 20_000, 1000
+    for buyers in (1, 3):
+        y = rng.binomial(units, buyers / units, (worlds, 2)) * 20e6
+        x = np.full_like(y, units)
+        phi, _ = dispersions(y, x, y * 20e6, y, x, x)
+        z = signed_z(y[:, 1], x[:, 1], phi[:, 1], y[:, 0], x[:, 0], phi[:, 0])
+        assert (np.abs(z) > 1.96).mean() < 0.065, "an arm without a purchase was called worse: 47 %, and 11 %"
+
+
 def test_a_rates_interval_is_the_profile_likelihood_of_a_poisson_rate():
     low, high = (end[0, 0] for end in rate_interval(*one(25, 1000), np.ones((1, 1)), 1.96))
     for end in (low, high):

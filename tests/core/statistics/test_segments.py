@@ -106,6 +106,16 @@ def test_values_are_held_against_each_other_too():
     assert ink.common == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_segment_whose_units_are_all_alike_tells_nothing():
+    rng = np.random.default_rng(3)
+    table = {name: {arm: money(rng.normal(10, 4, 500)) for arm in ("original", "ink")} for name in ("a", "b")}
+    alike = table | {"c": {"original": money(np.full(3, 10.5)), "ink": money(np.full(3, 12.5))}}
+    (usual,), (ink,) = (read_segments(each, control="original").heterogeneity for each in (table, alike))
+    assert (ink.common, ink.p) == pytest.approx((usual.common, usual.p))
+    (odd,) = (each for each in read_segments(alike, control="original").lifts if each.segment == "c")
+    assert odd.p == 1
+
+
 def test_segments_without_clicks_or_people_do_no_harm():
     table = {
         "full": {"original": zero_one(50, 1000), "ink": zero_one(70, 1000)},

@@ -61,6 +61,8 @@ def test_the_boundary_of_a_level_is_as_surprising_as_that_level(looks):
     [
         lambda: Looks.even(3, 2),
         lambda: Looks.even(0, 2),
+        lambda: Looks.even(10**12, 10**12),
+        lambda: Looks(1, 401, (1.0,), (0.1,)),
         lambda: Looks.at((0.5, 0.5)),
         lambda: Looks.at((0.5, 1.0, 1.2)),
         lambda: Looks(2, 3, (0.5, 1.0), (0.6, 0.5)),
@@ -208,6 +210,17 @@ def test_a_look_that_adds_next_to_nothing_is_no_trouble():
     z = np.column_stack([half, half, half, last])
     crossed = (z > boundaries(0.025, looks)).any(axis=1).mean()
     assert 0.018 < crossed < 0.0257, "cautious, because three looks at the same data are taken for three"
+
+
+@pytest.mark.parametrize("family", ["obrien_fleming", "power:20"])
+def test_a_look_too_early_to_spend_in_doubles_asks_for_what_is_due(family):
+    looks = Looks.even(1, 365, Spending.parse(family))
+    c = norm.isf(0.025)
+    z = float(boundary(np.array([c]), looks)[0])
+    assert single_look_equivalent(np.array([z]), looks)[0] == pytest.approx(c, rel=1e-6)
+    due = 42.8 if family == "obrien_fleming" else 15.4  # 2.24 sqrt 365; z with log tail log 0.025 - 20 log 365
+    assert z == pytest.approx(due, abs=0.1)
+    assert single_look_equivalent(np.array([0.0]), looks)[0] == 0
 
 
 def test_a_table_has_the_bounds_it_was_made_of():

@@ -34,7 +34,7 @@ def test_at_a_single_look_nothing_is_adjusted():
 @pytest.mark.parametrize("drift", [0.0, 1.5, 3.0])
 def test_the_mean_of_the_naive_estimate_is_what_simulation_says(drift):
     _, estimate = stopped(drift, 400_000, 3)
-    expected = expected_estimate(drift, np.array(TIMES), np.array(BOUNDS[:-1]))
+    expected = expected_estimate(drift, np.array(TIMES), np.array(BOUNDS[:-1]), -np.array(BOUNDS[:-1]))
     assert expected == pytest.approx(estimate.mean(), abs=4 * estimate.std() / np.sqrt(400_000))
 
 
