@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -240,26 +240,47 @@ def _settings(strength: float, weight: float) -> str:
 
 
 class StyleLibrary:
-    """The packs that are at hand: those shipped, and those in the given folders."""
+    """The packs that are at hand: those shipped, and those in the given folders.
+
+    One that breaks a rule is no style, and says why when it is asked for; all others are as good as without it.
+    """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         self._packs: dict[str, StylePack] = {}
+        self._broken: dict[str, CreativeError] = {}
         for parent in (SHIPPED, *folders):
             for folder in sorted(parent.glob("*/")) if parent.is_dir() else ():
-                if folder.name.startswith((".", "_")):
-                    continue
-                pack = read_pack(folder)
-                if pack.name in self._packs or pack.name == ORIGINAL:
-                    taken = self._packs[pack.name].folder if pack.name in self._packs else "the untouched photograph"
-                    raise PackError(f"{folder}: the name {pack.name!r} is taken by {taken}; rename the pack")
-                self._packs[pack.name] = pack
+                if not folder.name.startswith((".", "_")):
+                    self._take(folder)
+
+    def _take(self, folder: Path) -> None:
+        """Of two packs of one name neither is a style: nobody could tell which is meant."""
+        name = folder.name
+        other = "the untouched photograph" if name == ORIGINAL else getattr(self._packs.pop(name, None), "folder", None)
+        try:
+            if other:
+                raise PackError(f"{folder}: the name {name!r} is taken by {other}; rename the pack")
+            self._packs[name] = read_pack(folder)
+        except CreativeError as error:
+            self._broken[name] = error
 
     def packs(self) -> tuple[StylePack, ...]:
-        """Every pack, by name."""
+        """Every pack that is a style, by name."""
         return tuple(self._packs[name] for name in sorted(self._packs))
 
+    @property
+    def broken(self) -> Mapping[str, CreativeError]:
+        """What is wrong with each of the others, by the name of its folder."""
+        return self._broken
+
     def get(self, name: str) -> StylePack:
-        """One pack, or an error that suggests a near name."""
+        """One pack, or an error that says what is wrong with it, or suggests a near name.
+
+        Raises:
+            CreativeError: where there is none that is a style.
+        """
+        if name in self._broken:
+            raise self._broken[name]
         if name in self._packs:
             return self._packs[name]
         near = difflib.get_close_matches(name, self._packs, n=1)

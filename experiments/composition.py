@@ -34,7 +34,7 @@ def open_context(workspace: Workspace, clock: Clock = system_clock) -> Iterator[
             deliveries=SqlDeliveries(database),
             lake=lake_of(workspace),
             library=library_of(workspace),
-            hasher=UnitHasher(*workspace.key_file.keys(), changing=workspace.key_file.changing),
+            hasher=lambda: UnitHasher(*workspace.key_file.keys(), changing=workspace.key_file.changing),
             clock=clock,
             owner=process_owner(secrets.token_hex(4)),
         )

@@ -18,6 +18,7 @@ from experiments.events.upkeep import ORPHAN_HOURS
 from experiments.ingest.feed import feeds, read_trafficking
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.traffic import read_filters
+from experiments.jobs.complaints import complaint
 from experiments.jobs.context import Clock
 from experiments.jobs.upkeep import RETENTION_DAYS, behind
 from experiments.store.control import ControlPlane
@@ -60,8 +61,9 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
 def _finding(name: str, check: Callable[[], Iterator[str]]) -> Finding:
     try:
         return Finding(name, ok=True, says="; ".join(check()))
-    except (ExperimentError, CreativeError) as error:
-        return Finding(name, ok=False, says=str(error))
+    except (ExperimentError, CreativeError, OSError) as error:
+        said = complaint(error) if isinstance(error, OSError) else None
+        return Finding(name, ok=False, says=said or str(error))
 
 
 def _folders(workspace: Workspace) -> Iterator[str]:
@@ -224,5 +226,8 @@ def _money(workspace: Workspace) -> Iterator[str]:
 
 
 def _styles(workspace: Workspace) -> Iterator[str]:
-    packs = library_of(workspace).packs()
+    library = library_of(workspace)
+    for error in library.broken.values():
+        raise error
+    packs = library.packs()
     yield f"{len(packs)} packs, engines {', '.join(sorted({pack.engine for pack in packs}))}"

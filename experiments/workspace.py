@@ -70,6 +70,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _place(text: str) -> str:
+    """A path or URL: what holds a NUL ends libraries without a word."""
+    if any(each < " " for each in text):
+        raise ValueError("holds a control character")
+    return text
+
+
+Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
+
+
 class WorkspaceSettings(_Strict):
     """The ``[workspace]`` table."""
 
@@ -79,8 +89,8 @@ class WorkspaceSettings(_Strict):
 class StoreSettings(_Strict):
     """The ``[stores]`` table."""
 
-    database: str = "sqlite:///adstyle.db"
-    lake: str = "lake"
+    database: Place = "sqlite:///adstyle.db"
+    lake: Place = "lake"
     options: dict[str, str] = {}
     """How an object store is reached: deltalake's storage_options."""
     memory: str | None = Field(default=None, pattern=r"^[1-9][0-9]* ?(MB|MiB|GB|GiB)$")
@@ -132,7 +142,7 @@ class SparkSettings(_Strict):
 class SecretSettings(_Strict):
     """The ``[secrets]`` table."""
 
-    unit_key: str = "secrets/unit.key"
+    unit_key: Place = "secrets/unit.key"
 
 
 class IngestSettings(_Strict):
@@ -147,7 +157,7 @@ class MoneySettings(_Strict):
 
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     """What all money is reported in."""
-    rates: str | None = Field(default=None, min_length=1)
+    rates: Place | None = None
     """A file of rates; without one, money in another currency is rejected."""
 
 
@@ -230,6 +240,8 @@ def open_workspace(root: Path) -> Workspace:
         raise NoWorkspace(f"{root} is not a workspace (no {SETTINGS} in it): run adstyle init {root}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ExperimentError(f"{path}: is nested too deeply to be settings") from None
     return Workspace(root.resolve(), validate_document(table, Settings, str(path)))
 
 

@@ -1,9 +1,10 @@
 """The ``adstyle`` application: its commands, its options that hold everywhere, and its exit codes."""
 
-import errno
+import io
 import sys
 from importlib.metadata import version as version_of
 from typing import Annotated, Any
+from unicodedata import category
 
 import typer
 
@@ -21,8 +22,9 @@ from experiments.cli import (
     rejects,
     setup,
 )
-from experiments.cli.shell import DISK_FULL, Shell, parse_instant
+from experiments.cli.shell import DISK_FULL, Shell, one_line, parse_instant
 from experiments.core.errors import ExperimentError
+from experiments.jobs.complaints import FULL
 from reports.errors import ReportError
 
 HELP = """Ad creative that improves itself, with proof.
@@ -107,19 +109,24 @@ app.add_typer(setup.database, name="db")
 
 def run(arguments: list[str]) -> int:
     """Run one command line; print one line for whatever goes wrong; return the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a Latin-1 terminal or file has no minus sign and no ellipsis
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        result = app(arguments, prog_name="adstyle", standalone_mode=False)
+        with one_line():
+            result = app(arguments, prog_name="adstyle", standalone_mode=False)
     except CommandLineError as error:
         return _misused(error)
     except (ExperimentError, CreativeError, ReportError) as error:
         return _say(str(error), getattr(error, "exit_code", 2))
+    except UnicodeEncodeError as error:  # a word from a terminal that speaks another encoding
+        return _say(f"{error.object[:80]!a} is no text in UTF-8: type it in UTF-8", 2)
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has had enough: `adstyle ... | head`
         sys.stdout = None  # nothing more can be flushed into it at exit
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             return _say(DISK_FULL, 1)
         raise
     if result == INTERRUPTED:  # Typer ends a command at Ctrl-C by this code
@@ -137,5 +144,7 @@ def _misused(error: Any) -> int:
 
 
 def _say(line: str, code: int) -> int:
-    sys.stderr.write(f"adstyle: {' '.join(line.split())}\n")
+    line = " ".join(line.split())
+    shown = "".join(ascii(each)[1:-1] if category(each) in ("Cc", "Cs") else each for each in line)
+    sys.stderr.write(f"adstyle: {shown}\n")
     return code

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from unicodedata import category
 
 import typer
 
@@ -13,8 +14,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="An experiment's life, from a file to a promoted winner.", no_args_is_help=True)
 
+
+def _told(words: str) -> str:
+    """What is kept for ever and shown on pages and screens: text, without codes that steer a terminal."""
+    odd = next((each for each in words if category(each) in ("Cc", "Cs") and each not in "\n\t"), None)
+    if odd:
+        raise typer.BadParameter(f"holds {odd!a}, which is no text; write it in UTF-8")
+    return words
+
+
 Name = Annotated[str, typer.Argument(help="Name of the experiment.", metavar="NAME")]
-By = Annotated[str, typer.Option("--by", help="Who decides; kept in the milestone.", envvar="ADSTYLE_ACTOR")]
+By = Annotated[
+    str, typer.Option("--by", help="Who decides; kept in the milestone.", envvar="ADSTYLE_ACTOR", callback=_told)
+]
+Why = Annotated[str, typer.Option(help="Kept in the milestone.", callback=_told)]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -160,7 +173,7 @@ def decline(
     context: typer.Context,
     name: Name,
     arm: Annotated[str | None, typer.Option(help="In review: the arm whose creatives are not to be served.")] = None,
-    why: Annotated[str, typer.Option(help="Kept in the milestone.")] = "",
+    why: Why = "",
     by: By = "marketing",
 ) -> None:
     """Say no to what waits: one arm's creatives in review, or the proposed winner."""
@@ -191,7 +204,7 @@ def start(
             for arm, look in document.looks_of(stores.library).items()
             if arm not in state.declined_arms
         }
-        plan = document.plan(styles, parse_instant(at, "--at") if at else stores.clock())
+        plan = document.plan(styles, stores.clock() if at is None else parse_instant(at, "--at"))
         sealed = stores.control.seal_plan(name, plan, by)
     console().print(
         f"{name} runs from {plan.start:%Y-%m-%d %H:%M} UTC under plan {sealed[:12]}; "
@@ -219,7 +232,7 @@ def resume(context: typer.Context, name: Name, by: By = "ad ops") -> None:
 def stop(
     context: typer.Context,
     name: Name,
-    why: Annotated[str, typer.Option(help="Kept in the milestone.")] = "",
+    why: Why = "",
     by: By = "ad ops",
 ) -> None:
     """End the experiment without a winner."""
@@ -244,7 +257,7 @@ def promote(context: typer.Context, name: Name, by: By = "marketing") -> None:
 def rollback(
     context: typer.Context,
     name: Name,
-    why: Annotated[str, typer.Option(help="Kept in the milestone.")] = "",
+    why: Why = "",
     by: By = "marketing",
 ) -> None:
     """Undo a promotion: everyone sees the original again."""

@@ -26,7 +26,7 @@ def instant_to_act_at(shell: Shell, as_of: str | None) -> datetime:
     from experiments.core.errors import ExperimentError
 
     now = shell.clock()()
-    instant = parse_instant(as_of, "--as-of") if as_of else now
+    instant = now if as_of is None else parse_instant(as_of, "--as-of")
     if instant > now:
         raise ExperimentError(
             f"--as-of {as_of} lies after now, {now:%Y-%m-%dT%H:%M:%SZ}: what is done cannot be undone; to rehearse a "
@@ -93,7 +93,7 @@ def due(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> 
     from experiments.jobs.registry import JOBS
 
     shell: Shell = context.obj
-    instant = parse_instant(as_of, "--as-of") if as_of else shell.clock()()
+    instant = shell.clock()() if as_of is None else parse_instant(as_of, "--as-of")
     with shell.open(as_of=instant) as stores:
         tasks = [task for each in JOBS.values() for task in each.plan(stores, instant)]
     for task in tasks:

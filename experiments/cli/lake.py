@@ -55,9 +55,10 @@ def erase(
     if not yes:
         typer.confirm("Erase all events of this unit? They cannot be brought back", abort=True)
     with shell.open() as stores, stores.ledger.lock(WRITER, stores.owner, WRITER_SECONDS):
-        refuse_strangers(stores.lake, stores.hasher)
+        hasher = stores.hasher()
+        refuse_strangers(stores.lake, hasher)
         refuse_behind(stores)
-        done = upkeep.erase(stores.lake, stores.hasher.hashed(unit), stores.hasher.earlier(unit))
+        done = upkeep.erase(stores.lake, hasher.hashed(unit), hasher.earlier(unit))
     console().print("; ".join(f"{each.table}: {each.rows:,} rows erased" for each in done))
 
 
@@ -102,8 +103,9 @@ def show(
 
     shell: Shell = context.obj
     with shell.open() as stores:
-        refuse_strangers(stores.lake, stores.hasher)
-        for row in upkeep.of_unit(stores.lake, stores.hasher.hashed(unit), stores.hasher.earlier(unit)):
+        hasher = stores.hasher()
+        refuse_strangers(stores.lake, hasher)
+        for row in upkeep.of_unit(stores.lake, hasher.hashed(unit), hasher.earlier(unit)):
             print_json(plain({key: value for key, value in row.items() if value is not None}))
 
 

@@ -36,7 +36,10 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """Every style with its engine and its look in one sentence."""
     from rich.table import Table
 
-    packs = _library(context.obj).packs()
+    library = _library(context.obj)
+    packs = library.packs()
+    for error in library.broken.values():
+        typer.echo(f"No style: {' '.join(str(error).split())}", err=True)
     if as_json:
         for pack in packs:
             print_json({"style": pack.name, "identity": pack.identity, "engine": pack.engine, "look": pack.look})
@@ -81,7 +84,7 @@ def check(
     from experiments.core.errors import ExperimentError
 
     library = _library(context.obj)
-    references = names or [pack.name for pack in library.packs()]
+    references = names or [*library.broken, *(pack.name for pack in library.packs())]
     broken = 0
     with progress_bar() as progress:
         for done, reference in enumerate(references):

@@ -37,7 +37,7 @@ def rejects(
         if out is not None:
             known = feeds(stores.workspace.folder("feeds"))
             with one_line():
-                written = export(stores.lake, stores.hasher, out, reason, file)
+                written = export(stores.lake, stores.hasher(), out, reason, file)
             for each in written:
                 _tell_written(each, known, as_json)
             return

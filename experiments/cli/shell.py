@@ -1,6 +1,5 @@
 """What commands share: where the workspace is, what time it is, and how to speak to people and programs."""
 
-import errno
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.core.errors import ExperimentError
+from experiments.jobs.complaints import FULL, complaint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from experiments.workspace import Workspace
 
 PIPE_WIDTH = 200
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+"""Instants that may be typed. Plans and windows lie years around them, and dates end with the year 9999."""
 DISK_FULL = "the disk is full: free some space and run the same command again; nothing was half-written"
 
 
@@ -33,6 +35,8 @@ def parse_instant(text: str, option: str) -> datetime:
         if len(text) > len("2026-11-23"):
             raise ExperimentError(f"{option} {text!r} has no time zone; add Z for UTC or an offset like +01:00")
         instant = instant.replace(tzinfo=UTC)
+    if not EARLIEST <= instant < LATEST:
+        raise ExperimentError(f"{option} {text!r} lies outside the years {EARLIEST.year} to {LATEST.year - 1}")
     return instant.astimezone(UTC)
 
 
@@ -124,6 +128,7 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        said = complaint(error)
+        if said is None or error.errno in FULL:
             raise
-        raise ExperimentError(f"{error.filename} cannot be used: {(error.strerror or '').lower()}") from None
+        raise ExperimentError(said) from None

@@ -24,6 +24,7 @@ Files of counts may say more (`aggregates`): one value of a list for a column, a
 import csv
 import difflib
 import io
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -183,6 +184,8 @@ def feeds(own: Path | None = None) -> dict[str, Feed]:
     Raises:
         ExperimentError: for a mapping that is none, in one line with its file.
     """
+    if own is not None and os.path.lexists(own) and not own.is_dir():
+        raise ExperimentError(f"{own} is no folder: it is to hold mappings of feeds, or not to be there")
     found = {feed.name: feed for feed in _shipped()}
     paths = sorted(own.glob("*.toml")) if own is not None and own.is_dir() else []
     mine = {feed.name: feed for feed in map(read_feed, paths)}
@@ -243,7 +246,7 @@ def read_trafficking(path: Path) -> Trafficking:
     Raises:
         ExperimentError: for a file that is no such table, or that says two things of one value.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     told: dict[str, dict[str, tuple[str, str]]] = {}
     rows = _rows(path)

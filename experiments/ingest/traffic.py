@@ -10,6 +10,7 @@ Events that a rule fits are kept and marked; evidence leaves them out and says h
 
 import ipaddress
 import json
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -148,8 +149,8 @@ def read_filters(folder: Path) -> Filters:
     """
     robots, ranges = folder / BOTS, folder / DATA_CENTRES
     return Filters(
-        _robots_of(robots) if robots.is_file() else _shipped_robots(),
-        _ranges_of(ranges) if ranges.is_file() else Ranges(),
+        _robots_of(robots) if os.path.lexists(robots) else _shipped_robots(),
+        _ranges_of(ranges) if os.path.lexists(ranges) else Ranges(),
     )
 
 
@@ -159,9 +160,18 @@ def _shipped_robots() -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{crawler['pattern']})" for crawler in CRAWLER_USER_AGENTS_DATA))
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ExperimentError(f"{path} is no text") from None
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read ({error.strerror}): mend it or take it away") from None
+
+
 def _robots_of(path: Path) -> re.Pattern[str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_text(path))
     except ValueError as error:
         raise ExperimentError(f"{path} is no JSON: {error}") from None
     robots = found if isinstance(found, list) else []
@@ -179,11 +189,7 @@ def _robots_of(path: Path) -> re.Pattern[str]:
 
 def _ranges_of(path: Path) -> Ranges:
     networks = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise ExperimentError(f"{path} is no text") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         said = line.partition("#")[0].strip()
         if said:
             try:

@@ -7,6 +7,7 @@ from experiments.core.commands import Conclude, Reweight
 from experiments.core.lifecycle import Phase
 from experiments.core.plan import Rule
 from experiments.jobs.context import Context, Progress
+from experiments.jobs.ingest import refuse_while_reading
 from experiments.jobs.job import Task
 
 ACTOR = "job:analyse"
@@ -39,6 +40,7 @@ class Analyse:
         from experiments.core.verdict import Kind
         from experiments.events.evidence import gather
 
+        refuse_while_reading(context)
         name, look = task.experiment, int(task.period.removeprefix("look-"))
         plan, plan_hash = context.control.plan(name)
         evidence = gather(context.lake, plan, plan.look_time(look), dealt=context.control.dealings(name))

@@ -43,7 +43,8 @@ class Context:
     deliveries: SqlDeliveries
     lake: EventLake
     library: StyleLibrary
-    hasher: UnitHasher
+    hasher: Callable[[], UnitHasher]
+    """Under the keys as they are now. Who needs none (to pause, to roll back) needs no key file."""
     clock: Clock
     owner: str
     """This process, as leases name it."""

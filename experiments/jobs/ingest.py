@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.delivery import Delivery
-from experiments.core.errors import ExperimentError
+from experiments.core.errors import ExperimentError, TryLater
 from experiments.ingest.feed import Feed, Trafficking, feed_for, feeds, read_trafficking
 from experiments.ingest.files import delivery_of, file_sha256, ingest_kinds
 from experiments.ingest.hashing import UnitHasher
@@ -72,7 +72,7 @@ def ingest(
             path,
             lake=context.lake,
             deliveries=context.deliveries,
-            hasher=context.hasher,
+            hasher=context.hasher(),
             arms=_arms(context),
             now=context.clock(),
             kind=kind,
@@ -83,6 +83,20 @@ def ingest(
             rates=context.workspace.rates(),
             progress=lambda done, of: progress(f"reading {path.name}", done, of),
         )
+
+
+def refuse_while_reading(context: Context) -> None:
+    """To be asked before a look is taken, once and for all: what others are reading into the lake belongs to it.
+
+    Raises:
+        TryLater: while somebody writes to the lake, reads a file of the inbox, or left one for later.
+    """
+    with context.ledger.lock(WRITER, context.owner, WRITER_SECONDS):
+        pass
+    begun = context.ledger.begun(Ingest.name)
+    unread = begun and [path.name for key, path in _waiting(context).items() if (WHOLE_WORKSPACE, key) in begun]
+    if unread:
+        raise TryLater(f"{unread[0]} in the inbox is still to be read: adstyle job run ingest, then try again")
 
 
 def replay(
@@ -102,10 +116,10 @@ def replay(
         for number, origin in enumerate(origins):
             progress("judging rejects again", number, len(origins))
             try:
-                mapped = _mapping(origin, known, trafficking, context.hasher)
+                mapped = _mapping(origin, known, trafficking, context.hasher())
                 done.append(
                     replay_rejects(
-                        origin, reason, lake=context.lake, deliveries=context.deliveries, hasher=context.hasher,
+                        origin, reason, lake=context.lake, deliveries=context.deliveries, hasher=context.hasher(),
                         arms=arms, now=context.clock(), mapped=mapped, filters=filters, rates=context.workspace.rates(),
                         times=mapped.file.times.with_zone(zone) if mapped else in_zone(zone),
                     )
@@ -188,7 +202,7 @@ def _key_of_a_twin(context: Context, path: Path, sha256: str) -> str:
     """Of a file whose bytes came under another name: of a feed, it may be another hour's."""
     try:
         feed = feed_for(path.name, feeds(context.workspace.folder("feeds")), None)
-        return delivery_of(path.name, sha256, feed, context.hasher, context.deliveries)
+        return delivery_of(path.name, sha256, feed, context.hasher(), context.deliveries)
     except ExperimentError:  # of a mapping that cannot be read: whoever ingests by it is told
         return sha256
 

@@ -1,12 +1,14 @@
 """A job: what is due (``plan``, pure) and doing it (``act``, idempotent), run under the period ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from creatives.errors import CreativeError
-from experiments.core.errors import ExperimentError, TryLater
+from experiments.core.errors import ExperimentError, StorageFailure, TryLater
+from experiments.jobs.complaints import FULL, complaint
 from experiments.jobs.context import Context, Progress, silent
 from reports.errors import ReportError
 
@@ -130,14 +132,29 @@ def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress:
     except TryLater as error:
         return TaskRun(task, "later", error=str(error), exit_code=error.exit_code)
     try:
-        with context.ledger.kept(lease):
+        with context.ledger.kept(lease), _files_named():
             result = job.act(context, task, as_of, progress)
     except (ExperimentError, CreativeError, ReportError) as error:
-        context.ledger.fail(lease, str(error))
-        state: TaskState = "later" if isinstance(error, TryLater) else "failed"
+        later = isinstance(error, TryLater)
+        (context.ledger.leave if later else context.ledger.fail)(lease, str(error))
+        state: TaskState = "later" if later else "failed"
         return TaskRun(task, state, error=str(error), exit_code=getattr(error, "exit_code", ExperimentError.exit_code))
     except BaseException as error:
         context.ledger.fail(lease, f"{type(error).__name__}: {error}")
         raise
     context.ledger.finish(lease, result)
     return TaskRun(task, "done", result)
+
+
+@contextmanager
+def _files_named() -> Iterator[None]:
+    """A file that cannot be used fails the task that met it, by its name; the other tasks go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageFailure("the disk is full: free some space and run the same command again") from error
+        said = complaint(error)
+        if said is None:
+            raise
+        raise StorageFailure(said) from error

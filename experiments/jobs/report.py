@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from experiments.core.errors import ExperimentError
+from experiments.core.errors import ExperimentError, TryLater
+from experiments.jobs.analyse import Analyse
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
+from experiments.jobs.promote import PromoteWinners
 from experiments.jobs.upkeep import AGGREGATE_DAYS
 
 
@@ -83,8 +85,18 @@ class Report:
         )
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        _refuse_while_deciding(context, as_of)
         page, data = write_week(context, parse_week(task.period), None, context.workspace.folder("reports"))
         return {"page": str(page), "data": str(data)}
+
+
+def _refuse_while_deciding(context: Context, as_of: datetime) -> None:
+    """A page is written once, so it waits for a look or a promotion that somebody is at, or had to leave for later."""
+    for job in (Analyse(), PromoteWinners()):
+        begun = context.ledger.begun(job.name)
+        for task in job.plan(context, as_of) if begun else ():
+            if (task.experiment, task.period) in begun:
+                raise TryLater(f"{task.job} {task.experiment} {task.period} is due and belongs on the page")
 
 
 def write_week(context: Context, week: Week, only: str | None, out: Path) -> tuple[Path, Path]:

@@ -245,6 +245,13 @@ def _decision(state: State, history: tuple[MilestoneRecord, ...]) -> DecisionVie
             return DecisionView(str(fact.kind), state.winner, fact.at, fact.actor)
         case Phase.RUNNING:
             return DecisionView("waiting", next_command=f"adstyle experiment stop {name}")
+        case Phase.PAUSED:
+            fact = by_kind["paused"]
+            again = f"adstyle experiment resume {name}"
+            return DecisionView("paused", None, fact.at, fact.actor, next_command=again)
+        case Phase.ARCHIVED:
+            fact = by_kind["archived"]
+            return DecisionView("archived", None, fact.at, fact.actor)
         case _:
             return DecisionView("none")
 

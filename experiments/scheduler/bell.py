@@ -1,17 +1,19 @@
 """The bell. APScheduler only says *when*; what is due and whether it was done stands in our own tables."""
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from experiments.core.errors import TryLater
+from creatives.errors import CreativeError
+from experiments.core.errors import ExperimentError, TryLater
 from experiments.jobs.context import Context
 from experiments.jobs.job import Job, run_job
 from experiments.jobs.presenting import task_line
 from experiments.jobs.registry import JOBS
+from reports.errors import ReportError
 
 Say = Callable[[str], None]
 LEADER = "scheduler"
@@ -22,17 +24,19 @@ def build_scheduler(context: Context, say: Say) -> BlockingScheduler:
     """A scheduler in UTC with one interval trigger a job.
 
     One worker thread: jobs of one tick run in order, and a job is never run beside itself. A bell missed while the
-    machine slept rings once (coalesce), however late: the ledger knows what is due.
+    machine slept rings once (coalesce), however late: the ledger knows what is due. Of bells of one instant APScheduler
+    would ring by the alphabet, and a look be taken before its logs are read: they begin a moment apart.
     """
+    begin = context.clock()
     scheduler = BlockingScheduler(
         timezone=UTC,
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
-    for job in JOBS.values():
+    for place, job in enumerate(JOBS.values()):
         scheduler.add_job(
             ring, IntervalTrigger(minutes=job.every_minutes, timezone=UTC), args=(context, job, say),
-            id=job.name, next_run_time=context.clock(),
+            id=job.name, next_run_time=begin + timedelta(milliseconds=place),
         )  # fmt: skip
     return scheduler
 
@@ -44,6 +48,9 @@ def ring(context: Context, job: Job, say: Say) -> None:
             run = run_job(context, job, context.clock())
     except TryLater as standing_by:
         say(f"{job.name}: standing by ({standing_by})")
+        return
+    except (ExperimentError, CreativeError, ReportError) as error:
+        say(f"{job.name}: failed ({error})")
         return
     for task in run.tasks:
         say(f"{run.as_of:%Y-%m-%d %H:%M} {task_line(task)}")

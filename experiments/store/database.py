@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.store.failures import translate_failures
+from experiments.store.schema import Base
 
 HEAD = "0002"
 """The newest migration this version knows; revisions are numbered in order."""
@@ -73,7 +74,10 @@ def migrate(url: str) -> None:
         with for_writing(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            _refuse_newer(_revision(connection), _shown(engine))
+            revision = _revision(connection)
+            _refuse_newer(revision, _shown(engine))
+            if revision is None:
+                _refuse_others_tables(connection, _shown(engine))
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
             config.attributes["connection"] = connection
@@ -112,7 +116,7 @@ def write(engine: Engine, work: Callable[[Session], T]) -> T:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
         parsed = None
     if parsed and parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -174,4 +178,13 @@ def _refuse_newer(revision: str | None, shown: str) -> None:
         raise NotMigrated(
             f"{shown} has the tables of a newer version ({revision}; this one knows {HEAD}): upgrade AdStyle, "
             "then run adstyle db migrate"
+        )
+
+
+def _refuse_others_tables(connection: Connection, shown: str) -> None:
+    taken = sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+    if taken:
+        raise NotMigrated(
+            f"{shown} has a table {taken[0]!r} that is not AdStyle's, or has lost what says so: give a database of "
+            "its own, or restore the backup"
         )

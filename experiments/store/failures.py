@@ -77,6 +77,8 @@ def _read_postgresql(error: BaseException) -> tuple[type[ExperimentError], str] 
     state = getattr(error, "sqlstate", None)
     if state in _POSTGRESQL:
         return _POSTGRESQL[state]
+    if isinstance(error, psycopg.ProgrammingError) and state is None:  # libpq refuses the URL's options
+        return ExperimentError, f"{str(error).strip()}: correct the URL in adstyle.toml"
     if isinstance(error, psycopg.OperationalError) and state is None:  # no answer at all, or the line went dead
         return StorageFailure, "the database server does not answer: check that it runs and the URL in adstyle.toml"
     return None

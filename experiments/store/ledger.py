@@ -40,7 +40,7 @@ class EntryState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     FREE = "free"
-    """A lock nobody holds."""
+    """Nobody is at it: a lock, or a period that was left for later."""
 
 
 class LeaseHeld(TryLater):
@@ -136,6 +136,14 @@ class SqlLedger:
         """
         self._change(lease, state=EntryState.FAILED, owner=None, lease_until=None, error=error)
 
+    def leave(self, lease: Lease, error: str) -> None:
+        """Nothing was tried, because somebody else was at what it takes; the period may be claimed again.
+
+        Raises:
+            LeaseLost: as `heartbeat`.
+        """
+        self._change(lease, state=EntryState.FREE, owner=None, lease_until=None, error=error)
+
     @contextmanager
     def kept(self, lease: Lease) -> Iterator[None]:
         """Keep a lease alive while the body runs, however long that takes; it ends with this process."""
@@ -187,6 +195,14 @@ class SqlLedger:
             query = query.where(JobRow.experiment == experiment)
         with Session(self._engine) as session:
             return tuple(_entry(row) for row in session.scalars(query))
+
+    def begun(self, job: str) -> frozenset[tuple[str, str]]:
+        """The (experiment, period) of a job that somebody is at, or was left for later: due, and not failed."""
+        query = select(JobRow.experiment, JobRow.period).where(
+            JobRow.job == job, JobRow.state.in_((EntryState.RUNNING, EntryState.FREE))
+        )
+        with Session(self._engine) as session:
+            return frozenset((experiment, period) for experiment, period in session.execute(query))
 
     def last(self, job: str) -> LedgerEntry | None:
         """The entry of a job that changed last."""

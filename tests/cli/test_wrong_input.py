@@ -1,6 +1,11 @@
 """Everything a newcomer gets wrong: one clear line, exit code 2, nothing half-written."""
 
+import errno
+import json
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -228,3 +233,72 @@ def test_steps_out_of_order_say_what_is_possible(workspace, adstyle, refused):
 )
 def test_a_wrong_argument(workspace, refused, arguments, says):
     assert says in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--now", "0001-01-01", "status"], "1970 to 2999"),
+        (["job", "due", "--as-of", "0001-01-01T00:00:00+05:00"], "1970 to 2999"),
+        (["job", "run", "all", "--as-of", "9999-12-31T23:59:59-10:00"], "1970 to 2999"),
+        (["job", "run", "all", "--as-of", ""], "not an instant"),
+        (["experiment", "start", "autumn", "--at", "9999-12-31"], "1970 to 2999"),
+        (["experiment", "start", "autumn", "--at", ""], "not an instant"),
+        (["experiment", "generate", "autumn", "--by", "J\udcf6rg"], "--by"),
+        (["experiment", "stop", "autumn", "--why", "\x1b[31mred"], "--why"),
+        (["experiment", "show", "\udcf6"], "UTF-8"),
+        (["assign", "\udcf6", "ann"], "UTF-8"),
+        (["init", "experiments/autumn.yaml/below"], "autumn.yaml/below"),
+    ],
+    ids=ascii,
+)
+def test_what_no_clock_and_no_keyboard_says(workspace, adstyle, refused, arguments, says):
+    adstyle("experiment", "create", "experiments/autumn.yaml")
+    if "start" in arguments:
+        adstyle("experiment", "generate", "autumn")
+        adstyle("experiment", "approve", "autumn")
+    phase = json.loads(adstyle("experiment", "show", "autumn", "--json"))["phase"]
+    assert says in refused(*arguments)
+    assert json.loads(adstyle("experiment", "show", "autumn", "--json"))["phase"] == phase
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ('[stores]\nlake = ""', "at least 1 character"),
+        ('[stores]\nlake = "la\\u0000ke"', "control character"),
+        ('[stores]\n"\\u001b[31m" = 1', "stores.\\x1b[31m is no known key"),
+        ("a = " + "{b = " * 5000, "nested too deeply"),
+    ],
+    ids=["no lake", "NUL", "control character", "deep"],
+)
+def test_settings_that_cannot_be_used(workspace, refused, settings, says):
+    (workspace / "adstyle.toml").write_text(f'[workspace]\nname = "ads"\n{settings}\n')
+    assert says in refused("status")
+
+
+def test_settings_that_are_a_folder(workspace, refused):
+    (workspace / "adstyle.toml").unlink()
+    (workspace / "adstyle.toml").mkdir()
+    assert "adstyle.toml cannot be used: is a directory" in refused("-w", workspace, "status")
+
+
+def test_a_check_that_meets_a_file_it_cannot_use_is_a_finding(workspace, capsys, monkeypatch):
+    def unreadable(_folder):
+        raise PermissionError(errno.EACCES, "Permission denied", "filters/bots.json")
+
+    monkeypatch.setattr("experiments.doctor.read_filters", unreadable)
+    assert run(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "filters: filters/bots.json cannot be used: permission denied" in said
+    assert "styles: " in said
+
+
+def test_a_terminal_that_lacks_a_character_is_shown_its_number(tmp_path):
+    (tmp_path / "arms.csv").write_text("arm,clicks,shown\na,310,10000\nb,300,10000\n")
+    asked = ["compare", "arms.csv", "--numerator", "clicks", "--denominator", "shown"]
+    told = subprocess.run(
+        [sys.executable, "-c", f"from experiments.cli import main; import sys; sys.argv[1:] = {asked}; main()"],
+        cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert rb"\u2212" in told.stdout

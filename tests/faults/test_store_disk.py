@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from sqlalchemy import event, text
 
-from experiments.core.errors import StorageFailure, TryLater
+from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.store import failures
 from experiments.store.control import ControlPlane
 from experiments.store.database import migrate, open_database
@@ -100,6 +100,13 @@ def test_a_read_only_database_is_named(engine, control):
 def test_a_postgresql_server_that_does_not_answer_is_named_without_its_password():
     with pytest.raises(StorageFailure, match="does not answer") as failure:
         open_database("postgresql://ada:secret@127.0.0.1:1/adstyle")
+    assert "secret" not in one_line(failure.value)
+
+
+def test_an_option_that_postgresql_does_not_have_is_one_line():
+    with pytest.raises(ExperimentError, match='invalid connection option "nonsense": correct the URL') as failure:
+        open_database("postgresql://ada:secret@127.0.0.1:1/adstyle?nonsense=1")
+    assert failure.value.exit_code == 2
     assert "secret" not in one_line(failure.value)
 
 

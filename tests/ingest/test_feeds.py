@@ -433,6 +433,15 @@ def test_trafficking_says_what_each_creative_is(tmp_path):
     assert read_trafficking(path) == {"renderingid": {"101": ("spring", "original"), "102": ("spring", "mosaic")}}
 
 
+def test_what_stands_where_own_mappings_or_trafficking_are_looked_for_is_not_passed_over(tmp_path):
+    (tmp_path / "feeds").touch()
+    with pytest.raises(ExperimentError, match="feeds is no folder"):
+        feeds(tmp_path / "feeds")
+    (tmp_path / "trafficking.csv").mkdir()
+    with pytest.raises(ExperimentError, match=r"trafficking\.csv cannot be read \(Is a directory\)"):
+        read_trafficking(tmp_path / "trafficking.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

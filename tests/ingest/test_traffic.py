@@ -158,6 +158,17 @@ def test_a_list_that_is_none_is_refused_with_its_place(filters, files, says):
         filters(**files)
 
 
+@pytest.mark.parametrize("name", ["bots.json", "data_centres.txt"])
+def test_a_list_that_cannot_be_read_is_not_taken_for_none(tmp_path, name):
+    (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ExperimentError, match=rf"{name} cannot be read \(No such file or directory\): mend it"):
+        read_filters(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(ExperimentError, match=rf"{name} cannot be read \(Is a directory\): mend it"):
+        read_filters(tmp_path)
+
+
 def test_an_address_that_was_cut_is_a_data_centres_where_all_of_its_network_is():
     ranges = Ranges(map(ipaddress.ip_network, ("198.51.100.0/23", "203.0.113.0/25", "2001:db8::/32")))
     assert "198.51.101.0/24" in ranges

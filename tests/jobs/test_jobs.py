@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -149,6 +150,61 @@ def test_a_lease_that_somebody_holds_is_respected(office):
     assert office.phase() == "running"
 
 
+@pytest.mark.parametrize("state", ["being written", "left for later"])
+def test_a_look_waits_for_logs_that_others_read_and_the_page_for_the_look(automatic, state):
+    automatic.delivers(week=1)
+    with automatic.looks() as stores:
+        if state == "being written":
+            with stores.ledger.lock("lake", "somebody else", 60):
+                automatic.runs("all", code=75)
+        else:
+            for task in JOBS["ingest"].plan(stores, automatic.now):
+                lease = stores.ledger.claim(task.job, task.experiment, task.period, "somebody else", 60)
+                stores.ledger.leave(lease, "the lake is busy")
+            automatic.runs("analyse", code=75)
+            automatic.runs("report", code=75)
+    assert automatic.phase() == "running"
+    assert pages(automatic) == {}
+    automatic.runs("all")
+    assert automatic.phase() == "promoted"
+    assert "2026-W45.html" in pages(automatic)
+
+
+def test_a_file_that_was_refused_holds_no_look_up(office):
+    (office.root / "inbox" / "impressions.csv").write_text("nonsense\n1\n")
+    office.runs("all", code=1)
+    with office.looks() as stores:
+        assert len(stores.control.verdicts("autumn")) == 1
+
+
+@pytest.mark.parametrize("taken", ["reports", "reports/2026-W45.html/x"])
+def test_where_a_page_cannot_be_written_its_task_fails_and_the_others_go_on(office, capsys, taken):
+    office.delivers(week=1)
+    place = office.root / taken
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("in the way")
+    capsys.readouterr()
+    office.runs("all", code=1)
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert f"report 2026-W45: failed ({office.root / 'reports'}" in said.out
+    assert "retain: nothing is due" in said.out
+    place.unlink()
+    if taken != "reports":
+        place.parent.rmdir()
+    office.runs("report")
+    assert len(pages(office)) == 2
+
+
+def test_a_full_disk_fails_a_task_by_that_name(office, capsys, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("reports.page.write_report", full)
+    office.runs("report", code=1)
+    assert "failed (the disk is full" in capsys.readouterr().out
+
+
 LEADING = {"original": 0.03, "duotone-dusk": 0.036, "noir": 0.0}
 
 
@@ -204,6 +260,22 @@ def test_a_pause_breaks_no_split(office):
     page = json.loads((office.root / "reports" / "2026-W45.json").read_text())["sections"][0]
     assert page["health"]["sample_ratio_ok"]
     assert [row["observed"] for row in page["health"]["units"]] == [arm["units"] for arm in page["arms"]]
+
+
+def test_a_page_says_how_a_paused_experiment_goes_on_and_that_an_archived_one_does_not(office):
+    office.delivers(1, rates=dict.fromkeys(("original", "duotone-dusk", "noir"), 0.03))
+    for week, verb in ((45, "pause"), (46, "archive")):
+        office.now = MONDAY + timedelta(days=7 * (week - 45) + 2)
+        office.types("experiment", verb, "autumn")
+        office.now = MONDAY + timedelta(days=7 * (week - 44), hours=6)
+        office.runs("all")
+    made = [
+        json.loads((office.root / "reports" / f"2026-W{week}.json").read_text())["sections"][0]["decision"]
+        for week in (45, 46)
+    ]
+    assert [each["state"] for each in made] == ["paused", "archived"]
+    assert [each["next_command"] for each in made] == ["adstyle experiment resume autumn", None]
+    assert all("audience sees" in each["text"] for each in made)
 
 
 def test_an_experiment_whose_styles_are_all_worse_ends(office):

@@ -1,7 +1,9 @@
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from experiments.core.errors import StorageFailure
 from experiments.jobs.registry import JOBS
 from experiments.scheduler.bell import LEADER, build_scheduler, ring_once
 
@@ -23,6 +25,22 @@ def test_every_job_has_one_bell_in_utc(office):
     for name, bell in bells.items():
         assert bell.trigger.interval.total_seconds() == 60 * JOBS[name].every_minutes
         assert bell.trigger.timezone == UTC
+
+
+def test_bells_of_one_instant_ring_in_the_order_of_a_tick(office):
+    stopped = replace(office, clock=lambda: datetime(2026, 11, 9, 6, tzinfo=UTC))
+    bells = build_scheduler(stopped, print).get_jobs()
+    assert [bell.id for bell in sorted(bells, key=lambda bell: (bell.next_run_time, bell.id))] == list(JOBS)
+
+
+def test_a_job_that_cannot_be_planned_is_said_in_one_line_and_the_others_ring(office, monkeypatch):
+    def broken(*_arguments):
+        raise StorageFailure("the lake is damaged")
+
+    said = []
+    monkeypatch.setattr(JOBS["compact"], "plan", broken, raising=False)
+    ring_once(office, said.append)
+    assert said == ["compact: failed (the lake is damaged)"]
 
 
 def test_ringing_does_what_is_due(office):

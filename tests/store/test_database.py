@@ -69,7 +69,26 @@ def test_a_newer_database_is_not_migrated(url, engine):
         migrate(url)
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/adstyle", "adstyle.db", "sqlite://", "sqlite:///:memory:", ""])
+def test_a_database_with_another_programs_tables_is_not_migrated(empty_url):
+    engine = database._engine(empty_url)
+    with for_writing(engine).begin() as connection:
+        connection.execute(text("CREATE TABLE jobs (id INTEGER)"))
+    engine.dispose()
+    with pytest.raises(NotMigrated, match="'jobs' that is not AdStyle's"):
+        migrate(empty_url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://localhost/adstyle",
+        "adstyle.db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "",
+        "postgresql://host:port/adstyle",
+    ],
+)
 def test_other_kinds_of_database_are_refused(url):
     with pytest.raises(BadDatabaseUrl, match="sqlite:///"):
         open_database(url)

@@ -123,6 +123,16 @@ def test_entries_and_the_last_one(ledger, clock):
     assert ledger.last("ingest") is None
 
 
+def test_what_was_left_for_later_is_begun_and_may_be_claimed(ledger):
+    ledger.fail(ledger.claim(*PERIOD[:2], "look-0", ME, 600), "broken")
+    ledger.leave(ledger.claim(*PERIOD, OTHER, 600), "the lake is busy")
+    assert ledger.begun("analyse") == {PERIOD[1:]}
+    lease = ledger.claim(*PERIOD, ME, 600)
+    assert ledger.begun("analyse") == {PERIOD[1:]}
+    ledger.finish(lease, {})
+    assert ledger.begun("analyse") == frozenset()
+
+
 def test_a_lock_is_held_by_one_and_free_afterwards(ledger):
     with ledger.lock("lake", OTHER, 600):
         with pytest.raises(LeaseHeld, match="lock lake is held by elsewhere"), ledger.lock("lake", ME, 600):
