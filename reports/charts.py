@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 import altair as alt
@@ -50,7 +50,8 @@ def rate_chart(experiment: ExperimentReport, prefix: str) -> Drawing | None:
     title = f"Click rate to date by day: {experiment.title}"
     last = {row.arm: row for row in series}
     said = ", ".join(f"{arm} {numbers.percent(row.rate)}" for arm, row in last.items())
-    frames = (Frame("wide", 560, 290, 50, 158, 14), Frame("narrow", 208, 230, 44, 94, 12))
+    names = ROW * len(last)
+    frames = (Frame("wide", 560, max(290, names), 50, 158, 14), Frame("narrow", 208, max(230, names), 44, 94, 12))
     return both(
         prefix,
         title,
@@ -60,8 +61,9 @@ def rate_chart(experiment: ExperimentReport, prefix: str) -> Drawing | None:
 
 
 def _rate_layers(experiment: ExperimentReport, series: tuple[RateToDate, ...], frame: Frame) -> list[alt.Chart]:
-    days = sorted({row.day for row in series})
-    index = {day: n for n, day in enumerate(days)}
+    # Every day of the calendar has its room: a pause is no shorter than it was.
+    first, last = min(row.day for row in series), max(row.day for row in series)
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     levels = scales.ticks(min(row.rate for row in series), max(row.rate for row in series), 5)
     span_x = max(1, len(days) - 1)
     x = x_scale(0, span_x)
@@ -85,7 +87,7 @@ def _rate_layers(experiment: ExperimentReport, series: tuple[RateToDate, ...], f
     for arm in sorted(drawn, key=lambda arm: (drawn[arm].colour in (CONTROL, WINNER), arm == winner)):
         stroke, end = drawn[arm], ends[arm]
         height = heights[list(ends).index(arm)]
-        points = [{"x": index[row.day], "y": row.rate} for row in series if row.arm == arm]
+        points = [{"x": (row.day - first).days, "y": row.rate} for row in series if row.arm == arm]
         line = alt.Chart(alt.Data(values=points)).mark_line(
             color=stroke.colour, strokeWidth=stroke.width, strokeDash=stroke.dash, strokeJoin="round"
         )

@@ -26,7 +26,7 @@ def page_context(report: WeeklyReport) -> dict[str, Any]:
         "year": year,
         "days": numbers.days(report.start, report.end),
         "as_of": numbers.instant(report.as_of),
-        "summary": words.summary(tuple(_kind(section) for section in report.sections)),
+        "summary": words.summary(tuple(words.standing(section) for section in report.sections)),
         "sections": [_experiment(section, n) for n, section in enumerate(report.sections, start=1)],
         "boards": [_typeset_board(board(each)) for each in report.leaderboard],
     }
@@ -54,7 +54,7 @@ def anchor(name: str, position: int) -> str:
 
 def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
     kind, here = _kind(experiment), anchor(experiment.name, position)
-    label = words.verdict_label(kind)
+    label = words.standing_label(experiment)
     verdict = experiment.verdict
     winner = verdict.arm if verdict else None
     lead = next((lift for lift in experiment.lifts if lift.arm == winner), words.leader(experiment))
@@ -64,7 +64,7 @@ def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
         "position": f"{position:02d}",
         "name": experiment.name,
         "title": experiment.title,
-        "owner": " · ".join(filter(None, (experiment.advertiser, experiment.campaign))),
+        "owner": list(filter(None, (experiment.advertiser, experiment.campaign))),
         "tone": TONES[kind],
         "label": label,
         "headline": typeset(words.headline(experiment)),
@@ -90,10 +90,12 @@ def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
 
 
 def _reasons(experiment: ExperimentReport) -> list[str]:
-    """The reasons as sentences, without the one that the headline and its figures have just given."""
+    """The reasons as sentences, without the one that the headline and its figures have just given, and without the
+    hope for a next look where there is none."""
     reasons = experiment.verdict.reasons if experiment.verdict else ()
     said = ("beats_control",) if words.detail(experiment) else ()
-    return [typeset(words.reason(row.code, row.parameters)) for row in reasons if row.code not in said]
+    past = ("wait_next_look",) if words.standing(experiment) == "stopped" else ()
+    return [typeset(words.reason(row.code, row.parameters)) for row in reasons if row.code not in said + past]
 
 
 def heroes(experiment: ExperimentReport) -> tuple[VariantTile, ...]:

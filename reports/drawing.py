@@ -53,7 +53,9 @@ class Drawing:
 
 
 def cut(name: str, letters: int) -> str:
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+    """A long name without its middle: styles often differ in how they end (``watercolor-0-6``, ``watercolor-0-8``)."""
+    tail = (letters - 1) // 2
+    return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
 
 
 def x_scale(first: float, last: float) -> alt.X:

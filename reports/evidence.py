@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from reports import charts, measures, numbers
+from reports import charts, measures, numbers, scales
 from reports.errors import ReportError
 from reports.model import ArmRow, ExperimentReport, GuardrailRow, LiftRow, MetricView, SegmentRow, SegmentView
 from reports.words import control_style, differs, humanised, quoted, verdict_label
+
+DAYS_SHOWN = 42
+"""More days make a page nobody reads; the others are in the JSON."""
+COLUMNS = 6
+"""A table of more arms side by side scrolls within itself where the page is wide."""
 
 GUARDRAILS = {"held": ("good", "Held"), "harmed": ("bad", "Harmed"), "unknown": ("note", "Not known yet")}
 
@@ -163,6 +168,7 @@ def segments_table(experiment: ExperimentReport, view: SegmentView) -> dict[str,
     return {
         "title": f"By {humanised(view.column)}",
         "arms": arms,
+        "across": len(arms) > COLUMNS,
         "differs": differs(view, experiment.method.alpha),
         "rows": [
             {
@@ -183,19 +189,22 @@ def segments_table(experiment: ExperimentReport, view: SegmentView) -> dict[str,
 
 
 def rates_by_day(experiment: ExperimentReport) -> dict[str, Any]:
-    """The table behind the first chart: a row for each day, a column for each arm."""
+    """The table behind the first chart: a row for each day or, of many, every few days, a column for each arm."""
     series = charts.rates_to_date(experiment.daily)
     arms = tuple(dict.fromkeys(row.arm for row in series))
     cells = {(row.day, row.arm): row for row in series}
     days = sorted({row.day for row in series})
+    shown = sorted({*(days[n] for n in scales.evenly(len(days), DAYS_SHOWN)), *days[-1:]})
     return {
         "arms": arms,
+        "across": len(arms) > COLUMNS,
+        "days_left_out": numbers.count(len(days) - len(shown)) if len(shown) < len(days) else "",
         "rows": [
             {
                 "day": numbers.short_day(day),
                 "rates": [numbers.percent(cells[day, arm].rate) if (day, arm) in cells else "" for arm in arms],
             }
-            for day in days
+            for day in shown
         ],
     }
 

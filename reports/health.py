@@ -62,9 +62,12 @@ def _crossover(experiment: ExperimentReport) -> Check:
     title, who = "One style each", number_of(health.crossover_units, unit)
     if not health.crossover_units:
         return Check("good", title, f"No {unit} saw more than one style.")
-    share = health.crossover_units / seen
     verb = "was" if health.crossover_units == 1 else "were"
-    text = f"{who} saw more than one style and {verb} counted under the first: {numbers.percent(share)} of all"
+    text = f"{who} saw more than one style and {verb} counted under the first"
+    if not seen:
+        return Check("note", title, f"{text}.")
+    share = health.crossover_units / seen
+    text = f"{text}: {numbers.percent(share)} of all"
     if share > limit:
         return Check("bad", title, f"{text}, above the limit of {numbers.limit(limit)}.")
     return Check("good", title, f"{text}, within the limit of {numbers.limit(limit)}.")

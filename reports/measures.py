@@ -82,4 +82,6 @@ def risk(metric: MetricView, value: float | None) -> str:
     """An expected loss: a difference, where a tiny one is not called nothing."""
     if known(value) and is_share(metric) and value * 100 < 0.001:
         return "below 0.001 points"
+    if known(value) and not is_share(metric) and _scaled(metric, value) < 0.001:
+        return "below 0.001"
     return difference(metric, value)

@@ -38,7 +38,8 @@ class DecisionView:
     """What was done about the verdict, and the command that undoes it."""
 
     state: str
-    """``waiting``, ``proposed``, ``promoted``, ``rolled_back``, ``concluded``, ``stopped`` or ``none``."""
+    """``waiting``, ``paused``, ``proposed``, ``promoted``, ``rolled_back``, ``concluded``, ``stopped``, ``archived`` or
+    ``none``."""
     arm: str | None = None
     at: datetime | None = None
     actor: str | None = None

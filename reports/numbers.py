@@ -43,7 +43,7 @@ def count(value: float | None, digits: int = 0) -> str:
 
 def plain(value: float | None) -> str:
     """A number without a unit, to three significant digits."""
-    return fixed(value, min(3, significant(value))) if known(value) else UNKNOWN
+    return fixed(value, significant(value)) if known(value) else UNKNOWN
 
 
 def percent(share: float | None) -> str:

@@ -80,7 +80,7 @@ def write_report(report: WeeklyReport, out: Path) -> tuple[Path, Path]:
 def _publish(path: Path, content: bytes) -> None:
     if path.is_file() and path.read_bytes() == content:
         return
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         aside.write_bytes(content)
         os.replace(aside, path)

@@ -188,10 +188,19 @@ VERDICTS: Mapping[str, str] = {
 }
 """The short word by the verdict's kind."""
 
+HALTED: Mapping[str, str] = {"paused": "paused", "concluded": "stopped", "archived": "stopped"}
+"""By phase, what has become of an experiment whose last verdict, or none, would have it run on."""
+
+STANDINGS: Mapping[str, str] = {**VERDICTS, "paused": "Paused", "stopped": "Stopped early"}
+"""The short word by where the experiment stands."""
+
 PHASES: Mapping[str, str] = {
     "draft": "This experiment is a draft and has not started.",
     "generating": "The variants are being made; nothing has been shown yet.",
     "review": "The variants wait for review; nothing has been shown yet.",
+    "paused": "Paused before there was anything to judge.",
+    "concluded": "Stopped before there was anything to judge.",
+    "archived": "Stopped before there was anything to judge.",
 }
 """What there is to say before the first verdict."""
 
@@ -203,6 +212,18 @@ def verdict_label(kind: str | None) -> str:
     if kind not in VERDICTS:
         raise ReportError(f"there is no verdict {kind!r}; a verdict is one of {', '.join(VERDICTS)}")
     return VERDICTS[kind]
+
+
+def standing(experiment: ExperimentReport) -> str | None:
+    """The verdict's kind; ``paused`` or ``stopped`` where it only says to go on, and the experiment does not."""
+    kind = experiment.verdict.kind if experiment.verdict else None
+    return HALTED.get(experiment.phase, kind) if kind in (None, "keep_running") else kind
+
+
+def standing_label(experiment: ExperimentReport) -> str:
+    """``Winner found``, ``Still running``, ``Stopped early`` ..."""
+    where = standing(experiment)
+    return STANDINGS.get(where or "") or verdict_label(where)
 
 
 def gain(experiment: ExperimentReport, lift: LiftRow) -> str:
@@ -263,12 +284,15 @@ def headline(experiment: ExperimentReport) -> str:
         return "No verdict: these figures cannot be trusted as they are."
     if verdict.kind == "no_winner":
         return f"No style proved better than {than}."
+    opening = {
+        "paused": "Paused, and too early to say", "stopped": "Stopped before it was settled"
+    }.get(standing(experiment) or "", "Too early to say")  # fmt: skip
     if lead is None or lead.absolute is None:
-        return "Too early to say: there is nothing to compare yet."
+        return f"{opening}: there is nothing to compare yet."
     sign = -1 if experiment.metric.direction == "decrease" else 1
     if sign * lead.absolute <= 0:
-        return f"Too early to say: so far no style is ahead of {than}."
-    return f"Too early to say: {quoted(lead.arm)} leads with {gain(experiment, lead)}, which may still be chance."
+        return f"{opening}: so far no style is ahead of {than}."
+    return f"{opening}: {quoted(lead.arm)} leads with {gain(experiment, lead)}, which may still be chance."
 
 
 def detail(experiment: ExperimentReport) -> str:
@@ -297,18 +321,20 @@ def verdict_sentence(experiment: ExperimentReport) -> str:
     return text
 
 
-def summary(kinds: tuple[str | None, ...]) -> str:
+def summary(standings: tuple[str | None, ...]) -> str:
     """The week in one sentence: ``1 experiment found a winner, 2 are still running.``"""
     found = {
         "promote": ("found a winner", "found a winner"),
         "no_winner": ("ended without a winner", "ended without a winner"),
         "keep_running": ("is still running", "are still running"),
+        "paused": ("is paused", "are paused"),
+        "stopped": ("was stopped early", "were stopped early"),
         "invalid": ("cannot be judged", "cannot be judged"),
         None: ("is not judged yet", "are not judged yet"),
     }
     parts: list[str] = []
     for kind, (one, many) in found.items():
-        count = kinds.count(kind)
+        count = standings.count(kind)
         if count:
             noun = number_of(count, "experiment") if not parts else numbers.count(count)
             parts.append(f"{noun} {one if count == 1 else many}")
@@ -362,6 +388,9 @@ def decision(experiment: ExperimentReport) -> str:
         f"The audience sees {than} again.",
         "concluded": f"The experiment was concluded{_on(made.at)}{_by(made.actor)}. Nothing was promoted.",
         "stopped": f"The experiment was stopped{_on(made.at)}{_by(made.actor)}. Nothing was promoted.",
+        "paused": f"The experiment was paused{_on(made.at)}{_by(made.actor)}. "
+        f"Until it goes on, the audience sees {than}.",
+        "archived": f"The experiment was archived{_on(made.at)}{_by(made.actor)}. The audience sees {than}.",
         "none": "There is no decision to make.",
     }
     if made.state not in sentences:
@@ -372,6 +401,7 @@ def decision(experiment: ExperimentReport) -> str:
 
 NEXT_STEPS: Mapping[str, str] = {
     "waiting": "To end it early without promoting anything",
+    "paused": "To go on with it",
     "proposed": "To approve the promotion",
 }
 UNDO_STEPS: Mapping[str, str] = {

@@ -1,6 +1,8 @@
 import os
 import runpy
 import shutil
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,25 @@ def chromium():
         browser = driver.chromium.launch(executable_path=found, args=QUIET)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory):
+    """Twelve arms, as many as an experiment may have, and money in three currencies, in a file."""
+    from reports.model import CountedRow, SegmentRow
+    from reports.page import write_report
+
+    example = runpy.run_path(str(Path(__file__).parents[1] / "reports" / "example.py"))
+    arms = ("original", *(f"watercolor-at-0-{n}" for n in range(11)))
+    winner = example["winner"]()
+    segments = replace(winner.segments[0], rows=tuple(SegmentRow("phone", arm, 9, 0.1, 0.5) for arm in arms[1:]))
+    rows = example["daily"](date(2026, 9, 1), 82, dict.fromkeys(arms, 0.03), 900, 1)
+    sums = tuple((currency, 9_876_540_000) for currency in ("EUR", "SEK", "USD"))
+    week = date(2026, 11, 16), date(2026, 11, 22), 7
+    counted = tuple(CountedRow("Meta", arm, *week, 90_000, 900, 0.01, 40, sums, sums) for arm in arms)
+    section = replace(winner, daily=rows, segments=(segments,), counted=counted)
+    page, _ = write_report(example["example_report"](section), tmp_path_factory.mktemp("crowded"))
+    return page.as_uri()
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,16 @@ def test_nothing_scrolls_sideways(chromium, address, width):
         assert page.evaluate(OVERFLOWING) == []
 
 
+@pytest.mark.parametrize("width", [360, 768, 1024, 1440])
+def test_tables_of_many_styles_scroll_within_themselves(chromium, crowded, width):
+    with opened(chromium, crowded, width) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(node => node.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".across[tabindex='0']").count() == 2
+        wider = "[...document.querySelectorAll('.across')].some(table => table.scrollWidth > table.clientWidth)"
+        assert page.evaluate(wider) == (width > 360)
+
+
 def test_the_page_is_silent_and_alone(chromium, address):
     with opened(chromium, address, 1440) as page:
         page.wait_for_load_state("networkidle")

@@ -4,12 +4,14 @@ import re
 import subprocess
 import sys
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from reports import charts, palette, svg
+from reports.drawing import cut
 from reports.model import DailyRow, LookRow
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +101,28 @@ def test_one_day_one_arm_and_a_hostile_name_are_drawn(example):
     alone = dataclasses.replace(example["winner"](), daily=(DailyRow(date(2026, 11, 2), name, 10, 0),), title=name)
     drawn = charts.rate_chart(alone, "a")
     assert "<script" not in drawn.wide + drawn.narrow
+
+
+def test_days_without_impressions_keep_their_room(example):
+    winner = example["winner"]()
+    paused = tuple(row for row in winner.daily if not date(2026, 11, 6) <= row.day <= date(2026, 11, 18))
+    drawn = charts.rate_chart(dataclasses.replace(winner, daily=paused), "a").wide
+    assert ">10 Nov<" in drawn
+
+
+def test_the_names_of_many_arms_do_not_lie_on_each_other(example):
+    rows = tuple(DailyRow(date(2026, 11, 2), f"style-{n:02d}", 1000, 30 + n) for n in range(40))
+    drawn = charts.rate_chart(dataclasses.replace(example["winner"](), daily=rows), "a")
+    for text in (drawn.wide, drawn.narrow):
+        heights = sorted(float(y) for y in re.findall(r"translate\([\d.]+,([\d.]+)\)[^>]*>style-", text))
+        assert len(heights) == 40
+        assert min(b - a for a, b in pairwise(heights)) > 12.5
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart():
+    assert cut("watercolor", 12) == "watercolor"
+    names = [cut(f"watercolor-at-0-{n}", 12) for n in (6, 8)]
+    assert names == ["waterc…t-0-6", "waterc…t-0-8"]
 
 
 def test_an_interval_beyond_the_axis_or_without_an_end_gets_an_arrow(example):

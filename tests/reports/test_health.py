@@ -25,6 +25,11 @@ def test_units_that_saw_two_styles(example, units, state):
     assert states(changed(example["winner"](), crossover_units=units))["One style each"] == state
 
 
+def test_units_that_saw_two_styles_where_none_is_counted(example):
+    (check,) = (c for c in health.checks(changed(example["winner"](), units=())) if c.title == "One style each")
+    assert (check.state, check.text) == ("note", "14 users saw more than one style and were counted under the first.")
+
+
 @pytest.mark.parametrize(("covered", "state"), [(21, "good"), (20, "note"), (10, "bad")])
 def test_days_without_impressions(example, covered, state):
     assert states(changed(example["winner"](), days_covered=covered))["Complete days"] == state

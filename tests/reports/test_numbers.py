@@ -73,6 +73,14 @@ def test_money_is_written_in_whole_currency():
     assert measures.per(per_mille, "user") == "revenue per 1,000 impressions"
 
 
+def test_small_amounts_keep_their_digits():
+    """A visitor is worth a fraction of a cent to many an advertiser."""
+    revenue = MetricView("revenue-per-unit", "value_micros", "units")
+    assert measures.level(revenue, 4_120.0) == "0.00412"
+    assert measures.difference(revenue, -310.0) == "−0.000310"
+    assert measures.risk(revenue, 40.0) == "below 0.001"
+
+
 def test_a_tiny_risk_is_not_called_nothing():
     assert measures.risk(CTR, 1e-7) == "below 0.001 points"
     assert measures.risk(CTR, 0.0031) == "0.31 points"

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from reports import page
 from reports.context import anchor
 from reports.errors import ReportError
+from reports.evidence import DAYS_SHOWN
 from reports.gallery import data_uri, pictures
 from reports.model import DecisionView, HealthView, VariantTile
 from reports.page import render_report, report_document, write_report
@@ -115,6 +117,38 @@ def test_what_people_wrote_is_escaped(example):
     assert "<b onmouseover" not in text
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in text
     assert Outline(text).levels.count(1) == 1
+
+
+def test_an_experiment_that_a_person_stopped_is_nowhere_said_to_run(example):
+    running = example["running"]()
+    stopped = dataclasses.replace(
+        running, phase="concluded", decision=DecisionView("stopped", None, running.looks_taken[0].at, "Jonas Berg")
+    )
+    before = render_report(example["example_report"](stopped)).partition('-evidence">')[0]
+    assert "1 experiment was stopped early." in before
+    assert "Stopped early" in before
+    assert "still running" not in before.lower()
+    assert "the next look may" not in before
+
+
+def test_names_that_run_from_right_to_left_keep_to_themselves(example):
+    """Without isolation a full stop jumps to the other end, and of two names the second stands first."""
+    title, advertiser, campaign = "קפה Nike בתל אביב!", "נורד", "סתיו (2026)"
+    section = dataclasses.replace(example["winner"](), title=title, advertiser=advertiser, campaign=campaign)
+    text = render_report(example["example_report"](section, example["running"]()))
+    assert text.count(f"<bdi>{title}</bdi></a>") == text.count(f"<bdi>{title}</bdi></h2>") == 1
+    assert text.count(f"<bdi>{advertiser}</bdi> · <bdi>{campaign}</bdi>") == 2
+
+
+def test_of_many_days_the_table_shows_some_and_says_so(example, html):
+    winner = example["winner"]()
+    rows = example["daily"](date(2026, 3, 1), 200, {"original": 0.03, "ink": 0.04}, 500, 1)
+    text = render_report(example["example_report"](dataclasses.replace(winner, daily=rows)))
+    days = re.findall(r'<span class="arm">(\d+ \w{3})</span>', text)
+    assert len(days) <= DAYS_SHOWN + 1
+    assert (days[0], days[-1]) == ("1 Mar", "16 Sep")
+    assert f"The other {200 - len(days)} days are in the JSON file" in text
+    assert "days are in the JSON file" not in html
 
 
 def test_a_name_the_template_does_not_get_crashes(html):

@@ -163,6 +163,29 @@ def test_a_verdict_without_a_winner(example, kind, start):
     assert words.headline(experiment).startswith(start)
 
 
+@pytest.mark.parametrize(
+    ("phase", "kind", "label", "start"),
+    [
+        ("running", "keep_running", "Still running", "Too early to say: "),
+        ("paused", "keep_running", "Paused", "Paused, and too early to say: "),
+        ("concluded", "keep_running", "Stopped early", "Stopped before it was settled: "),
+        ("archived", "keep_running", "Stopped early", "Stopped before it was settled: "),
+        ("concluded", None, "Stopped early", "Stopped before there was anything to judge."),
+        ("paused", None, "Paused", "Paused before there was anything to judge."),
+        ("running", None, "Not judged yet", "There is nothing to judge yet."),
+        ("concluded", "no_winner", "No winner", "No style proved better"),
+        ("paused", "invalid", "Not valid", "No verdict"),
+        ("rolled_back", "promote", "Winner found", '"ink" wins'),
+    ],
+)
+def test_what_does_not_run_is_not_said_to(example, phase, kind, label, start):
+    winner = example["winner"]()
+    verdict = VerdictView(kind, "ink" if kind == "promote" else None, ()) if kind else None
+    experiment = dataclasses.replace(winner, phase=phase, verdict=verdict)
+    assert words.standing_label(experiment) == label
+    assert words.headline(experiment).startswith(start)
+
+
 def test_a_winner_that_was_not_compared_is_refused(example):
     experiment = dataclasses.replace(example["winner"](), verdict=VerdictView("promote", "ghost", ()))
     with pytest.raises(ReportError, match="espresso-autumn: the winner 'ghost'"):
@@ -176,7 +199,10 @@ def test_unknown_verdicts_and_decisions_are_refused(example):
         words.decision(dataclasses.replace(example["winner"](), decision=DecisionView("perhaps")))
 
 
-@pytest.mark.parametrize("state", ["waiting", "proposed", "promoted", "rolled_back", "concluded", "stopped", "none"])
+@pytest.mark.parametrize(
+    "state",
+    ["waiting", "paused", "proposed", "promoted", "rolled_back", "concluded", "stopped", "archived", "none"],
+)
 def test_every_decision_is_a_sentence(example, state):
     at = datetime(2026, 11, 23, 0, 10, tzinfo=UTC)
     made = DecisionView(state, "ink", at, "job:promote")
@@ -186,7 +212,7 @@ def test_every_decision_is_a_sentence(example, state):
 
 
 def words_with_a_date():
-    return {"promoted", "rolled_back", "concluded", "stopped"}
+    return {"paused", "promoted", "rolled_back", "concluded", "stopped", "archived"}
 
 
 def test_milestones():
@@ -211,6 +237,8 @@ def test_the_week_in_one_sentence():
     assert words.summary(("keep_running", "promote", "keep_running", None)) == (
         "1 experiment found a winner, 2 are still running, 1 is not judged yet."
     )
+
+    assert words.summary(("stopped", "paused", "stopped")) == "1 experiment is paused, 2 were stopped early."
 
 
 def test_the_command_line_may_import_the_words_alone():
