@@ -58,7 +58,9 @@ def _on_plate(picture: Picture) -> Logo:
     red, green, blue = (int(value) for value in np.median(edge, axis=0))
     inked = np.abs(picture.rgb.astype(np.int16) - (red, green, blue)).max(axis=-1) > 24
     box = Image.fromarray(inked).getbbox()
-    mark = Image.fromarray(picture.rgb).crop(box) if box else Image.fromarray(picture.rgb)
+    if box is None:
+        raise CreativeError("the logo is all of one colour, so that nothing can be seen on it; give another file")
+    mark = Image.fromarray(picture.rgb).crop(box)
     mark.thumbnail((_LONGEST_LOGO, _LONGEST_LOGO), Image.Resampling.LANCZOS)
     padding = round(0.3 * mark.height)
     plate = Image.new("RGB", (mark.width + 2 * padding, mark.height + 2 * padding), (red, green, blue))

@@ -1,11 +1,13 @@
 """The brief: what an advertiser hands in, as a YAML file beside its pictures."""
 
 import re
+import unicodedata
+from math import floor
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from creatives.contrast import TEXT, Colour, contrast, parse_colour
 from creatives.documents import DocumentError, read_document
@@ -27,6 +29,29 @@ def _web_address(text: str) -> str:
     return text
 
 
+_UNSEEN = ("Cc", "Cf", "Cn", "Mn", "Me", "Zl", "Zp", "Zs")
+"""Unicode categories of what draws nothing of its own."""
+
+
+def _visible_line(text: str) -> str:
+    text = one_line(text)
+    if all(unicodedata.category(character) in _UNSEEN for character in text):
+        raise ValueError("holds nothing that can be seen")
+    return text
+
+
+def _hex_colour(text: Any) -> Any:
+    if not isinstance(text, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError('must be a colour in quotes, as "#14171f"')  # without them YAML sees a comment
+    return text
+
+
+def _language(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", text):
+        raise ValueError("must be a language's code, as en or pt-BR (BCP 47)")
+    return text
+
+
 def _known_slot(name: str) -> str:
     try:
         return find_slot(name).name
@@ -38,7 +63,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_plain_name)
 ]
-HexColour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+HexColour = Annotated[str, BeforeValidator(_hex_colour)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -79,7 +104,8 @@ class Colours(_Strict):
     def _readable(self) -> Self:
         ratio = contrast(parse_colour(self.ink), parse_colour(self.paper))
         if ratio < TEXT:
-            raise ValueError(f"ink on paper has a contrast of {ratio:.1f}; text needs {TEXT} (WCAG AA)")
+            shown = floor(ratio * 10) / 10  # 4.48 must not read as the 4.5 that it misses
+            raise ValueError(f"ink on paper has a contrast of {shown}; text needs {TEXT} (WCAG AA)")
         return self
 
     def rgb(self, name: str) -> Colour:
@@ -95,15 +121,15 @@ class Brief(_Strict):
     advertiser: Name
     campaign: Name
     concept: Name
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    language: Annotated[str, AfterValidator(_language)] = "en"
     """BCP 47."""
     picture: Path
     """The picture layer, the only thing that is styled; relative to the brief's file."""
-    headline: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=90)]
+    headline: Annotated[str, AfterValidator(_visible_line), Field(min_length=1, max_length=90)]
     """A soft hyphen (U+00AD) tells where a long word may be divided."""
-    call_to_action: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=30)]
+    call_to_action: Annotated[str, AfterValidator(_visible_line), Field(min_length=1, max_length=30)]
     logo: Path | None = None
-    legal: Annotated[str, AfterValidator(one_line), Field(min_length=1, max_length=200)] | None = None
+    legal: Annotated[str, AfterValidator(_visible_line), Field(min_length=1, max_length=200)] | None = None
     landing_url: Annotated[str, AfterValidator(_web_address), Field(max_length=2000)]
     slots: Annotated[tuple[Annotated[str, AfterValidator(_known_slot)], ...], Field(min_length=1)] = DEFAULT_SLOTS
     mask: Path | None = None

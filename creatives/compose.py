@@ -175,14 +175,15 @@ def _draw_block(canvas: Image.Image, block: Block, face_: Face, colour: Colour, 
     finer = _FINER if block.size < _LARGE else 1
     font = face_.at(block.size * finer)
     for line in block.lines:
-        bearing = face_.bearing(line.text) * block.size if hang else 0.0
-        left, top, right, bottom = font.getbbox(line.text, anchor="ls")
+        bearing = face_.bearing(line.text) * block.size if hang and block.direction != "rtl" else 0.0
+        left, top, right, bottom = font.getbbox(line.text, anchor="ls", direction=block.direction)
         # The mask begins on a whole pixel of the canvas; what remains of the position is set inside it.
         x, y = line.x - bearing, line.baseline
         x0, y0 = floor(x + left / finer), floor(y + top / finer)
         width, height = ceil(x + right / finer) + 1 - x0, ceil(y + bottom / finer) + 1 - y0
         mask = Image.new("L", (width * finer, height * finer), 0)
-        ImageDraw.Draw(mask).text(((x - x0) * finer, (y - y0) * finer), line.text, font=font, fill=255, anchor="ls")
+        at = (x - x0) * finer, (y - y0) * finer
+        ImageDraw.Draw(mask).text(at, line.text, font=font, fill=255, anchor="ls", direction=block.direction)
         canvas.paste(colour, (x0, y0, x0 + width, y0 + height), mask.reduce(finer))
 
 

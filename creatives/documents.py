@@ -20,6 +20,9 @@ from creatives.errors import CreativeError
 LARGEST_BYTES = 1 << 20
 """A document somebody wrote by hand is a few kilobytes; a mebibyte is a mistake."""
 
+_MESSAGES = {"tuple_type": "should be a list", "model_type": "should be keys and values"}
+"""Where pydantic speaks of Python's types; by its name of the mistake."""
+
 M = TypeVar("M", bound=BaseModel)
 Key = str | int
 Lines = dict[tuple[Key, ...], int]
@@ -104,9 +107,11 @@ def _problem(detail: Any, model: type[BaseModel], where: str, lines: Lines) -> s
     if detail["type"] == "extra_forbidden":
         names = _field_names(model, location[:-1])
         return f"{where}{line}: {path} is no known key{suggestion(str(location[-1]), names)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
     given = detail.get("input")
+    message = _MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    message = message[:1].lower() + message[1:]
+    if isinstance(given, str):  # pydantic forgets that it is text once a validator of ours has looked at it
+        message = message.replace("items after validation", "characters")
     shown = f" (given: {_shown(given)})" if isinstance(given, str | int | float) else ""
     return f"{where}{line}: {path + ': ' if path else ''}{message}{shown}"
 
@@ -184,6 +189,16 @@ class _StrictLoader(yaml.SafeLoader):
         # A key is text whatever it looks like: 300x250, 1, null.
         mapping.update((key.value, self.construct_object(value, deep=True)) for key, value in node.value)
 
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        """JSON is YAML, and writes an emoji as two escapes, which only together are a character."""
+        try:
+            return self.construct_scalar(node).encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise yaml.MarkedYAMLError(
+                problem="an escape from \\ud800 to \\udfff is half a character; write the character itself",
+                problem_mark=node.start_mark,
+            ) from None
+
     def construct_decimal(self, node: yaml.ScalarNode) -> int:
         return int(self.construct_scalar(node))  # PyYAML would read 010 as eight
 
@@ -192,6 +207,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _StrictLoader.construct_whole_map)
+_StrictLoader.add_constructor("tag:yaml.org,2002:str", _StrictLoader.construct_text)
 _StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_decimal)
 _StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_number)
 for _tag, _pattern, _first in (

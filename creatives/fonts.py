@@ -3,14 +3,16 @@
 ``sans`` is Manrope, ``serif`` is Source Serif; both come from packages, none is copied into this one.
 """
 
+import unicodedata
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Protocol
 
-from PIL import ImageFont
+from PIL import ImageFont, features
 
 from creatives.errors import CreativeError
+from creatives.typesetting import direction
 
 SANS, SERIF = "sans", "serif"
 _FILES = {
@@ -25,6 +27,8 @@ _FILES = {
 }
 _REFERENCE = 256
 """The size at which faces are measured: large enough for hinting not to matter."""
+_SMALLEST = 8
+"""Pixels of type below which nobody reads it."""
 _UNASSIGNED = "\U0010fffe"
 """Never a character: what a face draws for it is what it draws for everything it lacks."""
 _INVISIBLE = " \u00a0\u00ad\u200b"
@@ -68,11 +72,18 @@ class Face:
         return load_face(self.family, self.weight, size)
 
     def check(self, text: str, what: str) -> None:
-        """Refuse a text that would show empty boxes.
+        """Refuse a text that would show empty boxes, or letters in a wrong order or form.
 
         Raises:
-            FontError: naming the characters that the face lacks.
+            FontError: naming the characters that the face lacks, or the library that this machine lacks.
         """
+        marks = any(unicodedata.category(character)[0] == "M" for character in unicodedata.normalize("NFC", text))
+        # Pillow itself sets letter after letter; it needs Raqm, and Raqm FriBidi, for scripts that ask for more.
+        if (direction(text) or marks) and not features.check("raqm"):
+            raise FontError(
+                f"the {what} is in a script whose letters join, stack or run from right to left, and Pillow finds no "
+                "FriBidi on this machine to set it; install FriBidi (Debian: libfribidi0, macOS: brew install fribidi)"
+            )
         lacking = [
             character
             for character in dict.fromkeys(text)
@@ -96,6 +107,15 @@ def _lacks(family: str, weight: str, character: str) -> bool:
 def face(family: str, weight: str) -> Face:
     """The face of a family (``sans``, ``serif`` or a font file) in a weight, measured once."""
     return Face(family, weight)
+
+
+def fitting(text: str, weight: str, size: int, room: int) -> ImageFont.FreeTypeFont:
+    """The sans in which a name goes into ``room`` pixels, no larger than ``size``."""
+    font = load_face(SANS, weight, size)
+    while font.getlength(text) > room and size > _SMALLEST:
+        size -= 1
+        font = load_face(SANS, weight, size)
+    return font
 
 
 @cache

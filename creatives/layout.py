@@ -12,12 +12,12 @@ Sizes grow with the geometric mean of a slot's sides; nothing becomes smaller th
 
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from creatives.errors import CreativeError
 from creatives.fonts import Measure
 from creatives.slots import Slot
-from creatives.typesetting import Fitted, fit
+from creatives.typesetting import Fitted, direction, fit
 
 PANEL_FROM, STRIP_FROM = 1.6, 5.0
 """Width over height from which a slot is cut as a panel, as a strip."""
@@ -66,6 +66,8 @@ class Block:
     lines: tuple[Line, ...]
     size: float
     box: Box
+    direction: Literal["ltr", "rtl"] | None = None
+    """Of the whole text (see `typesetting.direction`): a line may begin with a word that runs the other way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +303,9 @@ def _button_text(box: Box, button: _Button, faces: Faces) -> Block:
     )
     left = min(line.x for line in lines)
     bottom = lines[-1].baseline + faces.button.descent * size
-    return Block(lines, size, Box(left, first - cap, left + max(widths), bottom))
+    return Block(
+        lines, size, Box(left, first - cap, left + max(widths), bottom), direction("".join(button.label.lines))
+    )
 
 
 def _headline_fit(
@@ -357,12 +361,21 @@ def _ink_height(fitted: Fitted, faces: Faces) -> float:
 
 
 def _block(fitted: Fitted, left: float, cap_top: float, measure: Measure, leading: float) -> Block:
-    """Lines from the top of the first line's capitals down, on whole base lines so that small text stays crisp."""
-    size = fitted.size
+    """Lines from the top of the first line's capitals down, on whole base lines so that small text stays crisp; what
+    runs from right to left is flush right."""
+    size, way = fitted.size, direction("".join(fitted.lines))
     first = cap_top + measure.cap_height * size
-    lines = tuple(Line(text, left, round(first + n * leading * size)) for n, text in enumerate(fitted.lines))
+    lines = tuple(
+        Line(
+            text,
+            left + fitted.width - measure.width(text) * size if way == "rtl" else left,
+            round(first + n * leading * size),
+        )
+        for n, text in enumerate(fitted.lines)
+    )
     bottom = lines[-1].baseline + measure.descent * size
-    return Block(lines, size, Box(left, lines[0].baseline - measure.cap_height * size, left + fitted.width, bottom))
+    box = Box(left, lines[0].baseline - measure.cap_height * size, left + fitted.width, bottom)
+    return Block(lines, size, box, way)
 
 
 def _raised(layout: Layout, rise: float) -> Layout:

@@ -1,13 +1,14 @@
 """The overview of one experiment: every arm with its finished advertisements, for the person who has to say yes."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from creatives.fonts import load_face
+from creatives.errors import CreativeError
+from creatives.fonts import fitting
+from creatives.manifest import write_whole
 
 PAPER, INK = "#f4f4f2", "#17171a"
 CARD, GAP, LABEL, COLUMNS = 560, 40, 24, 2
@@ -20,12 +21,14 @@ QUALITY = 88
 
 
 def write_overview(arms: Mapping[str, Sequence[Path]], path: Path) -> None:
-    """Write the overview as WebP, whole or not at all; ``arms`` maps each arm to its finished files."""
+    """Write the overview as WebP, whole or not at all; ``arms`` maps each arm to its finished files.
+
+    Raises:
+        CreativeError: where one of them cannot be read.
+    """
     packed = io.BytesIO()
     draw_overview(arms).save(packed, format="WEBP", quality=QUALITY, method=4)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(packed.getvalue())
-    os.replace(aside, path)
+    write_whole(path, packed.getvalue())
 
 
 def draw_overview(arms: Mapping[str, Sequence[Path]]) -> Image.Image:
@@ -44,8 +47,11 @@ def draw_overview(arms: Mapping[str, Sequence[Path]]) -> Image.Image:
 
 
 def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise CreativeError(f"{path}: cannot be read as a picture ({error}); render it again") from None
 
 
 def _card(arm: str, pictures: Sequence[Image.Image]) -> Image.Image:
@@ -56,8 +62,7 @@ def _card(arm: str, pictures: Sequence[Image.Image]) -> Image.Image:
     label = LABEL + CLOSE + CLOSE // 2
     height = label + sum(line[0].height + CLOSE for line in fitted) - CLOSE
     card = Image.new("RGB", (CARD, height), PAPER)
-    face = load_face("sans", "Bold", LABEL)
-    ImageDraw.Draw(card).text((0, 0), arm, font=face, fill=INK, anchor="lt")
+    ImageDraw.Draw(card).text((0, 0), arm, font=fitting(arm, "Bold", LABEL, CARD), fill=INK, anchor="lt")
     top = label
     for line in fitted:
         left = 0

@@ -5,17 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageDraw
-from PIL.ImageFont import FreeTypeFont
 
 from creatives.checks import SEED
-from creatives.fonts import load_face
+from creatives.fonts import fitting
 from creatives.packs import Look
 from creatives.pictures import Picture, at_working_size
 
 PAPER, INK, GAP, SEAM = "#ffffff", "#1a1a1e", 14, 4
 """The gap stands between looks, the seam between the pictures of one."""
-SMALLEST = 8
-"""Pixels of type below which nobody reads it."""
 _AT_ONCE = 2
 """Looks; each by itself leaves most processors idle."""
 
@@ -52,7 +49,7 @@ def contact_sheet(
         for index, (look, shown) in enumerate(zip(looks, pool.map(tiles, looks), strict=True)):
             down, right = divmod(index, across)
             left, top = GAP + right * (width + GAP), GAP + down * (row + GAP)
-            face = _fitting(look.reference, label, width)
+            face = fitting(look.reference, "SemiBold", label, width)
             pen.text((left, top + label // 3), look.reference, font=face, fill=INK)
             for tile_of, place in zip(shown, lefts, strict=False):
                 sheet.paste(tile_of, (left + place, top + label * 2))
@@ -68,15 +65,6 @@ def _alike(pictures: Sequence[Image.Image], tile: int) -> list[Image.Image]:
         picture.resize((max(1, round(height * picture.width / picture.height)), height), Image.Resampling.LANCZOS)
         for picture in pictures
     ]
-
-
-def _fitting(text: str, size: int, room: int) -> FreeTypeFont:
-    """The face in which the text goes into the room, no larger than ``size``."""
-    face = load_face("sans", "SemiBold", size)
-    while face.getlength(text) > room and size > SMALLEST:
-        size -= 1
-        face = load_face("sans", "SemiBold", size)
-    return face
 
 
 def _on_paper(picture: Picture) -> Image.Image:

@@ -9,8 +9,13 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 SOFT_HYPHEN = "\u00ad"
+_ZERO_WIDTH_SPACE = "\u200b"
+"""Where Thai, Khmer or Lao, which leave no space between words, may be broken."""
+_NEVER_FIRST = "、。，．・：；？！％…‥ー〜々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ.,:;?!%"
+"""What begins no line of Chinese or Japanese, beside closing brackets (JIS X 4051)."""
 _STEP = 0.97
 """Sizes are tried in steps of three percent: finer ones cannot be told apart."""
 _LONELY, _WORTH = 0.45, 0.8
@@ -57,8 +62,8 @@ def fit(
 def _atoms(text: str) -> list[tuple[str, str]]:
     """(unbreakable piece, what joins it to the next): a space, nothing, or a soft hyphen."""
     atoms: list[tuple[str, str]] = []
-    for word in filter(None, (word.strip(SOFT_HYPHEN) for word in text.split(" "))):
-        for piece in re.split(rf"(?<=[-–—/])(?=\w)|({SOFT_HYPHEN})", word):
+    for word in filter(None, (word.strip(SOFT_HYPHEN + _ZERO_WIDTH_SPACE) for word in text.split(" "))):
+        for piece in re.split(rf"(?<=[-–—/])(?=\w)|{_ZERO_WIDTH_SPACE}|({SOFT_HYPHEN})", word):
             if piece == SOFT_HYPHEN:
                 atoms[-1] = (atoms[-1][0], SOFT_HYPHEN)
             elif piece:
@@ -68,10 +73,32 @@ def _atoms(text: str) -> list[tuple[str, str]]:
 
 
 def _ideographs_apart(piece: str) -> list[str]:
-    """Scripts that are written without spaces may break after every character."""
-    if any(unicodedata.east_asian_width(character) == "W" for character in piece):
-        return list(piece)
-    return [piece]
+    """Scripts that are written without spaces may break beside every character; words of others among them may not."""
+    parts: list[str] = []
+    for character in piece:
+        if parts and _inseparable(parts[-1][-1], character):
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return parts
+
+
+def _inseparable(before: str, after: str) -> bool:
+    kinds = unicodedata.category(before), unicodedata.category(after)
+    if "Cf" in kinds or kinds[1] in ("Mn", "Mc", "Me", "Sk"):  # accents, emoji of several characters
+        return True
+    if "W" not in (unicodedata.east_asian_width(before), unicodedata.east_asian_width(after)):
+        return True
+    return kinds[0] in ("Ps", "Pi") or kinds[1] in ("Pe", "Pf") or after in _NEVER_FIRST
+
+
+def direction(text: str) -> Literal["ltr", "rtl"] | None:
+    """Which way a text runs, all its lines alike, by its first letter (UAX 9, P2 and P3); None where no letter of it
+    is written from right to left."""
+    strong = [kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL")]
+    if not {"R", "AL"} & set(strong):
+        return None
+    return "ltr" if strong[0] == "L" else "rtl"
 
 
 def _line(atoms: tuple[tuple[str, str], ...], start: int, end: int) -> str:

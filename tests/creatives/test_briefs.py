@@ -66,7 +66,8 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("advertiser", "a/b", "must not hold /"),
         ("concept", '".."', "must not hold /"),
         ("campaign", '"a\\\\b"', "must not hold /"),
-        ("headline", "x" * 91, "at most 90"),
+        ("headline", "x" * 91, "at most 90 characters, not 91"),
+        ("headline", '"\\u2060\\ufe0f \\u200e"', "holds nothing that can be seen"),
         ("headline", '"  "', "is empty"),
         ("headline", '"a\\u0007"', "control character"),
         ("call_to_action", "x" * 31, "at most 30"),
@@ -77,7 +78,12 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("protect", "[{left: 0.5, top: 0, right: 0.5, bottom: 1}]", "left must be less than right"),
         ("focus", "{x: 2, y: 0}", "focus.x"),
         ("colours", '{ink: "#787878"}', "ink on paper has a contrast of 4.4; text needs 4.5 (WCAG AA)"),
-        ("colours", "{ink: black}", "colours.ink"),
+        ("colours", '{ink: "#777777"}', "contrast of 4.4; text needs 4.5"),  # it is 4.48
+        ("colours", "{ink: black}", 'colours.ink: must be a colour in quotes, as "#14171f"'),
+        ("colours", "\n  ink: #14171f", 'colours.ink: must be a colour in quotes, as "#14171f"'),
+        ("language", "German", "language: must be a language's code, as en or pt-BR"),
+        ("slots", "300x250", "slots: should be a list"),
+        ("protect", "[[0, 0, 1, 1]]", "protect.0: should be keys and values"),
         ("headine", "x", "did you mean 'headline'?"),
     ],
 )

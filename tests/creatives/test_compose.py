@@ -1,11 +1,12 @@
 """Finished advertisements: legible on any picture, crisp, cropped around what matters, protected where asked."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 
 import creatives.compose as compose_module
 from creatives.brand import Logo, ready_logo, theme_for
@@ -15,7 +16,7 @@ from creatives.contrast import contrast
 from creatives.errors import CreativeError
 from creatives.focus import salient_point
 from creatives.fonts import face
-from creatives.layout import Box, Fade, Layout
+from creatives.layout import Block, Box, Fade, Layout, Line
 from creatives.pictures import Picture
 from creatives.scrim import coverage
 from creatives.slots import Slot, catalogue
@@ -160,6 +161,20 @@ def test_the_ink_of_the_headline_begins_at_the_margin(monkeypatch: pytest.Monkey
     assert abs(ink[0] - left) <= 1
 
 
+@pytest.mark.skipif(not features.check("raqm"), reason="Pillow finds no FriBidi")
+def test_a_line_runs_as_its_whole_text_does() -> None:
+    """A Hebrew headline may break before a Latin name; that line is still read from the right."""
+
+    def drawn(text: str, way: Literal["ltr", "rtl"]) -> bytes:
+        canvas = Image.new("L", (400, 60))
+        block = Block((Line(text, 10, 45),), 40, Box(10, 10, 390, 50), way)
+        compose_module._draw_block(canvas, block, face("sans", "Bold"), 255, hang=False)  # type: ignore[arg-type]
+        assert canvas.getbbox()
+        return canvas.tobytes()
+
+    assert drawn("Nike קפה", "rtl") == drawn("קפה Nike", "ltr") != drawn("Nike קפה", "ltr")
+
+
 def test_the_logo_is_drawn_unchanged_in_its_box(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = hard_pictures()["black"]
     pixels, layout = drawn_with_layout(brief(), picture, catalogue()["1080x1080"], (250, 120, 20), monkeypatch)
@@ -222,6 +237,10 @@ def test_logos_are_trimmed_and_opaque_ones_get_a_plate() -> None:
     assert plated.image.width < 150
     with pytest.raises(CreativeError, match="wholly transparent"):
         ready_logo(Picture(rgb=opaque, alpha=np.zeros((100, 300), np.uint8)))
+    pale = np.full((100, 300, 3), 255, np.uint8)
+    pale[40:60, 100:200] = 250
+    with pytest.raises(CreativeError, match="nothing can be seen"):
+        ready_logo(Picture(rgb=pale, alpha=None))
 
 
 def test_a_crop_keeps_the_focus_and_never_leaves_the_picture() -> None:

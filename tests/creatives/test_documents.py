@@ -46,6 +46,10 @@ def problems(text: str) -> tuple[str, ...]:
         ("headline: x\nheadline: y", "a.yaml:2: headline is given twice"),
         ("headline: &a x\nlanguage: *a", "a.yaml:2: *a is an alias; write the value out"),
         ("- x", "a.yaml: holds a list, where keys and values are expected (key: value)"),
+        (
+            'language: en\nheadline: "\\ud83d!"',
+            "a.yaml:2: an escape from \\ud800 to \\udfff is half a character; write the character itself",
+        ),
         ("[" * 3000, "a.yaml: is nested too deeply to be a document"),
     ],
 )
@@ -75,6 +79,10 @@ def test_words_and_numbers_mean_what_they_look_like() -> None:
     assert parse_document(text, Whole, "a.yaml") == Whole(
         headline="2026-11-01", language="no", count=10, share=0.001, flag=True, weights={"300x250": 1, "2": 3}
     )
+
+
+def test_what_json_escapes_is_one_character() -> None:
+    assert parse_document('{"headline": "\\ud83d\\ude00 \\u00e9"}', Whole, "a.json").headline == "😀 é"
 
 
 def test_aliases_cannot_unfold(tmp_path: Path) -> None:

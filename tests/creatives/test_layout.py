@@ -5,11 +5,12 @@ from math import sqrt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import features
 
 from creatives.fonts import SANS, SERIF, FontError, face, load_face
 from creatives.layout import LEADING, SMALLEST_BUTTON, SMALLEST_HEADLINE, Box, Content, Faces, Layout, NoRoom, lay_out
 from creatives.slots import Slot, catalogue
-from creatives.typesetting import SOFT_HYPHEN, fit
+from creatives.typesetting import SOFT_HYPHEN, direction, fit
 
 SLOTS = tuple(catalogue().values())
 GERMAN = f"Donaudampfschifffahrts{SOFT_HYPHEN}gesellschafts{SOFT_HYPHEN}kapitän gesucht"
@@ -129,6 +130,14 @@ def set_in(text: str, width: float, lines: int = 4) -> tuple[str, ...] | None:
         (f"gesell{SOFT_HYPHEN}schaft", 12, ("gesellschaft",)),
         ("Anti-Falten", 6, ("Anti-", "Falten")),
         ("日本語の", 2, ("日本", "語の")),
+        ("新しいiPhone", 7, ("新しい", "iPhone")),  # a word among ideographs is not cut
+        ("買う。「今日」", 4, ("買う。", "「今日」")),  # no line begins with what closes or ends with what opens
+        ("買物。", 2, ("買", "物。")),
+        ("ビール", 2, ("ビー", "ル")),
+        ("か\u3099き", 2, ("か\u3099", "き")),
+        ("茶👩\u200d🍳", 3, ("茶", "👩\u200d🍳")),
+        ("กาแฟ\u200bสด", 4, ("กาแฟ", "สด")),  # Thai says so where it may be broken
+        ("\u200bab\u200b \u200b", 2, ("ab",)),
         ("a\u00a0b c", 3, ("a\u00a0b", "c")),
         (f"{SOFT_HYPHEN}ab {SOFT_HYPHEN} cd{SOFT_HYPHEN}", 9, ("ab cd",)),
         ("abcdef", 5, None),
@@ -143,6 +152,33 @@ def test_no_lonely_last_word_where_a_little_smaller_avoids_it() -> None:
     found = fit("aaaaa bbbbb ccccc d", lambda it: float(len(it)), width=6.8, **arguments)  # type: ignore[arg-type]
     assert found is not None
     assert found.lines == ("aaaaa", "bbbbb", "ccccc d")
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [("Roasted 24/7!", None), ("קפה Nike", "rtl"), ("Nike קפה", "ltr"), ("«قهوة»", "rtl"), ("5 € !", None)],
+)
+def test_a_text_runs_as_its_first_letter_does(text: str, way: str | None) -> None:
+    assert direction(text) == way
+
+
+@pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.name)
+def test_what_runs_leftwards_is_flush_right_whatever_begins_a_line(slot: Slot) -> None:
+    layout = lay_out(slot, content("קפה טרי שנקלה Nike Oslo", call_to_action="לקנות", legal="תנאים"), faces())
+    measures = faces()
+    for block, measure in ((layout.headline, measures.headline), (layout.legal, measures.legal)):
+        ends = [line.x + measure.width(line.text) * block.size for line in block.lines]
+        assert ends == pytest.approx([block.box.right] * len(ends))
+        assert block.direction == "rtl"
+    assert layout.button_text.direction == "rtl"
+
+
+@pytest.mark.parametrize("text", ["קפה", "قهوة", "กาแฟคั่ว"])
+def test_without_fribidi_no_letters_are_set_in_a_wrong_order(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda _: False)
+    with pytest.raises(FontError, match=r"the headline is in a script .* install FriBidi"):
+        face(SANS, "Bold").check(text, "headline")
+    face(SANS, "Bold").check("Cafe\u0301 für 5 €", "headline")
 
 
 def test_fonts_refuse_what_they_cannot_show() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from creatives.checks import sample_scene
+from creatives.fonts import fitting
 from creatives.pictures import WORKING_SIDE, Picture
-from creatives.sheet import GAP, SEAM, _fitting, contact_sheet
+from creatives.sheet import GAP, SEAM, contact_sheet
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def test_photographs_are_styled_at_the_size_of_an_advertisement():
 
 @pytest.mark.parametrize("name", ["ink", "a-very-long-name-of-a-style-that-nobody-would-choose@0.75"])
 def test_names_go_into_their_room(name):
-    assert _fitting(name, 30, 500).getlength(name) <= 500
+    assert fitting(name, "SemiBold", 30, 500).getlength(name) <= 500
 
 
 def test_a_cut_out_stands_on_paper():
