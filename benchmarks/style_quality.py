@@ -1,12 +1,12 @@
 """How good the strokes are: shipped packs beside the figures reported for other networks, on pictures of 512 px.
 
-    python -m benchmarks.style_quality DIR [--packs FOLDER] [--optimise N] [--drawn PIXELS] [STYLE...]
+    python -m benchmarks.style_quality DIR [--packs FOLDER] [--optimise N [--own-eye]] [--drawn PIXELS] [STYLE...]
 
 With ``--optimise`` engine ``optimise``, too, on the first N photographs, and engine ``network`` beside it on the same;
-it takes minutes a picture. With ``--drawn`` photographs are styled at that size and compared as they look when reduced
-to 512 px: how much is seen of a style in a whole advertisement. DIR holds ``paintings/``, ``photos_large/`` and
-``weights/`` (VGG-19 to relu3_4 and its distilled sibling, safetensors): material that does not travel with the
-repository, so `make bench` leaves this out.
+it takes minutes a picture. With ``--own-eye`` it sees through the eye that comes along, without VGG-19. With
+``--drawn`` photographs are styled at that size and compared as they look when reduced to 512 px: how much is seen of a
+style in a whole advertisement. DIR holds ``paintings/``, ``photos_large/`` and ``weights/`` (VGG-19 to relu3_4 and its
+distilled sibling, safetensors): material that does not travel with the repository, so `make bench` leaves this out.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from benchmarks.table import Table
 from creatives.likenesses import style_of_picture
 from creatives.neural.features import Distilled, Vgg19, read_weights
 from creatives.neural.measures import Quality, measure
-from creatives.neural.vgg import SMALL_VARIABLE, VARIABLE
+from creatives.neural.vgg import SMALL_VARIABLE, VARIABLE, eye_hash
 from creatives.packaging import write_pack
 from creatives.packs import ORIGINAL, Look, StyleLibrary
 from creatives.training.catalogue import read_catalogue
@@ -41,9 +41,18 @@ REPORTED = (
 )
 
 
-def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slow: int = 0, drawn: int = SIDE) -> Table:
+def measure_packs(
+    folder: Path,
+    packs: Sequence[Path],
+    names: Sequence[str],
+    slow: int = 0,
+    drawn: int = SIDE,
+    *,
+    own_eye: bool = False,
+) -> Table:
     """Each pack, the mean over photographs; engine ``reference`` on pictures it was not trained with; and an untouched
-    photograph, measured too, as the zero of the scale. Of so many photographs, engine ``optimise``.
+    photograph, measured too, as the zero of the scale. Of so many photographs, engine ``optimise``, through VGG-19 or
+    our ``own_eye``.
 
     Photographs are ``drawn`` with so many pixels on the longer side.
     """
@@ -78,11 +87,14 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slo
     if slow and judged:
         few, began = photographs[:slow], time.perf_counter()
         with TemporaryDirectory() as made:
-            optimised = {name: measured(_optimising(folder, name, Path(made)), name, few) for name in judged}
+            optimised = {
+                name: measured(_optimising(folder, name, Path(made), own_eye=own_eye), name, few) for name in judged
+            }
         seconds = (time.perf_counter() - began) / (len(judged) * slow)
         rows += [(f"`{name}`, optimised, {slow} of the photographs", *_mean(each)) for name, each in optimised.items()]
         together = _mean([q for each in optimised.values() for q in each])
-        rows.append((f"engine `optimise`, these {slow}, {seconds:.0f} s a picture", *together))
+        through = "our own eye" if own_eye else "VGG-19"
+        rows.append((f"engine `optimise` through {through}, these {slow}, {seconds:.0f} s a picture", *together))
         rows.append((f"engine `network`, these {slow}", *_mean([q for name in judged for q in found[name][:slow]])))
     reported = [(name, *(f"{value:.3f}" for value in values), "") for name, values in REPORTED]
     return Table(
@@ -92,12 +104,13 @@ def measure_packs(folder: Path, packs: Sequence[Path], names: Sequence[str], slo
     )
 
 
-def _optimising(folder: Path, name: str, packs: Path) -> Look:
-    """A style under which pictures' pixels are moved, with the material's own weights."""
+def _optimising(folder: Path, name: str, packs: Path, *, own_eye: bool) -> Look:
+    """A style under which pictures' pixels are moved, with the material's own weights or none."""
     os.environ[VARIABLE] = str(folder / "weights" / "vgg19_relu3_4_fp16.safetensors")
     os.environ[SMALL_VARIABLE] = str(folder / "weights" / "vgg19_small16x_relu5_1_fp16.safetensors")
     data = _painting(folder, name).read_bytes()
     parameters = {"picture": "style.jpg", "picture_sha256": hashlib.sha256(data).hexdigest(), "size": SIDE}
+    parameters |= {"eye": eye_hash()} if own_eye else {}
     slow = f"slow-{name}"
     write_pack(
         packs / slow, name=slow, look="Pixels that are moved.", engine="optimise", parameters=parameters, weights=None,
@@ -134,9 +147,11 @@ if __name__ == "__main__":
     options.add_argument("material", type=Path, metavar="DIR")
     options.add_argument("--packs", type=Path, action="append", default=[], metavar="FOLDER", help="Packs not shipped.")
     options.add_argument("--optimise", type=int, default=0, metavar="N", help="On N photographs; minutes a picture.")
+    options.add_argument("--own-eye", action="store_true", help="Optimise without VGG-19.")
     options.add_argument("--drawn", type=int, default=SIDE, metavar="PIXELS", help="Longer side at which to style.")
     options.add_argument("styles", nargs="*", metavar="STYLE")
     wish = options.parse_intermixed_args()
     if not (wish.material / "weights").is_dir():
         options.error(f"{wish.material} holds no weights/: see above for what it must hold")
-    print(measure_packs(wish.material, wish.packs, wish.styles, wish.optimise, wish.drawn).markdown())
+    found = measure_packs(wish.material, wish.packs, wish.styles, wish.optimise, wish.drawn, own_eye=wish.own_eye)
+    print(found.markdown())

@@ -21,7 +21,7 @@ LARGEST = 1024
 """Pixels of a style's picture kept in its pack, on the longer side."""
 PICTURE = "style.webp"
 ENGINES = (Reference.name, Optimise.name)
-"""Those that need no more than a picture: the first takes a second, the second minutes and VGG-19."""
+"""Those that need no more than a picture: the first takes a second, the second minutes."""
 
 
 def style_of_picture(
@@ -30,17 +30,17 @@ def style_of_picture(
     """Make of a painting, print or mood board a style that can be used straight away.
 
     Raises:
-        CreativeError: for a name that is taken, a file that is no picture, another engine than ENGINES, or one that
-            lacks the weights it needs.
+        CreativeError: for a name that is taken, a file that is no picture, another engine than ENGINES, or one whose
+            weights are missing.
         OSError: for a full disk; nothing is left behind.
     """
     check_new_name(name, packs)
     needed: dict[str, str] = {}
     preview: Callable[[StylePack], Image.Image] = preview_of
     if engine == Optimise.name:
-        from creatives.neural.vgg import find_vgg
+        from creatives.neural.vgg import eye_hash, vgg_at_hand
 
-        find_vgg()
+        needed |= {} if vgg_at_hand() else {"eye": eye_hash()}
         preview = partial(preview_of, quick=True)
     elif engine == Reference.name:
         needed["network"] = network_hash()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from creatives.neural.deep import Sight
 
+VGG = "vgg19"
+"""In place of the eye's hash."""
 Weight = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
@@ -30,6 +32,9 @@ class Optimisation(Parameters):
     """File name of the style's picture inside the pack's folder, such as ``style.webp``."""
     picture_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of that file: so the pack's identity covers the picture, and another picture is refused."""
+    eye: Annotated[str, Field(pattern=f"^([0-9a-f]{{12}}|{VGG})$")] = VGG
+    """Through which pictures are compared: VGG-19, wherever its weights lie, or the first digits of the SHA-256 of the
+    file of the eye that comes along."""
     size: Annotated[int, Field(ge=256, le=1024)] = 768
     """Longest side worked at; larger photographs get their fine detail back."""
     scales: Annotated[int, Field(ge=1, le=4)] = 3
@@ -51,8 +56,15 @@ class Optimise(Blending):
     version = "7"
 
     def check(self, parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
-        """As `creatives.engines.Engine.check`."""
-        return validate_document(parameters, Optimisation, where).model_dump(mode="json")
+        """As `creatives.engines.Engine.check`; a style made for another eye than the one at hand is refused."""
+        from creatives.neural.vgg import eye_hash
+
+        checked = validate_document(parameters, Optimisation, where)
+        if checked.eye == VGG:  # said of none before there was a choice: what they are called stays
+            return checked.model_dump(mode="json", exclude={"eye"})
+        if checked.eye != (here := eye_hash()):
+            raise EngineError(f"{where}: made for eye {checked.eye}, here is {here}: make the style again")
+        return checked.model_dump(mode="json")
 
     def check_blend(self, parameters: Sequence[Mapping[str, Any]]) -> None:
         """As `creatives.engines.Choosy.check_blend`."""
@@ -69,7 +81,6 @@ class Optimise(Blending):
         from creatives.colour import to_bytes
         from creatives.grounds import keep_white_ground, white_ground
         from creatives.neural import optimise as neural
-        from creatives.neural.vgg import find_small, find_vgg
 
         self.check_blend([part.parameters for part in parts])
         settings = [Optimisation.model_validate(part.parameters) for part in parts]
@@ -86,7 +97,7 @@ class Optimise(Blending):
             )
             for each, part in zip(settings, parts, strict=True)
         ]
-        sight = _sight(find_vgg(), find_small()).to(device).to(memory_format=torch.channels_last)
+        sight = _sight(wish.eye).to(device).to(memory_format=torch.channels_last)
         photograph = _tensor(rgb, neural.SMALLEST).to(device)
         factor = min(1.0, wish.size / max(photograph.shape[2:]))
         height, width = (max(neural.SMALLEST, round(side * factor)) for side in photograph.shape[2:])
@@ -120,8 +131,22 @@ def _product(ground: "NDArray[np.float32]", photograph: "Tensor") -> "Tensor":
     return torch.from_numpy(1 - np.pad(ground, grow, mode="symmetric"))[None, None].to(photograph)
 
 
+def _sight(eye: str) -> "Sight":
+    from creatives.neural.vgg import EYE, find_small, find_vgg
+
+    return _through_vgg(find_vgg(), find_small()) if eye == VGG else _through_eye(EYE)
+
+
 @lru_cache(maxsize=1)
-def _sight(vgg: Path, small: Path | None) -> "Sight":
+def _through_eye(eye: Path) -> "Sight":
+    from creatives.neural.deep import Sight
+    from creatives.neural.eye import load_eye
+
+    return Sight(load_eye(eye))
+
+
+@lru_cache(maxsize=1)
+def _through_vgg(vgg: Path, small: Path | None) -> "Sight":
     from creatives.neural.deep import DeepVgg19, Sight
     from creatives.neural.features import Distilled, read_weights
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
+from creatives.neural.eye import Eye
 from creatives.neural.features import VGG_LAYERS, Distilled, Vgg19, convolution
 
 DEEPER_LAYERS = {19: "relu4_1", 21: "relu4_2", 23: "relu4_3", 25: "relu4_4", 28: "relu5_1"}
@@ -13,7 +14,7 @@ _LAST = max(VGG_LAYERS)
 """Of the layers before those."""
 _POOLED_BEFORE = (19, 28)
 _HELPED = "relu4_1"
-"""What a distilled network stands in for."""
+"""What a distilled network stands in for, and as deep as the eye that comes along sees."""
 
 
 class DeepVgg19(Vgg19):
@@ -48,15 +49,15 @@ class Sight(nn.Module):
     without one, looked through as far as they go: large shapes of a style are then followed less.
     """
 
-    def __init__(self, vgg: DeepVgg19, small: Distilled | None = None) -> None:
+    def __init__(self, vgg: DeepVgg19 | Eye, small: Distilled | None = None) -> None:
         super().__init__()
         deep = "relu4_2" in vgg.layers
-        self.vgg, self.small = vgg, None if deep else small
+        self.vgg, self.small = vgg, None if _HELPED in vgg.layers else small
         style = ["relu1_1", "relu2_1", "relu3_1"]
         if deep:
             style += [name for name in ("relu4_1", "relu5_1") if name in vgg.layers]
             content = ["relu4_2"]
-        elif small:
+        elif small or _HELPED in vgg.layers:
             style += [_HELPED]
             content = ["relu3_4", _HELPED]
         else:

@@ -1,10 +1,13 @@
-"""Where VGG-19's weights lie on this machine: too large to ship, and nothing is downloaded."""
+"""Where VGG-19's weights lie on this machine: too large to ship, and nothing is downloaded. And what comes along."""
 
 import os
 from pathlib import Path
 
 from creatives.errors import CreativeError
+from creatives.neural.shared import file_sha256
 
+EYE = Path(__file__).parents[1] / "networks" / "eye.safetensors"
+"""The small network of our own that comes along (`creatives.neural.eye`)."""
 VARIABLE, SMALL_VARIABLE = "ADSTYLE_VGG", "ADSTYLE_VGG_SMALL"
 NAMES = "vgg19-*.pth"
 """As torchvision keeps them; those with batch normalisation are another network."""
@@ -53,6 +56,17 @@ def find_small() -> Path | None:
         VggMissing: where the variable names no file.
     """
     return _named(SMALL_VARIABLE)
+
+
+def eye_hash() -> str:
+    """What a style says of the eye that it is seen through, which must be the one at hand.
+
+    Raises:
+        CreativeError: where its file is missing.
+    """
+    if not EYE.is_file():
+        raise CreativeError(f"there is no file of weights {EYE}: install adstyle again")
+    return file_sha256(EYE)[:12]
 
 
 def _named(variable: str) -> Path | None:

@@ -21,6 +21,7 @@ PREVIEWS = 10
 """Times a training shows how far it has come."""
 LOOK_LENGTHS = (10, 200)
 """Characters of the sentence in a pack's manifest."""
+_OWN_EYE = "Compared through AdStyle's own eye; VGG-19's weights"
 
 
 class Interrupted(ExperimentError):
@@ -80,7 +81,7 @@ def add(
         str | None,
         typer.Option(
             metavar="reference|optimise",
-            help="Of a picture: a second each, or its strokes too, minutes each and with VGG-19 at hand.",
+            help="Of a picture: a second each, or its strokes too, minutes each.",
         ),
     ] = None,
 ) -> None:
@@ -103,6 +104,8 @@ def add(
             with progress_bar() as progress:
                 progress("drawing its preview", 0, 1)
                 pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name, engine=engine)
+            if "eye" in pack.parameters:
+                console().print(f"{_OWN_EYE} (ADSTYLE_VGG) bring strokes a little closer")
         elif name or look or engine:
             raise ExperimentError(
                 f"{source} is no picture: --name, --look and --engine are for pictures; a pack has its own"
@@ -169,7 +172,7 @@ def train(
     desk = Desk(packs / ".training", name)
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
     if isinstance(lesson.perception.vgg, Eye):
-        console().print("Compared through AdStyle's own eye; VGG-19's weights (--vgg) bring strokes closer")
+        console().print(f"{_OWN_EYE} (--vgg) bring strokes a little closer")
     with one_line(), _interruption() as asked:
         if not resume:
             desk.clear()

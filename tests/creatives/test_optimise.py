@@ -17,6 +17,7 @@ from creatives.errors import CreativeError  # noqa: E402
 from creatives.neural import optimise as neural  # noqa: E402
 from creatives.neural import vgg  # noqa: E402
 from creatives.neural.deep import DEEPER_LAYERS, DeepVgg19, Sight  # noqa: E402
+from creatives.neural.eye import Eye, load_eye  # noqa: E402
 from creatives.neural.features import VGG_LAYERS, Distilled, WeightsError  # noqa: E402
 from creatives.neural.moments import feature_moments, relative_gap  # noqa: E402
 
@@ -234,6 +235,9 @@ def test_as_deep_as_the_weights_go():
     assert helped.style_layers[-1] == helped.content_layers[-1] == "relu4_1"
     assert helped.content_layers[0] == "relu3_4"
     assert set(helped.style_layers) | set(helped.content_layers) <= set(helped(torch.rand(1, 3, 32, 32)))
+    own = Sight(Eye())
+    assert (own.style_layers, own.content_layers) == (helped.style_layers, helped.content_layers)
+    assert set(own.style_layers) | set(own.content_layers) <= set(own(torch.rand(1, 3, 32, 32)))
 
 
 @pytest.mark.parametrize(
@@ -253,6 +257,15 @@ def test_any_size_is_styled_alike_each_time(pack, size):
     assert styled.shape == picture.shape
     assert styled.dtype == np.uint8
     assert np.array_equal(styled, apply(pack, picture))
+
+
+def test_without_vgg_pictures_are_compared_through_the_eye_that_comes_along(pack, monkeypatch):
+    monkeypatch.delenv(vgg.VARIABLE)
+    monkeypatch.setenv("TORCH_HOME", str(pack))
+    picture = sample_scene(48, 64)
+    styled = apply(pack, picture, eye=vgg.eye_hash(), iterations=20)
+    sight, style = Sight(load_eye()), tensor(np.asarray(Image.open(pack / "style.webp")))
+    assert gap(sight, tensor(styled), style) < 0.5 * gap(sight, tensor(picture), style)
 
 
 def test_a_large_photograph_is_worked_at_smaller_and_keeps_its_detail(pack):
@@ -304,6 +317,8 @@ def test_a_blend_of_different_settings_is_refused(pack):
         ({"style_weight": float("nan")}, "style_weight"),
         ({"method": "sgd"}, "method"),
         ({"vgg": "vgg.pth"}, "vgg is no known key"),
+        ({"eye": "vgg16"}, "eye"),
+        ({"eye": "0" * 12}, "made for eye 000000000000, here is [0-9a-f]{12}: make the style again"),
     ],
 )
 def test_wrong_parameters_are_refused_in_one_line(change, says):
@@ -315,6 +330,8 @@ def test_wrong_parameters_are_refused_in_one_line(change, says):
 def test_defaults_are_filled_in():
     checked = Optimise().check({name: FAST[name] for name in ("picture", "picture_sha256")}, "here")
     assert (checked["size"], checked["method"]) == (768, "lbfgs")
+    assert "eye" not in checked, "a style that says nothing of it is called what it was before there was a choice"
+    assert Optimise().check(FAST | {"eye": "vgg19"}, "here") == Optimise().check(FAST, "here")
     assert Optimise().paper(checked) == "#ffffff"
 
 

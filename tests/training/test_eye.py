@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from creatives.neural.eye import EYE, Eye, load_eye
-from creatives.neural.features import VGG_LAYERS, Vgg19, WeightsError, read_weights
+from creatives.neural.eye import LAYERS, Eye, load_eye
+from creatives.neural.features import Distilled, Vgg19, WeightsError, read_weights
+from creatives.neural.moments import feature_moments, relative_gap
+from creatives.neural.vgg import EYE
 from creatives.training import eye as training
+from creatives.training.objective import Perception
 from creatives.training.photographs import photographs_that_come_along, read_photographs
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "style"
@@ -59,6 +63,27 @@ def test_interrupted_it_ends_where_an_undisturbed_training_does(learn, monkeypat
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_it_is_shown_what_its_own_slopes_make_of_photographs(teacher, photos):
+    photographs = read_photographs(photos)
+    moved = training.Moved(photographs, photographs, 48, seed=0)
+    first = moved.next(teacher, 0)
+    for life in range(1, training.MOVES):
+        last = moved.next(teacher, life * training.UNDER_WAY)
+    anew = moved.next(teacher, training.MOVES * training.UNDER_WAY)
+    rng = np.random.default_rng([0, 0, 0])
+    photographs.batch(rng, 1, 48)
+    painting = torch.from_numpy(photographs.batch(rng, 1, 48).pictures).permute(0, 3, 1, 2).float() / 255
+
+    def away(picture):
+        found, goal = (feature_moments(teacher(each)["relu2_1"]).gram for each in (picture, painting))
+        return float(relative_gap(found, goal))
+
+    assert away(last) < 0.5 * away(first)
+    assert not torch.allclose(last, anew, atol=0.1), "it should have made room for another photograph"
+    assert torch.equal(moved.pictures[0], anew[0])
+    assert not moved.pictures[1:].any(), "it was nobody else's turn"
+
+
 def test_it_looks_only_as_deep_as_it_is_asked(teacher):
     found = teacher(torch.rand(1, 3, 32, 32), deepest="relu2_1")
     assert list(found) == ["relu1_1", "relu1_2", "relu2_1"]
@@ -73,15 +98,16 @@ def test_foreign_weights_are_refused(tmp_path):
 
 def test_what_comes_along_is_small_and_has_vggs_layers():
     eye = load_eye()
-    assert list(eye.layers) == list(VGG_LAYERS.values())
-    assert EYE.stat().st_size < 1_000_000
+    assert tuple(eye.layers) == LAYERS
+    assert EYE.stat().st_size < 4_000_000
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="VGG-19's weights are not here (../shared/style)")
 def test_what_comes_along_sees_nearly_as_vgg_does():
-    path = SHARED / "weights" / "vgg19_relu3_4_fp16.safetensors"
+    paths = [SHARED / "weights" / f"vgg19_{name}_fp16.safetensors" for name in ("relu3_4", "small16x_relu5_1")]
     photographs = photographs_that_come_along()
-    vgg = Vgg19(read_weights(path), str(path))
+    vgg, small = (kind(read_weights(path), str(path)) for kind, path in zip((Vgg19, Distilled), paths, strict=True))
+    teacher = Perception(vgg, small, deep=True)
     torch.manual_seed(0)
-    blind = training.held_back(Eye(), vgg, photographs, 160)
-    assert training.held_back(load_eye(), vgg, photographs, 160) < 0.4 * blind
+    blind = training.held_back(Eye(), teacher, photographs, 160)
+    assert training.held_back(load_eye(), teacher, photographs, 160) < 0.4 * blind

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from creatives.engines.optimise import Optimise
+from creatives.neural.vgg import eye_hash
 from creatives.packs import StyleLibrary, read_pack
 from creatives.previews import SIDE
 from creatives.training import lesson
@@ -339,15 +340,18 @@ def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
 
 
 def test_a_picture_is_a_style_of_moved_pixels(workspace, painting, vgg_file, capsys, monkeypatch):
-    given = ["styles", "add", str(painting), "--name", "still", "--engine", "optimise"]
-    assert run(given) == 2
-    assert "set ADSTYLE_VGG to a file" in refused(capsys)
-    monkeypatch.setenv("ADSTYLE_VGG", str(vgg_file))
+    given = ["styles", "add", str(painting), "--engine", "optimise", "--name"]
     drawn = []
     monkeypatch.setattr(Optimise, "mix", lambda _self, rgb, _parts, **_: drawn.append(rgb.shape) or 255 - rgb)
-    assert run(given) == 0
+    assert run([*given, "seen"]) == 0
+    assert "AdStyle's own eye" in capsys.readouterr().out
+    assert read_pack(workspace / "packs" / "seen").parameters["eye"] == eye_hash()
+    monkeypatch.setenv("ADSTYLE_VGG", str(vgg_file))
+    drawn.clear()
+    assert run([*given, "still"]) == 0
     pack = read_pack(workspace / "packs" / "still")
     assert (pack.engine, pack.look) == ("optimise", "The colours and the strokes of stripes.")
+    assert "eye" not in pack.parameters
     assert drawn == [(SIDE * 2 // 3, SIDE, 3)]
     assert "still#" in capsys.readouterr().out
 
