@@ -105,7 +105,7 @@ def add(
                 progress("drawing its preview", 0, 1)
                 pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name, engine=engine)
             if "eye" in pack.parameters:
-                console().print(f"{_OWN_EYE} (ADSTYLE_VGG) bring strokes a little closer")
+                console().print(f"{_OWN_EYE} (ADSTYLE_VGG) bring strokes closer, without grain")
         elif name or look or engine:
             raise ExperimentError(
                 f"{source} is no picture: --name, --look and --engine are for pictures; a pack has its own"
