@@ -194,7 +194,7 @@ def feeds(own: Path | None = None) -> dict[str, Feed]:
 
 def read_feed(path: Path) -> Feed:
     """One mapping file, checked."""
-    text = _text(path)
+    text = own_text(path)
     try:
         document = tomllib.loads(text)
     except ValueError as error:
@@ -272,7 +272,7 @@ def read_trafficking(path: Path) -> Trafficking:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table that are not blank, each with the number of its last line."""
-    rows = csv.reader(io.StringIO(_text(path)))
+    rows = csv.reader(io.StringIO(own_text(path)))
     try:
         for row in rows:
             if row:
@@ -281,7 +281,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ExperimentError(f"{path}:{rows.line_num}: {error}: is a quote left open?") from None
 
 
-def _text(path: Path) -> str:
+def own_text(path: Path) -> str:
+    """What a file of the workspace's own says.
+
+    Raises:
+        ExperimentError: where it cannot be read, or is no text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

@@ -23,6 +23,7 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
 from experiments.core.errors import ExperimentError
 from experiments.events.schema import DATA_CENTRE, DECLARED_BOT, NOT_A_BROWSER, PREFETCH, ZERO_SIZE
+from experiments.ingest.feed import own_text
 
 BOTS, DATA_CENTRES = "bots.json", "data_centres.txt"
 """Of the workspace's folder ``filters``: a newer list of robots, and address ranges, one a line."""
@@ -160,18 +161,9 @@ def _shipped_robots() -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{crawler['pattern']})" for crawler in CRAWLER_USER_AGENTS_DATA))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ExperimentError(f"{path} is no text") from None
-    except OSError as error:
-        raise ExperimentError(f"{path} cannot be read ({error.strerror}): mend it or take it away") from None
-
-
 def _robots_of(path: Path) -> re.Pattern[str]:
     try:
-        found = json.loads(_text(path))
+        found = json.loads(own_text(path))
     except ValueError as error:
         raise ExperimentError(f"{path} is no JSON: {error}") from None
     robots = found if isinstance(found, list) else []
@@ -189,7 +181,7 @@ def _robots_of(path: Path) -> re.Pattern[str]:
 
 def _ranges_of(path: Path) -> Ranges:
     networks = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(own_text(path).splitlines(), start=1):
         said = line.partition("#")[0].strip()
         if said:
             try:
