@@ -22,7 +22,7 @@ from experiments.core.plan import Direction
 from experiments.core.seeds import seed_for
 from experiments.core.statistics import anytime
 from experiments.core.statistics.comparison import Correction, TableResult, compare_table
-from experiments.core.statistics.crowds import DESIGN_EFFECT, Crowd, Habit
+from experiments.core.statistics.crowds import DESIGN_EFFECT, Crowd, Habit, Purses
 from experiments.core.statistics.deciding import decide_table, deciding_z
 from experiments.core.statistics.sequential import Looks
 from experiments.core.statistics.tables import ArmTable, dispersion_of, information_of
@@ -38,14 +38,19 @@ ALPHA = 0.05
 class Tails:
     """In how many of ``worlds`` experiments any arm was called better, and worse, than a control it equals."""
 
-    crowd: Crowd
+    crowd: Crowd | Purses
     worlds: int
     better: int
     worse: int
 
     @property
     def band(self) -> tuple[float, float]:
-        """Percent a tail may have: wider at uneven allocation and few clicks; below six effective ones only timid."""
+        """Percent a tail may have: wider at uneven allocation and few clicks; below six effective ones only timid.
+
+        Of money one tail may have what the other has not: few orders are nearly all of it, in the larger arm first.
+        """
+        if isinstance(self.crowd, Purses):
+            return 0.0, 100 * ALPHA
         effective = self.crowd.clicks / (1.0 if self.crowd.habit is Habit.ONCE else DESIGN_EFFECT)
         if effective < 6:
             return 0.0, 3.0
@@ -59,9 +64,11 @@ class Tails:
         return 100 * self.better / self.worlds, 100 * self.worse / self.worlds
 
     def outside(self) -> bool:
-        """Whether a tail lies outside its band by more than two simulation errors."""
+        """Whether a tail, or of money both together, lies outside the band by more than two simulation errors."""
         low, high = self.band
         slack = 2 * simulation_error(high, self.worlds)
+        if isinstance(self.crowd, Purses):
+            return sum(self.percent) > high + slack
         return any(not low - slack <= share <= high + slack for share in self.percent)
 
 
@@ -70,7 +77,7 @@ def simulation_error(percent: float, worlds: int) -> float:
     return float(np.sqrt(percent * (100 - percent) / worlds))
 
 
-def false_calls(crowd: Crowd, worlds: int = WORLDS) -> Tails:
+def false_calls(crowd: Crowd | Purses, worlds: int = WORLDS) -> Tails:
     """Judge ``worlds`` experiments without any difference at every look."""
     rng = np.random.default_rng(seed_for("calibration", repr(crowd)))
     better = np.zeros(worlds, dtype=bool)
@@ -82,7 +89,7 @@ def false_calls(crowd: Crowd, worlds: int = WORLDS) -> Tails:
     return Tails(crowd, worlds, int(better.sum()), int(worse.sum()))
 
 
-def with_looks(crowd: Crowd, rng: np.random.Generator, worlds: int) -> Iterable[tuple[Looks, ArmTable]]:
+def with_looks(crowd: Crowd | Purses, rng: np.random.Generator, worlds: int) -> Iterable[tuple[Looks, ArmTable]]:
     """Each look's sums with its schedule: alpha by the calendar, correlation by the mean information that came."""
     came: list[float] = []
     for number, table in enumerate(crowd.draw(rng, worlds), start=1):
@@ -242,6 +249,27 @@ def tails_table(found: Sequence[Tails], worlds: int) -> Table:
     )
 
 
+def money_table(found: Sequence[Tails], worlds: int) -> Table:
+    """Both tails together, the highest over all schedules."""
+    rows = []
+    for spread, share, buyers in product(SPREADS, SHARES, BUYERS):
+        cells = (
+            max(
+                sum(each.percent)
+                for each in found
+                if each.crowd in [Purses(arms, looks, buyers, spread, share) for looks in MONEY_LOOKS]
+            )
+            for arms in ARMS
+        )
+        rows.append((f"{spread:g}", f"{share:g}:1", f"{buyers}", *(f"{share:.2f}" for share in cells)))
+    return Table(
+        f"Money: chance in percent, in both tails together, that any arm is called though none differs; the higher of "
+        f"{' and '.join(map(str, MONEY_LOOKS))} looks; at most 5.00, {worlds:,} worlds a cell",
+        ("spread of the orders' logarithm", "control", "orders an arm", *(f"{arms} arms" for arms in ARMS)),
+        rows,
+    )
+
+
 def anytime_table(found: Sequence[Tails], worlds: int) -> Table:
     """The larger of both tails."""
     rows = [
@@ -306,6 +334,11 @@ def power_table(found: Sequence[Power], worlds: int) -> Table:
     )
 
 
+SPREADS, SHARES, BUYERS, MONEY_LOOKS = (1.0, 2.0), (1.0, 3.0), (10, 100), (1, 4)
+MONEY = tuple(
+    Purses(arms, looks, buyers, spread, share)
+    for arms, looks, buyers, spread, share in product(ARMS, MONEY_LOOKS, BUYERS, SPREADS, SHARES)
+)
 COVERED = tuple(
     Crowd(5, 1, clicks, habit, share, LIFTS)
     for habit, share in PEOPLE
@@ -335,19 +368,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor() as pool:
         crowds = cells()
         tails = list(pool.map(false_calls, crowds, [worlds] * len(crowds)))
+        money = list(pool.map(false_calls, MONEY, [worlds] * len(MONEY)))
         single = list(pool.map(interval_coverage, COVERED, [worlds] * len(COVERED)))
         repeated = list(pool.map(simultaneous_coverage, REPEATED, [worlds] * len(REPEATED)))
         always = list(pool.map(always_valid_calls, ANYTIME, [worlds] * len(ANYTIME)))
         power = list(pool.map(power_against_one_look, BETTER, [worlds] * len(BETTER)))
     tables = (
-        tails_table(tails, worlds), anytime_table(always, worlds), coverage_table(single, repeated, worlds),
-        power_table(power, worlds),
+        tails_table(tails, worlds), money_table(money, worlds), anytime_table(always, worlds),
+        coverage_table(single, repeated, worlds), power_table(power, worlds),
     )  # fmt: skip
     text = "\n".join(table.markdown() for table in tables)
     print(text)
     if wish.write:
         write_between(BEGIN, END, text)
-    wrong = [each for each in tails if each.outside()]
+    wrong = [each for each in (*tails, *money) if each.outside()]
     for each in wrong:
         print(f"outside {each.band}: {each.percent} in {each.crowd}", file=sys.stderr)
     sys.exit(1 if wrong else 0)

@@ -59,7 +59,7 @@ def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
         waiting.append(Reason("wait_minimum_units", said))
     if gates.minimum_information is not None:
         known = information([evidence.pair(arm.name, plan.primary) for arm in plan.arms]) / len(plan.arms)
-        if plan.primary.numerator != _MONEY and known < gates.minimum_information:
+        if known < gates.minimum_information:
             waiting.append(Reason("wait_information", {"events": known, "needed": gates.minimum_information}))
     if waits_for_weeks(plan, look):
         said = {"days": plan.looks.days * look, "needed": gates.full_weeks}

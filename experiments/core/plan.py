@@ -214,8 +214,8 @@ class Gates:
     coverage: float = 0.9
     """Fails where less than this share of whole days since the start carries impressions."""
     minimum_information: float | None = 10.0
-    """Waits for so many effective events of the primary metric (clicks over their dispersion), arm for arm on average:
-    the tests' tails are near nominal from about there on."""
+    """Waits for so many effective events of the primary metric (clicks over their dispersion; beside a few large orders
+    many small ones count for little), arm for arm on average: the tests' tails are near nominal from about there on."""
     full_weeks: int | None = None
     """Waits for this many whole weeks, and for a look at the end of one, because weekdays click unlike Sundays."""
     mature_share: float | None = 0.5

@@ -12,7 +12,7 @@ from benchmarks.calibration import (
     simulation_error,
     simultaneous_coverage,
 )
-from experiments.core.statistics.crowds import Crowd, Habit
+from experiments.core.statistics.crowds import Crowd, Habit, Purses
 
 pytestmark = pytest.mark.calibration
 
@@ -35,6 +35,14 @@ def test_each_tail_calls_an_arm_as_often_as_it_may(crowd):
     low, high = found.band
     slack = 3.5 * simulation_error(2.5, WORLDS)
     assert all(low - slack <= share <= high + slack for share in found.percent), found.percent
+
+
+@pytest.mark.parametrize("purses", [Purses(2, 1, 30, 2.0), Purses(2, 4, 30, 2.0, 3.0), Purses(5, 1, 30, 1.0)], ids=repr)
+def test_a_few_large_orders_call_no_arm_more_often_than_they_may(purses):
+    found = false_calls(purses, WORLDS)
+    print(purses, found.percent)
+    assert sum(found.percent) < 5 + 3.5 * simulation_error(5, WORLDS), found.percent
+    assert sum(found.percent) > 1
 
 
 @pytest.mark.parametrize("crowd", [each for each in COVERED if each.clicks < 1000], ids=repr)

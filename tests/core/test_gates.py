@@ -10,7 +10,7 @@ from experiments.core.gates import balance_p, contingency_p, failed_gates, waiti
 from experiments.core.judgement import judge_look
 from experiments.core.metrics import metric_named
 from experiments.core.plan import Arm, Gates, Looks, Plan, Role
-from experiments.core.statistics.moments import UnitMoments
+from experiments.core.statistics.moments import PRODUCTS, UnitMoments
 from experiments.core.verdict import Kind
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -91,6 +91,19 @@ def test_few_events_wait_though_units_are_many():
     few = evidence({"original": arm(9000, 4), "ink": arm(9000, 9)})
     assert codes(waiting_gates(PLAN, few, 1)) == ["wait_information"]
     assert waiting_gates(replace(PLAN, gates=Gates(minimum_information=None)), few, 1) == []
+
+
+def test_money_of_a_few_large_orders_waits_and_of_many_does_not():
+    rich = replace(PLAN, metrics=(metric_named("revenue-per-unit"),))
+
+    def orders(*amounts):
+        sums, squares = sum(amounts) * 1_000_000, sum(each**2 for each in amounts) * 10**12
+        return UnitMoments(9000, (9000, 0, len(amounts), sums), (*[0] * (len(PRODUCTS) - 1), squares))
+
+    few = evidence({"original": orders(*[20] * 40, 3000), "ink": orders(*[20] * 45)})
+    many = evidence({"original": orders(*[20] * 40), "ink": orders(*[20] * 45)})
+    assert codes(waiting_gates(rich, few, 1)) == ["wait_information"]
+    assert waiting_gates(rich, many, 1) == []
 
 
 def test_full_weeks_are_waited_for_only_where_the_plan_asks():

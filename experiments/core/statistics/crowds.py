@@ -30,6 +30,8 @@ _MOST, _ROOM = 8, 26
 """Clicks that a newcomer brings at most, and how many clicks of one person can be told apart."""
 _CALENDAR = (1.0, 1.6, 0.5, 1.3, 0.8, 0.6, 1.4)
 """Traffic of looks relative to each other, repeated: no week is like the one before."""
+_ORDER = 50e6
+"""The median order, in millionths."""
 _AWAITED = 0.5
 """Share of delayed conversions that comes a look later than the share before it."""
 
@@ -129,6 +131,41 @@ class Crowd:
             known[look] = awaited * (1 - _AWAITED)
             awaited *= _AWAITED
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class Purses:
+    """Likewise, of money: a Poisson number of people buys, each once, for an amount whose logarithm is normal."""
+
+    arms: int
+    looks: int
+    buyers: float
+    """Expected at the last look, in an arm that has one share."""
+    spread: float
+    """Standard deviation of the logarithm: 1 is common in shops, at 2 one order in a hundred is half of the money."""
+    control_share: float = 1.0
+
+    @property
+    def outcome(self) -> Outcome:
+        """Millionths are whole numbers."""
+        return Outcome.COUNT
+
+    def draw(self, rng: np.random.Generator, experiments: int) -> Iterator[ArmTable]:
+        """The sums to date at each look, ``(experiments, arms)``."""
+        shares = np.concatenate([[self.control_share], np.ones(self.arms - 1)])
+        y, yy, units = np.zeros((experiments, self.arms)), np.zeros((experiments, self.arms)), np.zeros(self.arms)
+        calendar = np.resize(_CALENDAR, self.looks)
+        for part in calendar / calendar.sum():
+            units = units + np.round(self.buyers / RATE * shares * part)
+            orders = rng.poisson(self.buyers * shares * part, (experiments, self.arms))
+            who = np.repeat(np.arange(orders.size), orders.ravel())
+            amounts = np.round(_ORDER * np.exp(rng.normal(0.0, self.spread, len(who))))
+            y += np.bincount(who, amounts, orders.size).reshape(orders.shape)
+            yy += np.bincount(who, amounts**2, orders.size).reshape(orders.shape)
+            x = np.broadcast_to(units, y.shape)
+            yield ArmTable(
+                units=x, y=y.copy(), x=x, yy=yy.copy(), xx=x, xy=y.copy(), shares=np.broadcast_to(shares, y.shape)
+            )
 
 
 def _sizes(at_once: float) -> Array:

@@ -58,6 +58,8 @@ def dispersions(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Arra
 
     Arms share the pooled value, which few counts can tell better than each arm's own; an arm that is far more
     dispersed than the rest together keeps its own, or a few people who click all day would call it better or worse.
+    In what the others share it counts the more, the fewer they are (of two arms as any other): the largest orders are
+    in one arm or another by chance, and whoever has none of them looks sure of its poor rate.
     Where the rest counted nothing, nothing is known of theirs: in millionths of a purchase it is far from 1.
     """
     rate = np.divide(y, x, out=np.zeros_like(y), where=x > 0)
@@ -69,8 +71,8 @@ def dispersions(y: Array, x: Array, yy: Array, xy: Array, xx: Array, units: Arra
     apart = np.log(own / rest)
     told = (y > 0) & (y.sum(axis=-1, keepdims=True) > y)
     alone = told & (apart > np.log(_OWN_DISPERSION_FROM)) & (apart > _BEYOND_DOUBT * doubt)
-    among = np.where(alone, 0.0, squares), np.where(alone, 0.0, y)
-    shared = _over(*(each.sum(axis=-1, keepdims=True) for each in among))
+    counted = np.where(alone, 1 / np.maximum((~alone).sum(axis=-1, keepdims=True), 1), 1.0)
+    shared = _over(*((counted * each).sum(axis=-1, keepdims=True) for each in (squares, y)))
     return np.maximum(np.where(alone, own, shared), 1e-12), alone
 
 

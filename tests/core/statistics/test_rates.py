@@ -75,10 +75,19 @@ def test_an_arm_of_a_few_people_who_click_all_day_keeps_its_own_dispersion():
     yy = np.array([[130.0, 130.0, 900.0]])
     phi, alone = dispersions(y, x, yy, y, x, x)
     assert alone.tolist() == [[False, False, True]]
-    assert phi[0] == pytest.approx([1.28, 1.28, 8.98], rel=1e-3)
+    others = (2 * 128 + 898 / 2) / (2 * 100 + 100 / 2)
+    assert phi[0] == pytest.approx([others, others, 8.98], rel=1e-3)
     few, not_alone = dispersions(y / 20, x, np.array([[6.0, 6.0, 11.0]]), y / 20, x, x)
     assert not not_alone.any(), "five clicks an arm cannot tell"
     assert (few == few[0, 0]).all()
+
+
+def test_of_two_arms_the_one_without_large_orders_is_no_surer_than_both_together():
+    y, x = np.array([[100.0, 100.0]]), np.full((1, 2), 5000.0)
+    yy = np.array([[130.0, 900.0]])
+    phi, alone = dispersions(y, x, yy, y, x, x)
+    assert alone.tolist() == [[False, True]]
+    assert phi[0] == pytest.approx([pooled_dispersion(y, x, yy, y, x, x)[0], 8.98], rel=1e-3)
 
 
 def test_the_only_arm_that_counted_anything_lends_the_others_its_dispersion():
