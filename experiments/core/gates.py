@@ -61,19 +61,13 @@ def waiting_gates(plan: Plan, evidence: Evidence, look: int) -> list[Reason]:
         known = information([evidence.pair(arm.name, plan.primary) for arm in plan.arms]) / len(plan.arms)
         if known < gates.minimum_information:
             waiting.append(Reason("wait_information", {"events": known, "needed": gates.minimum_information}))
-    if waits_for_weeks(plan, look):
-        said = {"days": plan.looks.days * look, "needed": gates.full_weeks}
-        waiting.append(Reason("wait_full_weeks", said))
+    days = plan.looks.days * look
+    if gates.full_weeks is not None and (days < 7 * gates.full_weeks or days % 7):
+        waiting.append(Reason("wait_full_weeks", {"days": days, "needed": gates.full_weeks}))
     if gates.mature_share is not None and plan.decides_on_late and evidence.mature_share() < gates.mature_share:
         share = evidence.mature_share()
         waiting.append(Reason("wait_maturity", {"share": share, "needed": gates.mature_share}))
     return waiting
-
-
-def waits_for_weeks(plan: Plan, look: int) -> bool:
-    """Whether the calendar holds a winner back at this look."""
-    days, weeks = plan.looks.days * look, plan.gates.full_weeks
-    return weeks is not None and (days < 7 * weeks or days % 7 > 0)
 
 
 def balance_p(plan: Plan, evidence: Evidence) -> dict[str, float]:

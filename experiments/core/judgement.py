@@ -1,13 +1,13 @@
 """One look of a scheduled experiment: gates, comparison, guardrails, verdict, all by the sealed plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
-from experiments.core.gates import failed_gates, waiting_gates, waits_for_weeks
+from experiments.core.gates import failed_gates, waiting_gates
 from experiments.core.plan import Direction, Metric, Plan, Role
 from experiments.core.statistics.batched import Dealt, compare_batches, stopped_batches
 from experiments.core.statistics.comparison import Comparison, Lift, compare
@@ -54,12 +54,18 @@ class Judgement:
 
 
 def judge_look(
-    plan: Plan, plan_hash: str, evidence: Evidence, look: int, information_history: Sequence[float] = ()
+    plan: Plan,
+    plan_hash: str,
+    evidence: Evidence,
+    look: int,
+    information_history: Sequence[float] = (),
+    held: Collection[int] = (),
 ) -> Judgement:
     """Judge look 1, 2, ... of ``plan``.
 
     Alpha is spent by the plan's calendar (look k of K spends what falls due at k/K), the correlation between looks
-    comes from the information that was there: the primary metric's counts over their dispersion.
+    comes from the information that was there: the primary metric's counts over their dispersion. Earlier looks that
+    were ``held`` (`verdict.held`) could not end the experiment: that it went on is no sign of a smaller lift.
 
     Raises:
         WrongPlanHash: where ``plan`` is not what ``plan_hash`` sealed.
@@ -99,15 +105,14 @@ def judge_look(
         look, told, comparison, guardrails, secondary, verdict,
         secondary_p=_secondary_p(plan, secondary),
         segments=_segments(plan, evidence),
-        estimates=_estimates(plan, evidence, pairs, looks),
+        estimates=_estimates(plan, evidence, pairs, looks, held),
     )  # fmt: skip
 
 
 def _estimates(
-    plan: Plan, evidence: Evidence, pairs: Mapping[str, PairMoments], looks: Looks
+    plan: Plan, evidence: Evidence, pairs: Mapping[str, PairMoments], looks: Looks, held: Collection[int]
 ) -> tuple[StoppedLift, ...]:
     """What to expect of each arm: earlier looks did not end the experiment, of those that could have."""
-    held = [number for number in range(1, looks.look) if waits_for_weeks(plan, number)]
     ending = Ending(plan.primary.direction, plan.stopping.harm, held)
     if evidence.moved:
         dealt = _dealt(evidence, plan.primary)

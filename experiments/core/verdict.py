@@ -1,12 +1,15 @@
 """The verdict: what a comparison means under its plan, with named reasons; the reports package has words for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from experiments.core.plan import Direction
 from experiments.core.statistics.comparison import Comparison
+
+_WAITS, _NEXT_LOOK = "wait_", "wait_next_look"
+"""How the codes of gates that wait begin, and the one of them that is no gate's."""
 
 
 class Kind(StrEnum):
@@ -38,6 +41,11 @@ class Verdict:
 def invalid(*reasons: Reason) -> Verdict:
     """Nothing may be said of winners."""
     return Verdict(Kind.INVALID, None, reasons)
+
+
+def held(kind: str, codes: Iterable[str]) -> bool:
+    """Whether a gate kept the experiment from ending at a look with this verdict, whatever had been found."""
+    return kind == Kind.INVALID or any(code.startswith(_WAITS) and code != _NEXT_LOOK for code in codes)
 
 
 def judge(
@@ -76,7 +84,7 @@ def judge(
         return Verdict(Kind.NO_WINNER, None, tuple(hopeless))
     if last:
         return Verdict(Kind.NO_WINNER, None, (why, *waiting) if not winner else tuple(waiting))
-    next_look = Reason("wait_next_look", {"look": comparison.look, "looks": comparison.looks})
+    next_look = Reason(_NEXT_LOOK, {"look": comparison.look, "looks": comparison.looks})
     reasons = tuple(waiting) if winner else (why, *(each for each in hopeless if each != why), *waiting)
     return Verdict(Kind.KEEP_RUNNING, None, (*reasons, next_look))
 

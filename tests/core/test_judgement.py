@@ -10,7 +10,7 @@ from experiments.core.metrics import metric_named
 from experiments.core.plan import CTR, Allocation, Arm, Gates, Looks, Plan, Role, Rule, Stopping
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity, adjust
-from experiments.core.verdict import Kind
+from experiments.core.verdict import Kind, held
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 GUARDRAIL = replace(metric_named("conversion-rate"), role=Role.GUARDRAIL, margin=0.1)
@@ -35,12 +35,16 @@ def evidence(arms, **health):
     return Evidence("spring", START + timedelta(days=7), {"impressions": 1}, arms, (), Health(**(healthy | health)))
 
 
-def judged(arms, look=1, plan=PLAN, history=(), **health):
-    return judge_look(plan, plan.seal(), evidence(arms, **health), look, history)
+def judged(arms, look=1, plan=PLAN, history=(), held=(), **health):
+    return judge_look(plan, plan.seal(), evidence(arms, **health), look, history, held)
 
 
 def codes(judgement):
     return [reason.code for reason in judgement.verdict.reasons]
+
+
+def held_of(judgement):
+    return [judgement.look] if held(judgement.verdict.kind, codes(judgement)) else []
 
 
 def test_another_plan_than_the_sealed_one_is_not_judged():
@@ -182,16 +186,21 @@ def test_an_earlier_look_that_could_not_end_it_says_nothing_of_the_estimate():
     """It was a gate that waited, or one bad style of two: that the experiment went on is no sign of a smaller lift."""
     waited = replace(PLAN, gates=Gates(full_weeks=2))
     first, last = ({"original": arm(n, n // 40), "ink": arm(n, 3 * n // 80)} for n in (80_000, 160_000))
-    history = (judged(first, plan=waited).information,)
-    (found,) = judged(last, look=2, plan=waited, history=history).estimates
+    going = judged(first, plan=waited)
+    (found,) = judged(last, look=2, plan=waited, history=(going.information,), held=held_of(going)).estimates
     assert found.median_unbiased == pytest.approx(0.5, abs=1e-3), "0.09 if the first look could have promoted"
     assert found.low == pytest.approx(0.442, abs=2e-3)
+    broken = judged(first, days_covered=1)
+    assert broken.verdict.kind is Kind.INVALID
+    (again,) = judged(last, look=2, history=(broken.information,), held=held_of(broken)).estimates
+    assert again.median_unbiased == found.median_unbiased
     arms = (*PLAN.arms, Arm("neon", "neon#1"))
     both = ({"original": arm(n, n // 40), "ink": arm(n, n // 39), "neon": arm(n, n // 80)} for n in (20_000, 40_000))
     first, last = both
     plan = replace(PLAN, arms=arms)
     going = judged(first, plan=plan)
     assert going.verdict.kind is Kind.KEEP_RUNNING
+    assert held_of(going) == []
     neon = judged(last, look=2, plan=plan, history=(going.information,)).estimates[1]
     assert neon.low < -0.5 < neon.high
     assert neon.median_unbiased == pytest.approx(-0.5, abs=1e-3)
