@@ -25,7 +25,7 @@ from experiments.core.statistics.comparison import Correction, TableResult, comp
 from experiments.core.statistics.crowds import DESIGN_EFFECT, Crowd, Habit, Purses
 from experiments.core.statistics.deciding import decide_table, deciding_z
 from experiments.core.statistics.sequential import Looks
-from experiments.core.statistics.tables import ArmTable, dispersion_of, information_of
+from experiments.core.statistics.tables import ArmTable, Outcome, dispersion_of, information_of
 
 WORLDS = 20_000
 ARMS, LOOKS, CLICKS = (2, 5, 12), (1, 4, 8, 28), (10, 50, 1000)
@@ -77,13 +77,13 @@ def simulation_error(percent: float, worlds: int) -> float:
     return float(np.sqrt(percent * (100 - percent) / worlds))
 
 
-def false_calls(crowd: Crowd | Purses, worlds: int = WORLDS) -> Tails:
-    """Judge ``worlds`` experiments without any difference at every look."""
+def false_calls(crowd: Crowd | Purses, worlds: int = WORLDS, outcome: Outcome | None = None) -> Tails:
+    """Judge ``worlds`` experiments without any difference at every look, as ``outcome`` where that is given."""
     rng = np.random.default_rng(seed_for("calibration", repr(crowd)))
     better = np.zeros(worlds, dtype=bool)
     worse = np.zeros(worlds, dtype=bool)
     for looks, table in with_looks(crowd, rng, worlds):
-        found = decide_table(table, outcome=crowd.outcome, alpha=ALPHA, looks=looks)
+        found = decide_table(table, outcome=outcome or crowd.outcome, alpha=ALPHA, looks=looks)
         better |= (found.z >= found.bound).any(axis=1)
         worse |= (found.z <= -found.bound).any(axis=1)
     return Tails(crowd, worlds, int(better.sum()), int(worse.sum()))
@@ -249,23 +249,32 @@ def tails_table(found: Sequence[Tails], worlds: int) -> Table:
     )
 
 
-def money_table(found: Sequence[Tails], worlds: int) -> Table:
-    """Both tails together, the highest over all schedules."""
-    rows = []
-    for spread, share, buyers in product(SPREADS, SHARES, BUYERS):
-        cells = (
-            max(
-                sum(each.percent)
-                for each in found
-                if each.crowd in [Purses(arms, looks, buyers, spread, share) for looks in MONEY_LOOKS]
-            )
-            for arms in ARMS
+def money_table(found: Sequence[Tails], welch: Sequence[Tails], worlds: int) -> Table:
+    """Both tails together, the highest over all schedules, beside Welch's test with the same boundaries."""
+
+    def highest(tests: Sequence[Tails], arms: int, buyers: float, spread: float, share: float) -> str:
+        cells = [Purses(arms, looks, buyers, spread, share) for looks in MONEY_LOOKS]
+        return f"{max(sum(each.percent) for each in tests if each.crowd in cells):.2f}"
+
+    rows = [
+        (
+            f"{spread:g}",
+            f"{share:g}:1",
+            f"{buyers}",
+            *(highest(tests, arms, buyers, spread, share) for tests in (found, welch) for arms in ARMS),
         )
-        rows.append((f"{spread:g}", f"{share:g}:1", f"{buyers}", *(f"{share:.2f}" for share in cells)))
+        for spread, share, buyers in product(SPREADS, SHARES, BUYERS)
+    ]
     return Table(
         f"Money: chance in percent, in both tails together, that any arm is called though none differs; the higher of "
         f"{' and '.join(map(str, MONEY_LOOKS))} looks; at most 5.00, {worlds:,} worlds a cell",
-        ("spread of the orders' logarithm", "control", "orders an arm", *(f"{arms} arms" for arms in ARMS)),
+        (
+            "spread of the orders' logarithm",
+            "control",
+            "orders an arm",
+            *(f"{arms} arms" for arms in ARMS),
+            *(f"Welch's test, {arms} arms" for arms in ARMS),
+        ),
         rows,
     )
 
@@ -369,12 +378,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         crowds = cells()
         tails = list(pool.map(false_calls, crowds, [worlds] * len(crowds)))
         money = list(pool.map(false_calls, MONEY, [worlds] * len(MONEY)))
+        welch = list(pool.map(false_calls, MONEY, [worlds] * len(MONEY), [Outcome.VALUE] * len(MONEY)))
         single = list(pool.map(interval_coverage, COVERED, [worlds] * len(COVERED)))
         repeated = list(pool.map(simultaneous_coverage, REPEATED, [worlds] * len(REPEATED)))
         always = list(pool.map(always_valid_calls, ANYTIME, [worlds] * len(ANYTIME)))
         power = list(pool.map(power_against_one_look, BETTER, [worlds] * len(BETTER)))
     tables = (
-        tails_table(tails, worlds), money_table(money, worlds), anytime_table(always, worlds),
+        tails_table(tails, worlds), money_table(money, welch, worlds), anytime_table(always, worlds),
         coverage_table(single, repeated, worlds), power_table(power, worlds),
     )  # fmt: skip
     text = "\n".join(table.markdown() for table in tables)
