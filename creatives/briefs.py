@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from math import floor
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -9,10 +10,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from creatives.brand import ready_logo, type_of
 from creatives.contrast import TEXT, Colour, contrast, parse_colour
 from creatives.documents import DocumentError, read_document
 from creatives.errors import CreativeError
 from creatives.names import CONTROL, one_line
+from creatives.pictures import load_picture
 from creatives.slots import DEFAULT_SLOTS, find_slot
 
 
@@ -24,6 +27,12 @@ def _plain_name(text: str) -> str:
 
 def _web_address(text: str) -> str:
     address = urlsplit(text)
+    try:
+        port = address.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ValueError("names a port that is none: give one from 1 to 65535, or none at all")
     if address.scheme not in ("http", "https") or not address.hostname or CONTROL.search(text) or " " in text:
         raise ValueError("must be a complete http:// or https:// address")
     return text
@@ -147,7 +156,8 @@ def load_brief(path: Path) -> Brief:
     """The brief in the YAML file at ``path``, its paths made absolute.
 
     Raises:
-        DocumentError: one line for each problem: wrong key or value, picture, mask, logo or font that is not there.
+        DocumentError: one line for each problem: wrong key or value, picture, mask, logo or font that is not there, a
+            logo or font that cannot be used.
     """
     brief = read_document(path, Brief)
     folder = path.resolve().parent
@@ -161,4 +171,21 @@ def load_brief(path: Path) -> Brief:
     missing = [f"{path}: {key}: there is no file {file}" for key, file in found.items() if not file.is_file()]
     if missing:
         raise DocumentError(missing)
-    return brief.model_copy(update={**found, "font": str(found.get("font", brief.font))})
+    brief = brief.model_copy(update={**found, "font": str(found.get("font", brief.font))})
+    # Told here, and not once a style has taken its time.
+    unusable = [f"{path}: {key}: {error}" for key, error in _unusable(brief)]
+    if unusable:
+        raise DocumentError(unusable)
+    return brief
+
+
+def _unusable(brief: Brief) -> Iterator[tuple[str, CreativeError]]:
+    try:
+        if brief.logo is not None:
+            ready_logo(load_picture(brief.logo))
+    except CreativeError as error:
+        yield "logo", error
+    try:
+        type_of(brief)
+    except CreativeError as error:
+        yield "font", error

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from creatives.brand import Logo, Theme, round_mask, theme_for
+from creatives.brand import Logo, Theme, Type, legibility, logo_on, round_mask, theme_for, type_of
 from creatives.briefs import Brief, Region
 from creatives.contrast import Colour, contrasts, luminance, mixed
 from creatives.focus import salient_point
-from creatives.fonts import Face, face
+from creatives.fonts import Face
 from creatives.layout import Block, Box, Content, Faces, Layout, lay_out
 from creatives.scrim import behind, covered, weakest_readable
 from creatives.slots import Slot
@@ -36,18 +36,13 @@ class Composition:
 
 
 @dataclass(frozen=True, slots=True)
-class _Type:
-    headline: Face
-    button: Face
-    legal: Face
-
-
-@dataclass(frozen=True, slots=True)
 class Direction:
     """What all arms and slots of a brief share, decided once from its original picture and its logo."""
 
     theme: Theme
     logo: Logo | None
+    logo_contrast: float | None
+    """What half of the logo reaches with what it stands on."""
     focus: tuple[float, float]
     """What a crop keeps, in fractions of the picture's width and height."""
 
@@ -63,7 +58,11 @@ def direct(brief: Brief, original: NDArray[np.uint8], logo: Logo | None) -> Dire
         )
     else:
         focus = salient_point(original)
-    return Direction(theme_for(brief.colours, logo, float(luminance(original).mean())), logo, focus)
+    theme = theme_for(brief.colours, logo, float(luminance(original).mean()))
+    if logo is None:
+        return Direction(theme, None, None, focus)
+    logo = logo_on(logo, theme.ground)
+    return Direction(theme, logo, round(legibility(logo, theme.ground), 3), focus)
 
 
 def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Direction) -> Composition:
@@ -75,7 +74,7 @@ def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Dir
         NoRoom: when a text cannot be set legibly in this slot.
         FontError: when the font lacks a character.
     """
-    type_, logo = _type_of(brief), direction.logo
+    type_, logo = type_of(brief), direction.logo
     height, width = picture.shape[:2]
     content = Content(brief.headline, brief.call_to_action, brief.legal, logo.aspect if logo else None, width / height)
     layout = lay_out(slot, content, Faces(type_.headline, type_.button, type_.legal))
@@ -85,7 +84,7 @@ def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Dir
     cut = crop_box((width, height), layout.picture, layout.clear, direction.focus)
     size = round(layout.picture.width), round(layout.picture.height)
     layer = Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS, box=cut, reducing_gap=3.0)
-    canvas.paste(layer, (0, 0))
+    canvas.paste(layer, (round(layout.picture.left), round(layout.picture.top)))
     pixels = np.asarray(canvas)
     texts = {"headline": layout.headline.box} | ({"legal": layout.legal.box} if layout.legal else {})
     # What is dark enough for text is dark enough for the logo, whose ground was chosen with it.
@@ -109,12 +108,13 @@ def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Dir
 def crop_box(
     picture: tuple[int, int], target: Box, clear: Box, focus: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """The part of a (width, height) picture that fills ``target``, its ``focus`` near the middle of ``clear``."""
+    """The part of a (width, height) picture that fills ``target``, its ``focus`` near the middle of the ``clear``
+    part of it."""
     scale = max(target.width / picture[0], target.height / picture[1])
     edges = []
     for side, length, middle, point in (
-        (picture[0], target.width, (clear.left + clear.right) / 2, focus[0]),
-        (picture[1], target.height, (clear.top + clear.bottom) / 2, focus[1]),
+        (picture[0], target.width, (clear.left + clear.right) / 2 - target.left, focus[0]),
+        (picture[1], target.height, (clear.top + clear.bottom) / 2 - target.top, focus[1]),
     ):
         taken = min(length / scale, side)
         edges.append((min(max(point * side - middle / scale, 0), side - taken), taken))
@@ -144,14 +144,6 @@ def restore_protected(
     return (blend + 0.5).astype(np.uint8)
 
 
-def _type_of(brief: Brief) -> _Type:
-    type_ = _Type(face(brief.font, "Bold"), face(brief.font, "SemiBold"), face(brief.font, "Regular"))
-    type_.headline.check(brief.headline, "headline")
-    type_.button.check(brief.call_to_action, "call to action")
-    type_.legal.check(brief.legal or "", "legal text")
-    return type_
-
-
 def _worst(colour: Colour, pixels: NDArray[np.uint8], box: Box) -> float:
     return round(float(contrasts(colour, behind(pixels, box)).min()), 3)
 
@@ -163,7 +155,7 @@ def _draw_button(canvas: Image.Image, box: Box, theme: Theme) -> None:
     canvas.paste(theme.button, (left, top, left + width, top + height), round_mask(width, height, 0.26 * height))
 
 
-def _draw_texts(canvas: Image.Image, layout: Layout, type_: _Type, theme: Theme) -> None:
+def _draw_texts(canvas: Image.Image, layout: Layout, type_: Type, theme: Theme) -> None:
     _draw_block(canvas, layout.headline, type_.headline, theme.text, hang=True)
     _draw_block(canvas, layout.button_text, type_.button, theme.label, hang=False)
     if layout.legal:

@@ -10,6 +10,8 @@ TEXT = 4.5
 """WCAG 2.2, 1.4.3 (AA): the least contrast of text that is not large."""
 GRAPHICS = 3.0
 """WCAG 2.2, 1.4.11 (AA): the least contrast of what is not text: buttons, logos."""
+LOGO = 1.5
+"""WCAG asks nothing of logos, and brands have yellow ones on white; below this the eye does not find one."""
 
 _CHANNEL = np.arange(256) / 255
 _LINEAR = np.where(_CHANNEL <= 0.04045, _CHANNEL / 12.92, ((_CHANNEL + 0.055) / 1.055) ** 2.4)

@@ -3,7 +3,6 @@
 ``sans`` is Manrope, ``serif`` is Source Serif; both come from packages, none is copied into this one.
 """
 
-import unicodedata
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 from PIL import ImageFont, features
 
 from creatives.errors import CreativeError
-from creatives.typesetting import direction
+from creatives.typesetting import direction, has_marks
 
 SANS, SERIF = "sans", "serif"
 _FILES = {
@@ -46,6 +45,7 @@ class Measure(Protocol):
     @property
     def descent(self) -> float: ...
     def width(self, text: str) -> float: ...
+    def ink(self, text: str) -> tuple[float, float]: ...
 
 
 class Face:
@@ -60,6 +60,11 @@ class Face:
     def width(self, text: str) -> float:
         """The advance width of ``text``."""
         return self._reference.getlength(text) / _REFERENCE
+
+    def ink(self, text: str) -> tuple[float, float]:
+        """How far the ink of ``text`` reaches above its base line and below it, with all its marks."""
+        _, top, _, bottom = self._reference.getbbox(text, anchor="ls")
+        return -top / _REFERENCE, bottom / _REFERENCE
 
     def bearing(self, text: str) -> float:
         """The white space before the ink of ``text``, which its first character has; negative where ink overhangs."""
@@ -77,9 +82,8 @@ class Face:
         Raises:
             FontError: naming the characters that the face lacks, or the library that this machine lacks.
         """
-        marks = any(unicodedata.category(character)[0] == "M" for character in unicodedata.normalize("NFC", text))
         # Pillow itself sets letter after letter; it needs Raqm, and Raqm FriBidi, for scripts that ask for more.
-        if (direction(text) or marks) and not features.check("raqm"):
+        if (direction(text) or has_marks(text)) and not features.check("raqm"):
             raise FontError(
                 f"the {what} is in a script whose letters join, stack or run from right to left, and Pillow finds no "
                 "FriBidi on this machine to set it; install FriBidi (Debian: libfribidi0, macOS: brew install fribidi)"

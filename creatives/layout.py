@@ -7,7 +7,8 @@ button, logo and legal text. How it is cut depends on the slot's shape alone:
     panel    picture left, text right      billboards, link pictures
     strip    picture, headline, button     leaderboards, phone banners
 
-Sizes grow with the geometric mean of a slot's sides; nothing becomes smaller than what is legible there.
+Sizes grow with the geometric mean of a slot's sides; nothing becomes smaller than what is legible there. Under a
+headline that runs from right to left all of it is mirrored, as its readers expect.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import Literal, NamedTuple
 from creatives.errors import CreativeError
 from creatives.fonts import Measure
 from creatives.slots import Slot
-from creatives.typesetting import Fitted, direction, fit
+from creatives.typesetting import Fitted, direction, fit, has_marks
 
 PANEL_FROM, STRIP_FROM = 1.6, 5.0
 """Width over height from which a slot is cut as a panel, as a strip."""
@@ -27,6 +28,10 @@ SMALLEST_HEADLINE, SMALLEST_BUTTON, SMALLEST_LEGAL = 12.0, 11.0, 8.0
 
 LEADING = 1.16
 _LEGAL_LEADING = 1.3
+_BETWEEN_MARKS = 0.06
+"""Ems left free between marks below one line and marks above the next."""
+_ACCENTS = 0.12
+"""Ems by which an accent on a capital may reach into the line above: it seldom stands right below a descender."""
 
 
 class NoRoom(CreativeError):
@@ -72,7 +77,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Fade:
-    """The picture's way into the ground along ``axis`` (``down`` or ``right``), in pixels.
+    """The picture's way into the ground along ``axis`` (``down``, ``right`` or ``left``), in pixels from the edge
+    that it runs away from.
 
     It begins at ``start`` and is complete at ``late``, or as much earlier, down to ``early``, as legibility needs.
     """
@@ -124,11 +130,11 @@ def lay_out(slot: Slot, content: Content, faces: Faces) -> Layout:
         NoRoom: when a text cannot be set legibly; says which, and what to do.
     """
     aspect = slot.width / slot.height
-    if aspect >= STRIP_FROM:
-        return _strip(slot, content, faces)
-    if aspect >= PANEL_FROM:
-        return _panel(slot, content, faces)
-    return _card(slot, content, faces)
+    cut = _strip if aspect >= STRIP_FROM else _panel if aspect >= PANEL_FROM else _card
+    if direction(content.headline) != "rtl":
+        return cut(slot, content, faces)
+    turned = slot.safe._replace(left=slot.safe.right, right=slot.safe.left)
+    return _mirrored(cut(slot.model_copy(update={"safe": turned}), content, faces), slot, faces)
 
 
 def _card(slot: Slot, content: Content, faces: Faces) -> Layout:
@@ -188,14 +194,12 @@ def _strip(slot: Slot, content: Content, faces: Faces) -> Layout:
 
     left, right = frame.left, button_box.left - 1.6 * margin
     legal = _legal_fit(slot, content, faces, right - left)
-    legal_height = _legal_height(legal, faces) if legal else 0.0
-    room = frame.height - (legal_height + 0.6 * margin if legal else 0)
-    fitted = _headline_fit(slot, content, faces, right - left, room, largest=0.3 * slot.height, lines=3)
-    cap_top = middle - (_ink_height(fitted, faces) + (legal_height + 0.6 * margin if legal else 0)) / 2
-    headline = _block(fitted, left, cap_top, faces.headline, LEADING)
-    legal_block = None
-    if legal:
-        legal_block = _block(legal, left, headline.box.bottom + 0.6 * margin, faces.legal, _LEGAL_LEADING)
+    below = legal.height + 0.6 * margin if legal else 0.0
+    fitted = _headline_fit(
+        slot, content, faces, right - left, frame.height - below, largest=0.3 * slot.height, lines=3
+    )  # fmt: skip
+    headline = _block(fitted, left, middle - (fitted.height + below) / 2)
+    legal_block = _block(legal, left, headline.box.bottom + 0.6 * margin) if legal else None
     picture, clear, fade = _picture_left(slot, width)
     return Layout(
         picture=picture, clear=clear, fade=fade, headline=headline, button=button_box,
@@ -219,8 +223,7 @@ def _column(
     legal = None
     legal_fit = _legal_fit(slot, content, faces, frame.width)
     if legal_fit:
-        height = _legal_height(legal_fit, faces)
-        legal = _block(legal_fit, frame.left, bottom - height, faces.legal, _LEGAL_LEADING)
+        legal = _block(legal_fit, frame.left, bottom - legal_fit.height)
         bottom = legal.box.top - max(0.5 * legal.box.height, 0.035 * scale)
 
     button = _button(slot, content, faces, frame.width, max(0.038 * scale, 12.5 * slot.pixel_ratio))
@@ -250,8 +253,7 @@ def _column(
     largest = min(0.088 * scale, 0.3 * slot.height)
     fitted = _headline_fit(slot, content, faces, frame.width, headline_height, largest, headline_lines)
     gap = 0.5 * button.height
-    cap_top = top_of_row - gap - _ink_height(fitted, faces)
-    headline = _block(fitted, frame.left, cap_top, faces.headline, LEADING)
+    headline = _block(fitted, frame.left, top_of_row - gap - fitted.height)
     nowhere = Box(0, 0, 0, 0)
     return Layout(
         picture=nowhere, clear=nowhere, fade=Fade("down", 0, 0, 0), headline=headline, button=button_box,
@@ -271,8 +273,46 @@ def _frame(slot: Slot, margin: float) -> Box:
 
 
 @dataclass(frozen=True, slots=True)
+class _Spacing:
+    """How far a text reaches above and below its base lines and how far apart these are, in ems.
+
+    By the capitals, as designers see it; where that would let marks touch those of the next line, by all the ink.
+    """
+
+    above: float
+    below: float
+    leading: float
+
+    @classmethod
+    def of(cls, text: str, measure: Measure, leading: float) -> "_Spacing":
+        above, below = measure.ink(text)
+        if above + below <= leading + (0 if has_marks(text) else _ACCENTS):
+            return cls(measure.cap_height, measure.descent, leading)
+        return cls(
+            max(above, measure.cap_height), max(below, measure.descent), max(leading, above + below + _BETWEEN_MARKS)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A text that fits, and by what it was set."""
+
+    fitted: Fitted
+    measure: Measure
+    spacing: _Spacing
+
+    @property
+    def height(self) -> float:
+        """Of all its ink, in pixels."""
+        spacing = self.spacing
+        lines = (len(self.fitted.lines) - 1) * spacing.leading
+        return (spacing.above + lines + spacing.below) * self.fitted.size
+
+
+@dataclass(frozen=True, slots=True)
 class _Button:
     label: Fitted
+    spacing: _Spacing
     width: float
     height: float
 
@@ -280,59 +320,70 @@ class _Button:
 def _button(slot: Slot, content: Content, faces: Faces, widest: float, size: float) -> _Button:
     """A button as wide as its label needs, padded in proportion; the label shrinks before it is refused."""
     padding = 1.15
+    spacing = _Spacing.of(content.call_to_action, faces.button, LEADING)
     for lines in (1, 2):
         label = fit(
             content.call_to_action, lambda text: faces.button.width(text) + 2 * padding, width=widest,
             height=slot.height, largest=size, smallest=min(size, SMALLEST_BUTTON * slot.pixel_ratio), lines=lines,
-            leading=LEADING, cap_height=faces.button.cap_height,
+            leading=spacing.leading, cap_height=spacing.above,
         )  # fmt: skip
         if label:
-            return _Button(label, label.width, (2.5 + (lines - 1) * LEADING) * label.size)
+            return _Button(label, spacing, label.width, (2.5 + (lines - 1) * spacing.leading) * label.size)
     raise NoRoom(_no_room(slot, "call_to_action", content.call_to_action, SMALLEST_BUTTON))
 
 
 def _button_text(box: Box, button: _Button, faces: Faces) -> Block:
     """The label in the button's middle, by the height of its capitals."""
-    size = button.label.size
+    size, spacing = button.label.size, button.spacing
     cap = faces.button.cap_height * size
-    first = (box.top + box.bottom + cap - (len(button.label.lines) - 1) * LEADING * size) / 2
+    first = (box.top + box.bottom + cap - (len(button.label.lines) - 1) * spacing.leading * size) / 2
     widths = [faces.button.width(text) * size for text in button.label.lines]
     lines = tuple(
-        Line(text, (box.left + box.right - width) / 2, first + n * LEADING * size)
+        Line(text, (box.left + box.right - width) / 2, first + n * spacing.leading * size)
         for n, (text, width) in enumerate(zip(button.label.lines, widths, strict=True))
     )
     left = min(line.x for line in lines)
-    bottom = lines[-1].baseline + faces.button.descent * size
-    return Block(
-        lines, size, Box(left, first - cap, left + max(widths), bottom), direction("".join(button.label.lines))
-    )
+    edges = Box(left, first - spacing.above * size, left + max(widths), lines[-1].baseline + spacing.below * size)
+    return Block(lines, size, edges, direction("".join(button.label.lines)))
 
 
 def _headline_fit(
     slot: Slot, content: Content, faces: Faces, width: float, height: float, largest: float, lines: int
-) -> Fitted:
+) -> _Set:
     smallest = SMALLEST_HEADLINE * slot.pixel_ratio
-    found = fit(
-        content.headline, faces.headline.width, width=width, height=height, largest=max(largest, smallest),
-        smallest=smallest, lines=lines, leading=LEADING, cap_height=faces.headline.cap_height,
+    found = _set(
+        content.headline, faces.headline, LEADING, width=width, height=height, largest=max(largest, smallest),
+        smallest=smallest, lines=lines,
     )  # fmt: skip
     if found is None:
         raise NoRoom(_no_room(slot, "headline", content.headline, SMALLEST_HEADLINE))
     return found
 
 
-def _legal_fit(slot: Slot, content: Content, faces: Faces, width: float) -> Fitted | None:
+def _legal_fit(slot: Slot, content: Content, faces: Faces, width: float) -> _Set | None:
     if content.legal is None:
         return None
     smallest = SMALLEST_LEGAL * slot.pixel_ratio
-    found = fit(
-        content.legal, faces.legal.width, width=width, height=0.3 * slot.height,
+    found = _set(
+        content.legal, faces.legal, _LEGAL_LEADING, width=width, height=0.3 * slot.height,
         largest=max(smallest, 0.017 * sqrt(slot.width * slot.height)), smallest=smallest, lines=12,
-        leading=_LEGAL_LEADING, cap_height=faces.legal.cap_height,
     )  # fmt: skip
     if found is None:
         raise NoRoom(_no_room(slot, "legal", content.legal, SMALLEST_LEGAL))
     return found
+
+
+def _set(
+    text: str, measure: Measure, leading: float, *, width: float, height: float, largest: float, smallest: float,
+    lines: int,
+) -> _Set | None:  # fmt: skip
+    spacing = _Spacing.of(text, measure, leading)
+    # The height that a fit counts ends on the last base line: marks that hang lower than a p are asked room for here.
+    fitted = fit(
+        text, measure.width, width=width, height=height, largest=largest, smallest=smallest, lines=lines,
+        leading=spacing.leading, cap_height=spacing.above + spacing.below - measure.descent,
+    )  # fmt: skip
+    return _Set(fitted, measure, spacing) if fitted else None
 
 
 def _no_room(slot: Slot, key: str, text: str, smallest: float) -> str:
@@ -351,30 +402,22 @@ def _logo_size(content: Content, slot: Slot, *, widest: float, highest: float) -
     return width, width / content.logo_aspect
 
 
-def _legal_height(fitted: Fitted, faces: Faces) -> float:
-    lines = (len(fitted.lines) - 1) * _LEGAL_LEADING
-    return (faces.legal.cap_height + lines + faces.legal.descent) * fitted.size
-
-
-def _ink_height(fitted: Fitted, faces: Faces) -> float:
-    return (faces.headline.cap_height + (len(fitted.lines) - 1) * LEADING + faces.headline.descent) * fitted.size
-
-
-def _block(fitted: Fitted, left: float, cap_top: float, measure: Measure, leading: float) -> Block:
-    """Lines from the top of the first line's capitals down, on whole base lines so that small text stays crisp; what
-    runs from right to left is flush right."""
+def _block(text: _Set, left: float, top: float) -> Block:
+    """Lines from ``top`` down, on whole base lines so that small text stays crisp; what runs from right to left is
+    flush right."""
+    fitted, measure, spacing = text.fitted, text.measure, text.spacing
     size, way = fitted.size, direction("".join(fitted.lines))
-    first = cap_top + measure.cap_height * size
+    first = top + spacing.above * size
     lines = tuple(
         Line(
             text,
             left + fitted.width - measure.width(text) * size if way == "rtl" else left,
-            round(first + n * leading * size),
+            round(first + n * spacing.leading * size),
         )
         for n, text in enumerate(fitted.lines)
     )
-    bottom = lines[-1].baseline + measure.descent * size
-    box = Box(left, lines[0].baseline - measure.cap_height * size, left + fitted.width, bottom)
+    bottom = lines[-1].baseline + spacing.below * size
+    box = Box(left, lines[0].baseline - spacing.above * size, left + fitted.width, bottom)
     return Block(lines, size, box, way)
 
 
@@ -389,4 +432,27 @@ def _raised(layout: Layout, rise: float) -> Layout:
     return replace(
         layout, headline=block(layout.headline), button=box(layout.button), button_text=block(layout.button_text),
         logo=box(layout.logo) if layout.logo else None, legal=block(layout.legal) if layout.legal else None,
+    )  # fmt: skip
+
+
+def _mirrored(layout: Layout, slot: Slot, faces: Faces) -> Layout:
+    """Right for left, and each line flush with the other edge of its block; a label stays in its button's middle."""
+
+    def box(it: Box) -> Box:
+        return it._replace(left=slot.width - it.right, right=slot.width - it.left)
+
+    def block(it: Block, measure: Measure, before: float = 1.0) -> Block:
+        edges = box(it.box)
+        lines = tuple(
+            replace(line, x=edges.left + (edges.width - measure.width(line.text) * it.size) * before)
+            for line in it.lines
+        )
+        return replace(it, lines=lines, box=edges)
+
+    fade = replace(layout.fade, axis="left") if layout.fade.axis == "right" else layout.fade
+    return Layout(
+        picture=box(layout.picture), clear=box(layout.clear), fade=fade,
+        headline=block(layout.headline, faces.headline), button=box(layout.button),
+        button_text=block(layout.button_text, faces.button, 0.5), logo=box(layout.logo) if layout.logo else None,
+        legal=block(layout.legal, faces.legal) if layout.legal else None,
     )  # fmt: skip

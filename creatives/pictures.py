@@ -20,6 +20,11 @@ MEGA = 1_000_000
 WORKING_SIDE = 1280
 """Pictures are styled at this longer side whatever slots are asked for, so that one slot's bytes depend on no other."""
 
+LEAST_SIDE = 64
+"""Pixels of a photograph's shorter side, also at the working size: of less, enlarged, nobody makes out a product."""
+_LONGEST = WORKING_SIDE // LEAST_SIDE
+"""How many times as long as the other a side may be therefore."""
+
 Rgb = NDArray[np.uint8]
 
 
@@ -93,6 +98,22 @@ def load_picture(path: Path, limits: Limits = Limits()) -> Picture:
             return _decode(image)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError) as error:
         raise PictureError(f"{path} is damaged or cut short ({error}); get the whole file again") from None
+
+
+def load_photograph(path: Path) -> Picture:
+    """The picture in a file, to be styled.
+
+    Raises:
+        PictureError: as `load_picture`, and for what is too small or too narrow to show anything.
+    """
+    picture = load_picture(path)
+    height, width = picture.rgb.shape[:2]
+    if min(width, height) < LEAST_SIDE or max(width, height) > _LONGEST * min(width, height):
+        raise PictureError(
+            f"{path} is {width:,} x {height:,} pixels; a photograph needs at least {LEAST_SIDE} a side, and the longer "
+            f"side at most {_LONGEST} times the shorter: give a larger one"
+        )
+    return picture
 
 
 def _read(path: Path, limits: Limits) -> bytes:

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2lab
 
-from creatives.contrast import TEXT
+from creatives.contrast import LOGO, TEXT
 from creatives.errors import CreativeError
 
 RECOGNISABLE = 0.40
@@ -37,6 +37,10 @@ class Finding:
 
     code: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
+        return f"{self.code} ({numbers})" if numbers else self.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,13 @@ def judge_layer(likeness_: float) -> tuple[Finding, ...]:
     """Is the product still to be recognised?"""
     if likeness_ < RECOGNISABLE:
         return (Finding("not_recognisable", {"likeness": round(likeness_, 3), "floor": RECOGNISABLE}),)
+    return ()
+
+
+def judge_logo(contrast: float | None) -> tuple[Finding, ...]:
+    """Can the logo be seen, where there is one?"""
+    if contrast is not None and contrast < LOGO:
+        return (Finding("faint_logo", {"ratio": contrast, "floor": LOGO}),)
     return ()
 
 

@@ -26,13 +26,14 @@ from creatives.encode import encode, thumbnail
 from creatives.manifest import Entry, load_manifest
 from creatives.masks import Cover, load_mask, masked
 from creatives.names import file_name
-from creatives.pictures import at_working_size, load_picture, on_ground
+from creatives.pictures import at_working_size, load_photograph, load_picture, on_ground
 from creatives.quality import (
     Finding,
     GateResult,
     fingerprint,
     judge_file,
     judge_layer,
+    judge_logo,
     likeness,
     near_duplicates,
     sound_layer,
@@ -169,7 +170,7 @@ def _make(job: _Job, source: _Source) -> _Made:
         styled = masked(styled, source.picture, source.cover)
     styled = restore_protected(styled, source.picture, first.brief.protect)
     alike = likeness(source.picture, styled)
-    findings += judge_layer(alike)
+    findings += judge_layer(alike) + judge_logo(source.direction.logo_contrast)
     print_ = base64.b64encode(fingerprint(styled).tobytes()).decode()
     made: _Made = []
     for task, key in job:
@@ -188,6 +189,7 @@ def _make(job: _Job, source: _Source) -> _Made:
             "code": code_version(),
             "key": key,
             "contrasts": dict(composition.contrasts),
+            "logo_contrast": source.direction.logo_contrast,
             "scrim": round(composition.scrim, 4),
             "likeness": round(alike, 4),
             "quality": encoded.quality,
@@ -229,7 +231,7 @@ def _judged(
 
 
 def _source(brief: Brief) -> _Source:
-    picture = load_picture(brief.picture)
+    picture = load_photograph(brief.picture)
     original = at_working_size(on_ground(picture, brief.colours.rgb("paper")))
     logo = ready_logo(load_picture(brief.logo)) if brief.logo else None
     cover = load_mask(brief.mask, picture.rgb.shape[:2], original.shape[:2]) if brief.mask else None

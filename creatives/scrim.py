@@ -12,14 +12,15 @@ _HALVINGS = 6
 
 
 def coverage(fade: Fade, strength: float, length: int) -> NDArray[np.float32]:
-    """The share of ground (0 none, 1 nothing else) at each of ``length`` pixels along the fade's axis.
+    """The share of ground (0 none, 1 nothing else) at each of ``length`` pixels, from left to right or down.
 
     One smooth ramp. ``strength`` (0 to 1) does not darken it, which would leave a band, but completes it earlier.
     """
     complete = fade.late + (fade.early - fade.late) * strength
     position = np.arange(length, dtype=np.float32) + 0.5
     share = np.clip((position - fade.start) / max(complete - fade.start, 1.0), 0, 1)
-    return share * share * (3 - 2 * share)
+    share = share * share * (3 - 2 * share)
+    return share[::-1] if fade.axis == "left" else share
 
 
 def covered(
@@ -32,6 +33,9 @@ def covered(
     if fade.axis == "down":
         untouched = max(int(fade.start) - top, 0)
         cover, under = coverage(fade, strength, height)[top + untouched : bottom, None, None], result[untouched:]
+    elif fade.axis == "left":
+        end = max(min(width - int(fade.start), right), left)
+        cover, under = coverage(fade, strength, width)[None, left:end, None], result[:, : end - left]
     else:
         untouched = max(int(fade.start) - left, 0)
         cover, under = coverage(fade, strength, width)[None, left + untouched : right, None], result[:, untouched:]

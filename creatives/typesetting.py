@@ -16,6 +16,9 @@ _ZERO_WIDTH_SPACE = "\u200b"
 """Where Thai, Khmer or Lao, which leave no space between words, may be broken."""
 _NEVER_FIRST = "、。，．・：；？！％…‥ー〜々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ.,:;?!%"
 """What begins no line of Chinese or Japanese, beside closing brackets (JIS X 4051)."""
+_SIGNS = "$¢-¥֏؋৲৳૱௹฿៛₠-⃏﷼﹩＄￠￡￥￦"
+_WITHIN_A_PRICE = re.compile(rf"(?<=\d) (?=[{_SIGNS}%‰])|(?<=[{_SIGNS}]) (?=\d)")
+"""A number is not parted from its currency's sign."""
 _STEP = 0.97
 """Sizes are tried in steps of three percent: finer ones cannot be told apart."""
 _LONELY, _WORTH = 0.45, 0.8
@@ -62,7 +65,8 @@ def fit(
 def _atoms(text: str) -> list[tuple[str, str]]:
     """(unbreakable piece, what joins it to the next): a space, nothing, or a soft hyphen."""
     atoms: list[tuple[str, str]] = []
-    for word in filter(None, (word.strip(SOFT_HYPHEN + _ZERO_WIDTH_SPACE) for word in text.split(" "))):
+    words = _WITHIN_A_PRICE.sub("\u00a0", text).split(" ")
+    for word in filter(None, (word.strip(SOFT_HYPHEN + _ZERO_WIDTH_SPACE) for word in words)):
         for piece in re.split(rf"(?<=[-–—/])(?=\w)|{_ZERO_WIDTH_SPACE}|({SOFT_HYPHEN})", word):
             if piece == SOFT_HYPHEN:
                 atoms[-1] = (atoms[-1][0], SOFT_HYPHEN)
@@ -99,6 +103,11 @@ def direction(text: str) -> Literal["ltr", "rtl"] | None:
     if not {"R", "AL"} & set(strong):
         return None
     return "ltr" if strong[0] == "L" else "rtl"
+
+
+def has_marks(text: str) -> bool:
+    """Whether letters of it carry marks that are no part of them, as those of most scripts of Asia do."""
+    return any(unicodedata.category(character)[0] == "M" for character in unicodedata.normalize("NFC", text))
 
 
 def _line(atoms: tuple[tuple[str, str], ...], start: int, end: int) -> str:

@@ -76,7 +76,8 @@ def _rate_layers(experiment: ExperimentReport, series: tuple[RateToDate, ...], f
     axis = [{"y": level, "text": f"{numbers.fixed(level * 100, digits)} %"} for level in levels]
     layers += texts(axis, y=y, px=-8, align="right")
     marked = scales.evenly(len(days), 4 if frame.narrow else 6)
-    dates = [{"x": n, "text": numbers.short_day(days[n])} for n in marked]
+    said = numbers.short_days(days[n] for n in marked)
+    dates = [{"x": n, "text": text} for n, text in zip(marked, said, strict=True)]
     layers += texts(dates, x=x, py=frame.height + 20, align="center")
 
     ends = {row.arm: row for row in series}

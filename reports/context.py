@@ -13,8 +13,8 @@ from reports.standings import board
 
 QUOTED = re.compile(r'"([^"]*)"')
 
-TONES = {"promote": "good", "keep_running": "calm", "no_winner": "calm", "invalid": "bad", None: "calm"}
-"""The colour of a verdict by its kind."""
+TONES = {"promote": "good", "invalid": "bad"}
+"""The colour by where an experiment stands; all else is calm."""
 
 
 def page_context(report: WeeklyReport) -> dict[str, Any]:
@@ -37,10 +37,6 @@ def _typeset_board(said: dict[str, Any]) -> dict[str, Any]:
     return said | texts | {"proposals": [each | {"why": typeset(each["why"])} for each in said["proposals"]]}
 
 
-def _kind(experiment: ExperimentReport) -> str | None:
-    return experiment.verdict.kind if experiment.verdict else None
-
-
 def typeset(sentence: str) -> str:
     """A sentence with the quotation marks of print; commands and names keep their own."""
     return QUOTED.sub("\N{LEFT DOUBLE QUOTATION MARK}\\1\N{RIGHT DOUBLE QUOTATION MARK}", sentence)
@@ -53,8 +49,7 @@ def anchor(name: str, position: int) -> str:
 
 
 def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
-    kind, here = _kind(experiment), anchor(experiment.name, position)
-    label = words.standing_label(experiment)
+    here, stands = anchor(experiment.name, position), words.standing(experiment)
     verdict = experiment.verdict
     winner = verdict.arm if verdict else None
     lead = next((lift for lift in experiment.lifts if lift.arm == winner), words.leader(experiment))
@@ -65,8 +60,9 @@ def _experiment(experiment: ExperimentReport, position: int) -> dict[str, Any]:
         "name": experiment.name,
         "title": experiment.title,
         "owner": list(filter(None, (experiment.advertiser, experiment.campaign))),
-        "tone": TONES[kind],
-        "label": label,
+        "tone": TONES.get(stands or "", "calm"),
+        "label": words.standing_label(experiment),
+        "winner_tag": "winner" if stands == "promote" else "had won",
         "headline": typeset(words.headline(experiment)),
         "detail": typeset(words.detail(experiment)),
         "reasons": _reasons(experiment),
@@ -135,7 +131,7 @@ def _decision(experiment: ExperimentReport) -> dict[str, Any]:
 def _evidence(experiment: ExperimentReport, control: str) -> dict[str, Any]:
     metric, unit = experiment.metric, experiment.method.unit
     return {
-        "caution": _kind(experiment) == "invalid",
+        "caution": words.standing(experiment) == "invalid",
         "look": numbers.count(experiment.look),
         "metric": measures.title(metric, unit),
         "numerator": measures.numerator(metric).capitalize(),

@@ -32,7 +32,7 @@ def _row(row: CountedRow) -> dict[str, str]:
         "arm": row.arm,
         "source": row.source or BY_HAND,
         "days": numbers.count(row.days),
-        "period": " to ".join(numbers.short_day(day) for day in sorted({row.first, row.last})),
+        "period": numbers.days(row.first, row.last),
         "impressions": numbers.count(row.impressions),
         "clicks": numbers.count(row.clicks),
         "rate": numbers.percent(row.rate),

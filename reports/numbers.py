@@ -1,6 +1,7 @@
 """Numbers and dates as people read them: sensible digits, thousands separators, UTC, and never a NaN."""
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TypeGuard
 
@@ -108,12 +109,23 @@ def day(value: date) -> str:
 
 
 def short_day(value: date) -> str:
-    """``16 Nov``."""
-    return f"{value.day} {MONTHS[value.month - 1][:3]}"
+    """``16 Nov 2026``."""
+    return f"{value.day} {MONTHS[value.month - 1][:3]} {value.year}"
+
+
+def short_days(values: Iterable[date]) -> list[str]:
+    """``30 Dec 2026``, ``31 Dec``, ``1 Jan 2027``: days in their order, the year with the first of each."""
+    said, year = [], None
+    for value in values:
+        said.append(short_day(value) if value.year != year else short_day(value).rpartition(" ")[0])
+        year = value.year
+    return said
 
 
 def days(start: date, end: date) -> str:
     """``16 to 22 November 2026``, saying no month or year twice."""
+    if start == end:
+        return day(end)
     if (start.year, start.month) == (end.year, end.month):
         return f"{start.day} to {day(end)}"
     if start.year == end.year:

@@ -191,7 +191,16 @@ VERDICTS: Mapping[str, str] = {
 HALTED: Mapping[str, str] = {"paused": "paused", "concluded": "stopped", "archived": "stopped"}
 """By phase, what has become of an experiment whose last verdict, or none, would have it run on."""
 
-STANDINGS: Mapping[str, str] = {**VERDICTS, "paused": "Paused", "stopped": "Stopped early"}
+WITHDRAWN = ("rolled_back", "archived")
+"""Phases in which the audience sees the control again, whatever the verdict found."""
+
+STANDINGS: Mapping[str, str] = {
+    **VERDICTS,
+    "paused": "Paused",
+    "stopped": "Stopped early",
+    "rolled_back": "Rolled back",
+    "archived": "Archived",
+}
 """The short word by where the experiment stands."""
 
 PHASES: Mapping[str, str] = {
@@ -215,13 +224,16 @@ def verdict_label(kind: str | None) -> str:
 
 
 def standing(experiment: ExperimentReport) -> str | None:
-    """The verdict's kind; ``paused`` or ``stopped`` where it only says to go on, and the experiment does not."""
+    """The verdict's kind; ``paused`` or ``stopped`` where it only says to go on, and the experiment does not;
+    ``rolled_back`` or ``archived`` where its winner is not shown any more."""
     kind = experiment.verdict.kind if experiment.verdict else None
+    if kind == "promote" and experiment.phase in WITHDRAWN:
+        return experiment.phase
     return HALTED.get(experiment.phase, kind) if kind in (None, "keep_running") else kind
 
 
 def standing_label(experiment: ExperimentReport) -> str:
-    """``Winner found``, ``Still running``, ``Stopped early`` ..."""
+    """``Winner found``, ``Still running``, ``Rolled back`` ..."""
     where = standing(experiment)
     return STANDINGS.get(where or "") or verdict_label(where)
 
@@ -269,7 +281,7 @@ def leader(experiment: ExperimentReport) -> LiftRow | None:
 
 
 def headline(experiment: ExperimentReport) -> str:
-    """The verdict as one plain sentence."""
+    """The verdict, or what has become of its winner since, as one plain sentence."""
     verdict, lead = experiment.verdict, leader(experiment)
     if verdict is None:
         return PHASES.get(experiment.phase, "There is nothing to judge yet.")
@@ -279,6 +291,12 @@ def headline(experiment: ExperimentReport) -> str:
         won = next((lift for lift in experiment.lifts if lift.arm == verdict.arm), None)
         if won is None:
             raise ReportError(f"{experiment.name}: the winner {verdict.arm!r} is not among the arms compared")
+        at = _on(experiment.decision.at)
+        match standing(experiment):
+            case "rolled_back":
+                return f"{quoted(won.arm)} was rolled back{at}: the audience sees {than} again."
+            case "archived":
+                return f"Archived{at}: the audience sees {than}, though {quoted(won.arm)} had won."
         return f"{quoted(won.arm)} wins: {gain(experiment, won)}."
     if verdict.kind == "invalid":
         return "No verdict: these figures cannot be trusted as they are."
@@ -304,6 +322,8 @@ def detail(experiment: ExperimentReport) -> str:
     support = proof(experiment, shown)
     if not support:
         return ""
+    if standing(experiment) in WITHDRAWN:
+        return f"It had won with {gain(experiment, shown)} ({support})."
     support = support[0].upper() + support[1:]
     if verdict.kind == "no_winner":
         return f"The closest, {quoted(shown.arm)}, had {gain(experiment, shown)}. {support}."
@@ -311,9 +331,11 @@ def detail(experiment: ExperimentReport) -> str:
 
 
 def verdict_sentence(experiment: ExperimentReport) -> str:
-    """Headline and figures in one sentence, for a terminal or an e-mail's subject."""
+    """Headline and figures as text, for a program or a terminal."""
     verdict = experiment.verdict
     text = headline(experiment)
+    if standing(experiment) in WITHDRAWN:
+        return f"{text} {detail(experiment)}".rstrip()
     if verdict is not None and verdict.kind == "promote":
         lift = next(lift for lift in experiment.lifts if lift.arm == verdict.arm)
         support = proof(experiment, lift)
@@ -325,6 +347,8 @@ def summary(standings: tuple[str | None, ...]) -> str:
     """The week in one sentence: ``1 experiment found a winner, 2 are still running.``"""
     found = {
         "promote": ("found a winner", "found a winner"),
+        "rolled_back": ("had its winner rolled back", "had their winners rolled back"),
+        "archived": ("had a winner and was archived", "had winners and were archived"),
         "no_winner": ("ended without a winner", "ended without a winner"),
         "keep_running": ("is still running", "are still running"),
         "paused": ("is paused", "are paused"),
@@ -490,7 +514,7 @@ REJECTS: Mapping[str, str] = {
     "missing_count": "no number of impressions",
     "bad_hash": "a hashed unit that is no hash (32 hexadecimal digits)",
     "id_of_a_unit": "an id made of a unit, of which only the hash was kept: deliver the original line again",
-    "superseded": "of a file that a newer one of the same hour has replaced (of two of one time, one counts)",
+    "superseded": "of a file that a newer one of the same hour has replaced (of two of one time, the one that came last counts)",
 }
 
 

@@ -126,7 +126,7 @@ def preview(
     import io
 
     from creatives.manifest import write_whole
-    from creatives.pictures import load_picture
+    from creatives.pictures import load_photograph
     from creatives.sheet import contact_sheet
     from experiments.core.errors import ExperimentError
     from experiments.demo.photographs import PREVIEWED, photograph
@@ -137,7 +137,7 @@ def preview(
     library = _library(context.obj)
     references = names or [pack.name for pack in library.packs()]
     looks = [library.resolve(reference) for reference in references]
-    pictures = [load_picture(path) for path in picture or map(photograph, PREVIEWED)]
+    pictures = [load_photograph(path) for path in picture or map(photograph, PREVIEWED)]
     with progress_bar() as progress:
         sheet = contact_sheet(looks, pictures, tile=tile, progress=lambda done, of: progress("styling", done, of))
     packed = io.BytesIO()
@@ -172,7 +172,7 @@ def render(
     with progress_bar() as progress:
         variants = render_tasks(tasks, out=out, progress=lambda done, of: progress("rendering", done, of))
     for variant in variants:
-        findings = ", ".join(finding.code for finding in variant.gate.findings)
+        findings = ", ".join(map(str, variant.gate.findings))
         note = f"  quality gate: {findings}" if findings else ""
         console().print(f"{variant.path}  {variant.bytes / 1000:.0f} KB{note}")
 

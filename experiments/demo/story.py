@@ -83,12 +83,12 @@ class Story:
 
     def set_up(self, pictures: tuple[Path, ...]) -> None:
         """A workspace with three briefs, their photographs, three experiment files, and a truth nobody looks at yet."""
-        from creatives.pictures import load_picture
+        from creatives.pictures import load_photograph
         from experiments.store.database import migrate
         from experiments.workspace import SETTINGS, create_workspace, open_workspace
 
         for picture in pictures:
-            load_picture(picture)  # refused before anything is written
+            load_photograph(picture)  # refused before anything is written
         self._chapter("A workspace with three briefs")
         if not (self.out / TRUTH).is_file():
             self.out.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,27 @@ def crowded(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def wordy(tmp_path_factory):
+    """A winner whose name is as long as a blend's, in a file."""
+    from reports.model import VerdictView
+    from reports.page import write_report
+
+    example = runpy.run_path(str(Path(__file__).parents[1] / "reports" / "example.py"))
+    name, winner = "watercolor@0.3*0.5+ink-wash-of-the-second-series@1*0.5", example["winner"]()
+
+    def named(rows, field="arm"):
+        return tuple(replace(row, **{field: name}) if getattr(row, field) == "ink" else row for row in rows)
+
+    section = replace(
+        winner, arms=named(winner.arms, "name"), lifts=named(winner.lifts), gallery=named(winner.gallery),
+        looks_taken=(), daily=named(winner.daily), guardrails=named(winner.guardrails),
+        verdict=VerdictView("promote", name, winner.verdict.reasons), decision=replace(winner.decision, arm=name),
+    )  # fmt: skip
+    page, _ = write_report(example["example_report"](section), tmp_path_factory.mktemp("wordy"))
+    return page.as_uri()
+
+
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """The example week as a file."""
     from reports.page import write_report

@@ -61,6 +61,16 @@ def test_nothing_scrolls_sideways(chromium, address, width):
         assert page.evaluate(OVERFLOWING) == []
 
 
+@pytest.mark.parametrize("width", [320, 768, 1024, 1280])
+def test_long_names_stay_within_the_sheet(chromium, wordy, width):
+    with opened(chromium, wordy, width) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(OVERFLOWING) == []
+        edge = "document.querySelector('.opening').getBoundingClientRect().right + 3"
+        ends = "[...document.querySelectorAll('table, .heroes .tag')].map(node => node.getBoundingClientRect().right)"
+        assert page.evaluate(f"Math.max(...{ends}) <= {edge}")
+
+
 @pytest.mark.parametrize("width", [360, 768, 1024, 1440])
 def test_tables_of_many_styles_scroll_within_themselves(chromium, crowded, width):
     with opened(chromium, crowded, width) as page:
@@ -69,6 +79,19 @@ def test_tables_of_many_styles_scroll_within_themselves(chromium, crowded, width
         assert page.locator(".across[tabindex='0']").count() == 2
         wider = "[...document.querySelectorAll('.across')].some(table => table.scrollWidth > table.clientWidth)"
         assert page.evaluate(wider) == (width > 360)
+
+
+def test_on_paper_nothing_lies_beyond_the_edge(chromium, crowded):
+    with opened(chromium, crowded, 690) as page:
+        page.emulate_media(media="print")
+        ends = "[...document.querySelectorAll('table *')].map(node => node.getBoundingClientRect().right)"
+        assert page.evaluate(f"Math.max(...{ends})") <= 691
+        assert page.locator(".across td:visible").count() > 0
+
+
+def test_every_table_has_a_name(chromium, crowded):
+    with opened(chromium, crowded, 1440) as page:
+        assert page.locator("table:not(:has(> caption), [aria-label], [aria-labelledby])").count() == 0
 
 
 def test_the_page_is_silent_and_alone(chromium, address):

@@ -36,3 +36,12 @@ def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, cap
     said = capfd.readouterr().err
     assert said.count("\n") == 1
     assert "cannot be used" in said
+
+
+def test_a_photograph_of_a_pixel_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    chosen = ["--picture", str(tmp_path / "dot.png"), "--out", str(tmp_path / "looks.png")]
+    assert run(["styles", "preview", "noir", *chosen]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert "dot.png is 1 x 1 pixels; a photograph needs at least 64 a side" in said
+    assert not (tmp_path / "looks.png").exists()

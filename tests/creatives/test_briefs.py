@@ -1,5 +1,6 @@
 """Briefs: what an advertiser may write, and what is refused with which words."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,12 @@ def test_a_brief_with_what_is_needed_gets_the_rest(tmp_path: Path) -> None:
 
 
 def test_everything_can_be_said(tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "logo.png")
     brief = load_brief(
         written(
             tmp_path,
             language="de-CH",
-            logo="cup.png",
+            logo="logo.png",
             legal='"Prices   include VAT."',
             slots="[1080x1920]",
             protect="[{left: 0.1, top: 0, right: 0.4, bottom: 1}]",
@@ -51,7 +53,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         )
     )
     assert brief.legal == "Prices include VAT."
-    assert brief.logo == tmp_path / "cup.png"
+    assert brief.logo == tmp_path / "logo.png"
     assert brief.colours.rgb("accent") == (255, 0, 0)
     assert brief.colours.rgb("paper") == (255, 255, 255)
 
@@ -72,6 +74,13 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("headline", '"a\\u0007"', "control character"),
         ("call_to_action", "x" * 31, "at most 30"),
         ("landing_url", "javascript:alert(1)", "must be a complete http:// or https:// address"),
+        (
+            "landing_url",
+            "https://shop.example:99999/",
+            "landing_url: names a port that is none: give one from 1 to 65535",
+        ),
+        ("landing_url", "https://shop.example:0", "names a port that is none"),
+        ("landing_url", "https://shop.example:http/", "names a port that is none"),
         ("landing_url", "https://", "must be a complete http:// or https:// address"),
         ("slots", "[300x251]", "did you mean '300x250'?"),
         ("slots", "[]", "at least 1"),
@@ -94,6 +103,30 @@ def test_a_mistake_is_one_line_naming_the_file(tmp_path: Path, key: str, value: 
     (problem,) = caught.value.problems
     assert problem.startswith(str(path))
     assert message in problem
+
+
+def test_a_logo_and_a_font_that_cannot_be_used_are_told_with_file_and_key(tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(b"no picture")
+    (tmp_path / "brand.ttf").write_bytes(b"no font")
+    path = written(tmp_path, logo="logo.png", font="brand.ttf")
+    with pytest.raises(DocumentError) as caught:
+        load_brief(path)
+    logo, font = caught.value.problems
+    assert logo.startswith(f"{path}: logo: {tmp_path / 'logo.png'} is no picture")
+    assert font.startswith(f"{path}: font: {tmp_path / 'brand.ttf'}: is no font")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("headline", "日々", "font: the font 'sans' has no '日', '々', which the headline needs"),
+     ("logo", "cup.png", "logo: the logo is all of one colour")],
+)  # fmt: skip
+def test_what_a_logo_or_font_lacks_is_told_before_anything_is_made(
+    tmp_path: Path, key: str, value: str, message: str
+) -> None:
+    path = written(tmp_path, **{key: value})
+    with pytest.raises(DocumentError, match="^" + re.escape(f"{path}: {message}")):
+        load_brief(path)
 
 
 def test_a_brief_is_plain_values_to_whoever_keeps_it(tmp_path: Path) -> None:

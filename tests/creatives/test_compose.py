@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, features
 
 import creatives.compose as compose_module
-from creatives.brand import Logo, ready_logo, theme_for
+from creatives.brand import Logo, legibility, ready_logo, theme_for
 from creatives.briefs import Brief, Colours, Point, Region
 from creatives.compose import compose, crop_box, direct, restore_protected
 from creatives.contrast import contrast
@@ -18,7 +18,7 @@ from creatives.focus import salient_point
 from creatives.fonts import face
 from creatives.layout import Block, Box, Fade, Layout, Line
 from creatives.pictures import Picture
-from creatives.scrim import coverage
+from creatives.scrim import coverage, covered
 from creatives.slots import Slot, catalogue
 
 SLOTS = tuple(catalogue().values())
@@ -243,6 +243,54 @@ def test_logos_are_trimmed_and_opaque_ones_get_a_plate() -> None:
         ready_logo(Picture(rgb=pale, alpha=None))
 
 
+def logo_in_parts(*colours: tuple[int, int, int], alpha: int = 255) -> Logo:
+    """Parts of one size side by side, like letters."""
+    pixels = np.zeros((60, 80 * len(colours), 4), np.uint8)
+    for number, colour in enumerate(colours):
+        pixels[10:50, 80 * number + 10 : 80 * number + 70] = (*colour, alpha)
+    return ready_logo(Picture(rgb=pixels[..., :3].copy(), alpha=pixels[..., 3].copy()))
+
+
+def test_a_logo_that_no_ground_shows_whole_stands_on_a_plate_that_does() -> None:
+    white, black, orange = (255, 255, 255), (0, 0, 0), (255, 121, 0)
+    on_ink = direct(brief(), hard_pictures()["black"], logo_in_parts(white, black))
+    assert on_ink.logo is not None
+    assert on_ink.logo.plate is not None
+    assert min(contrast(on_ink.logo.plate, part) for part in (white, black)) >= 4.5
+    assert on_ink.logo_contrast is not None
+    assert on_ink.logo_contrast >= 4.5
+    for parts in ((white, orange), (white,), (black, orange), (orange, (30, 60, 160))):
+        logo = logo_in_parts(*parts)
+        assert direct(brief(), hard_pictures()["noise"], logo).logo is logo, "it reads as it is"
+
+
+def test_white_inside_a_dark_badge_is_no_part_that_is_lost() -> None:
+    pixels = np.zeros((60, 200, 4), np.uint8)
+    pixels[5:55, 5:195] = (10, 10, 60, 255)
+    pixels[15:45, 40:160] = 255
+    badge = ready_logo(Picture(rgb=pixels[..., :3].copy(), alpha=pixels[..., 3].copy()))
+    direction = direct(brief(), hard_pictures()["white"], badge)
+    assert direction.theme.ground == (255, 255, 255)
+    assert direction.logo is badge
+
+
+def test_how_well_a_logo_is_seen_is_measured_where_it_stands() -> None:
+    ground = (20, 23, 31)
+    assert legibility(logo_of((255, 255, 255)), ground) == pytest.approx(contrast((255, 255, 255), ground))
+    assert legibility(logo_in_parts((255, 255, 255), alpha=20), ground) < 1.5
+    pale = np.full((100, 300, 3), 255, np.uint8)
+    pale[40:60, 100:200] = 225
+    assert legibility(ready_logo(Picture(rgb=pale, alpha=None)), ground) < 1.5, "its own plate hides it"
+    assert direct(brief(), hard_pictures()["white"], None).logo_contrast is None
+
+
+def test_a_logo_of_a_few_pixels_is_refused() -> None:
+    pixels = np.zeros((40, 40, 4), np.uint8)
+    pixels[20:22, 20:23] = 255
+    with pytest.raises(CreativeError, match=r"shows something on 3 x 2 pixels only.*at least 16"):
+        ready_logo(Picture(rgb=pixels[..., :3].copy(), alpha=pixels[..., 3].copy()))
+
+
 def test_a_crop_keeps_the_focus_and_never_leaves_the_picture() -> None:
     square = Box(0, 0, 100, 100)
     assert crop_box((300, 100), square, square, (0.5, 0.5)) == (100, 0, 200, 100)
@@ -250,6 +298,8 @@ def test_a_crop_keeps_the_focus_and_never_leaves_the_picture() -> None:
     assert crop_box((300, 100), square, square, (1.0, 0.5)) == (200, 0, 300, 100)
     # The subject moves to the middle of what stays clear.
     assert crop_box((100, 300), square, Box(0, 0, 100, 40), (0.5, 0.5)) == (0, 130, 100, 230)
+    right, clear = Box(200, 0, 300, 100), Box(240, 0, 300, 100)
+    assert crop_box((300, 100), right, clear, (0.5, 0.5)) == (80, 0, 180, 100)
 
 
 def test_the_focus_is_the_brief_s_or_what_it_protects_or_what_strikes_the_eye() -> None:
@@ -271,6 +321,18 @@ def test_protected_parts_are_the_original_s_and_the_style_returns_softly() -> No
     assert (mixed[:, 120:] == 20).all()
     assert 20 < mixed[50, 101, 0] < 200
     assert restore_protected(styled, original, ()) is styled
+
+
+def test_a_picture_on_the_right_fades_leftwards() -> None:
+    rightwards = Fade("right", start=40, late=90, early=90)
+    leftwards = Fade("left", start=40, late=90, early=90)
+    assert (coverage(leftwards, 0.5, 200) == coverage(rightwards, 0.5, 200)[::-1]).all()
+    pixels = hard_pictures()["noise"][:50, :200]
+    turned = covered(pixels[:, ::-1], (10, 20, 30), leftwards, 0.5)[:, ::-1]
+    assert (turned == covered(pixels, (10, 20, 30), rightwards, 0.5)).all()
+    part, mirrored = Box(30, 5, 120, 40), Box(80, 5, 170, 40)
+    turned = covered(pixels[:, ::-1], (10, 20, 30), leftwards, 0.5, mirrored)[:, ::-1]
+    assert (turned == covered(pixels, (10, 20, 30), rightwards, 0.5, part)).all()
 
 
 def test_the_scrim_is_one_smooth_ramp_that_strength_completes_earlier() -> None:

@@ -1,5 +1,6 @@
 """Layouts: nothing is clipped, nothing overlaps, everything is legible and inside the safe zone, in every slot."""
 
+from itertools import pairwise
 from math import sqrt
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import features
 
 from creatives.fonts import SANS, SERIF, FontError, face, load_face
 from creatives.layout import LEADING, SMALLEST_BUTTON, SMALLEST_HEADLINE, Box, Content, Faces, Layout, NoRoom, lay_out
-from creatives.slots import Slot, catalogue
+from creatives.slots import Margins, Slot, catalogue
 from creatives.typesetting import SOFT_HYPHEN, direction, fit
 
 SLOTS = tuple(catalogue().values())
@@ -129,6 +130,8 @@ def set_in(text: str, width: float, lines: int = 4) -> tuple[str, ...] | None:
         (f"gesell{SOFT_HYPHEN}schaft", 8, ("gesell-", "schaft")),
         (f"gesell{SOFT_HYPHEN}schaft", 12, ("gesellschaft",)),
         ("Anti-Falten", 6, ("Anti-", "Falten")),
+        ("nur 1.299,00 €", 10, ("nur", "1.299,00\u00a0€")),  # a number keeps its sign
+        ("ab ₹ 99 cd", 5, ("ab", "₹\u00a099", "cd")),
         ("日本語の", 2, ("日本", "語の")),
         ("新しいiPhone", 7, ("新しい", "iPhone")),  # a word among ideographs is not cut
         ("買う。「今日」", 4, ("買う。", "「今日」")),  # no line begins with what closes or ends with what opens
@@ -171,6 +174,78 @@ def test_what_runs_leftwards_is_flush_right_whatever_begins_a_line(slot: Slot) -
         assert ends == pytest.approx([block.box.right] * len(ends))
         assert block.direction == "rtl"
     assert layout.button_text.direction == "rtl"
+
+
+class Even:
+    """A face whose characters are all of one width; so far above and below the base line is ink."""
+
+    cap_height, descent = 0.7, 0.2
+
+    def __init__(self, above: float = 0.7, below: float = 0.2) -> None:
+        self.above, self.below = above, below
+
+    def width(self, text: str) -> float:
+        return 0.5 * len(text)
+
+    def ink(self, _: str) -> tuple[float, float]:
+        return self.above, self.below
+
+
+@pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.name)
+@pytest.mark.parametrize("logo", [None, 1.0, 5.0])
+def test_what_runs_leftwards_is_laid_out_in_mirror_image(slot: Slot, logo: float | None) -> None:
+    one, measures = Even(), Faces(Even(), Even(), Even())
+    words = {"call_to_action": "buy now", "legal": "with VAT", "logo_aspect": logo}
+    plain = lay_out(slot, content("slow mornings start here", **words), measures)
+    turned = lay_out(slot, content("אאאא בבבבבבבב גגגגג דדדד", **words), measures)
+    assert len(plain.headline.lines) == len(turned.headline.lines)
+    for name, box in (boxes(plain) | {"picture": plain.picture, "clear": plain.clear}).items():
+        left, right = slot.width - box.right, slot.width - box.left
+        other = (boxes(turned) | {"picture": turned.picture, "clear": turned.clear})[name]
+        assert other == pytest.approx((left, box.top, right, box.bottom)), name
+    label = turned.button_text
+    ends = label.lines[0].x, label.lines[0].x + one.width(label.lines[0].text) * label.size
+    assert sum(ends) == pytest.approx(turned.button.left + turned.button.right)
+    assert turned.fade.axis == {"down": "down", "right": "left"}[plain.fade.axis]
+
+
+def test_a_mirror_image_keeps_a_safe_zone_that_is_wider_on_one_side() -> None:
+    slot = catalogue()["1080x1920"].model_copy(update={"safe": Margins(top=100, right=300, bottom=100, left=40)})
+    layout = lay_out(slot, content("קפה טרי שנקלה היום", legal="תנאים"), faces())
+    assert min(box.left for box in boxes(layout).values()) >= 40
+    assert max(box.right for box in boxes(layout).values()) == pytest.approx(1080 - 300)
+
+
+@pytest.mark.parametrize("slot", SLOTS, ids=lambda slot: slot.name)
+def test_marks_above_and_below_do_not_touch_those_of_other_lines(slot: Slot) -> None:
+    tall = Even(above=1.1, below=0.5)
+    words = "so many marks"
+    layout = lay_out(slot, content(words, legal="and marks", call_to_action="buy"), Faces(tall, tall, tall))
+    check(slot, layout, words)
+    for block in (layout.headline, layout.legal):
+        baselines = [line.baseline for line in block.lines]
+        apart_by = [after - before for before, after in pairwise(baselines)]
+        assert all(distance >= 1.6 * block.size for distance in apart_by)
+        assert block.box.top <= baselines[0] - 1.1 * block.size + 0.5
+        assert block.box.bottom >= baselines[-1] + 0.5 * block.size - 0.5
+
+
+def test_ordinary_letters_are_set_as_close_as_ever() -> None:
+    slot = catalogue()["1080x1080"]
+    for words in (
+        "Größe, Äpfel und Öl für jeden Tag im ganzen Jahr",
+        "Slow mornings start here, every day of the year",
+    ):
+        headline = lay_out(slot, content(words), faces()).headline
+        first, second = (line.baseline for line in headline.lines[:2])
+        assert second - first == pytest.approx(LEADING * headline.size, abs=1)
+
+
+def test_a_face_measures_its_marks() -> None:
+    sans = face(SANS, "Bold")
+    assert sans.ink("H") == pytest.approx((sans.cap_height, 0), abs=0.02)
+    assert sans.ink("Ä")[0] > sans.cap_height + 0.1
+    assert sans.ink("p")[1] == pytest.approx(sans.descent)
 
 
 @pytest.mark.parametrize("text", ["קפה", "قهوة", "กาแฟคั่ว"])

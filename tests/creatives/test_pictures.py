@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from creatives.errors import CreativeError
-from creatives.pictures import Limits, PictureError, load_picture
+from creatives.pictures import Limits, PictureError, load_photograph, load_picture
 
 TURNS = {
     1: lambda pixels: pixels,
@@ -310,3 +310,16 @@ def test_the_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.array_equal(load_picture(tmp_path / "photo.jpg").rgb, pixels())
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((64, 64), True), ((1280, 64), True), ((63, 400), False), ((1, 1), False), ((1300, 64), False)]
+)
+def test_a_photograph_has_a_least_size(tmp_path: Path, size: tuple[int, int], fits: bool) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("RGB", size).save(path)
+    if fits:
+        assert load_photograph(path).rgb.shape == (size[1], size[0], 3)
+        return
+    with pytest.raises(PictureError, match=r"dot.png is .* pixels; a photograph needs at least 64 a side"):
+        load_photograph(path)

@@ -17,6 +17,7 @@ from creatives.quality import (
     fingerprint,
     judge_file,
     judge_layer,
+    judge_logo,
     likeness,
     near_duplicates,
     sound_layer,
@@ -94,6 +95,13 @@ def test_files_are_judged_by_contrast_and_weight() -> None:
     assert findings[-1].parameters == {"bytes": 101, "limit": 100}
     assert GateResult.of(findings) == GateResult(ok=False, findings=findings)
     assert GateResult.of([]).ok
+
+
+def test_a_logo_that_cannot_be_seen_is_told_by_name() -> None:
+    assert judge_logo(None) == judge_logo(1.5) == ()
+    (finding,) = judge_logo(1.49)
+    assert (finding.code, finding.parameters) == ("faint_logo", {"ratio": 1.49, "floor": 1.5})
+    assert str(finding) == "faint_logo (ratio 1.49, floor 1.5)"
 
 
 def test_an_engine_s_result_is_checked() -> None:

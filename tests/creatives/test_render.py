@@ -257,3 +257,14 @@ def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path) -> Non
         write_whole(tmp_path / "taken", b"...")
     assert refusal.value.filename == str(tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_faint_logo_fails_the_gate_by_name(brief: Brief, tmp_path: Path) -> None:
+    pale = np.full((60, 200, 3), 255, np.uint8)
+    pale[20:40, 20:180] = 226
+    Image.fromarray(pale).save(tmp_path / "logo.png")
+    faint = brief.model_copy(update={"logo": tmp_path / "logo.png"})
+    tasks = plan_render(faint, {"original": looks()["original"]}, SLOTS[:1])
+    (variant,) = render(tasks, out=tmp_path / "out")
+    assert [finding.code for finding in variant.gate.findings] == ["faint_logo"]
+    assert variant.provenance["logo_contrast"] < 1.5

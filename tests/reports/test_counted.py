@@ -56,12 +56,12 @@ def test_every_number_is_there(part):
     values = [(label, re.sub(r"<[^>]+>", "|", value).strip("|")) for label, value in cells]
     first, second = values[:8], values[8:]
     assert first == [
-        ("Counted by", "Meta Ads Insights"), ("Days", "7|16 Nov to 22 Nov"), ("Impressions", "120,500"),
+        ("Counted by", "Meta Ads Insights"), ("Days", "7|16 to 22 November 2026"), ("Impressions", "120,500"),
         ("Clicks", "1,830"), ("Click rate", f"1.52{NBSP}%"), ("Conversions", "41"),
         ("Their value", f"1,204.50{NBSP}EUR"), ("Spent", f"310.25{NBSP}EUR + 12.00{NBSP}USD"),
     ]  # fmt: skip
     assert second == [
-        ("Counted by", "files by hand"), ("Days", "1|16 Nov"), ("Impressions", "0"), ("Clicks", "0"),
+        ("Counted by", "files by hand"), ("Days", "1|16 November 2026"), ("Impressions", "0"), ("Clicks", "0"),
         ("Click rate", "not known"), ("Conversions", "not known"), ("Their value", "not known"), ("Spent", "not known"),
     ]  # fmt: skip
     assert "ink&lt;b&gt;" in part

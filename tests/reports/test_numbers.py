@@ -62,6 +62,13 @@ def test_spans_of_days():
     assert numbers.days(date(2026, 11, 16), date(2026, 11, 22)) == "16 to 22 November 2026"
     assert numbers.days(date(2026, 11, 30), date(2026, 12, 6)) == "30 November to 6 December 2026"
     assert numbers.days(date(2026, 12, 28), date(2027, 1, 3)) == "28 December 2026 to 3 January 2027"
+    assert numbers.days(date(2026, 11, 16), date(2026, 11, 16)) == "16 November 2026"
+
+
+def test_days_in_a_row_name_each_year_once():
+    days = [date(2026, 12, 30), date(2026, 12, 31), date(2027, 1, 1), date(2027, 1, 2)]
+    assert numbers.short_days(days) == ["30 Dec 2026", "31 Dec", "1 Jan 2027", "2 Jan"]
+    assert numbers.short_day(days[0]) == "30 Dec 2026"
 
 
 def test_money_is_written_in_whole_currency():

@@ -144,11 +144,23 @@ def test_of_many_days_the_table_shows_some_and_says_so(example, html):
     winner = example["winner"]()
     rows = example["daily"](date(2026, 3, 1), 200, {"original": 0.03, "ink": 0.04}, 500, 1)
     text = render_report(example["example_report"](dataclasses.replace(winner, daily=rows)))
-    days = re.findall(r'<span class="arm">(\d+ \w{3})</span>', text)
+    days = re.findall(r'<span class="arm">(\d+ \w{3} \d{4})</span>', text)
     assert len(days) <= DAYS_SHOWN + 1
-    assert (days[0], days[-1]) == ("1 Mar", "16 Sep")
+    assert (days[0], days[-1]) == ("1 Mar 2026", "16 Sep 2026")
     assert f"The other {200 - len(days)} days are in the JSON file" in text
     assert "days are in the JSON file" not in html
+
+
+def test_the_head_of_a_page_says_that_a_promotion_was_rolled_back(example, report):
+    winner = example["winner"]()
+    decision = DecisionView("rolled_back", "ink", winner.decision.at, "marketing")
+    rolled_back = dataclasses.replace(winner, phase="rolled_back", decision=decision)
+    text = render_report(dataclasses.replace(report, sections=(rolled_back,)))
+    head = text[text.index("<main") : text.index(">Decision</h3>")]
+    assert 'class="badge">Rolled back</h3>' in head
+    assert "Winner found" not in head
+    assert "tone-good" not in head
+    assert '<span class="tag winner">had won</span>' in text
 
 
 def test_a_name_the_template_does_not_get_crashes(html):

@@ -175,7 +175,10 @@ def test_a_verdict_without_a_winner(example, kind, start):
         ("running", None, "Not judged yet", "There is nothing to judge yet."),
         ("concluded", "no_winner", "No winner", "No style proved better"),
         ("paused", "invalid", "Not valid", "No verdict"),
-        ("rolled_back", "promote", "Winner found", '"ink" wins'),
+        ("promoted", "promote", "Winner found", '"ink" wins'),
+        ("rolled_back", "promote", "Rolled back", '"ink" was rolled back'),
+        ("archived", "promote", "Archived", "Archived"),
+        ("archived", "no_winner", "No winner", "No style proved better"),
     ],
 )
 def test_what_does_not_run_is_not_said_to(example, phase, kind, label, start):
@@ -184,6 +187,19 @@ def test_what_does_not_run_is_not_said_to(example, phase, kind, label, start):
     experiment = dataclasses.replace(winner, phase=phase, verdict=verdict)
     assert words.standing_label(experiment) == label
     assert words.headline(experiment).startswith(start)
+
+
+def test_a_winner_that_was_rolled_back_does_not_stand_as_one(example):
+    at = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+    decision = DecisionView("rolled_back", "ink", at, "marketing")
+    experiment = dataclasses.replace(example["winner"](), phase="rolled_back", decision=decision)
+    said = '"ink" was rolled back on 24 November 2026, 09:00 UTC: the audience sees the original again.'
+    assert words.headline(experiment) == said
+    assert words.detail(experiment).startswith(
+        "It had won with 27.3 % more clicks per impression than the original (95 %"
+    )
+    assert words.verdict_sentence(experiment) == f"{said} {words.detail(experiment)}"
+    assert words.summary((words.standing(experiment),)) == "1 experiment had its winner rolled back."
 
 
 def test_a_winner_that_was_not_compared_is_refused(example):
