@@ -44,6 +44,7 @@ def examine(workspace: Workspace, clock: Clock) -> tuple[Finding, ...]:
         ("folders", lambda: _folders(workspace)),
         ("unit key", lambda: _unit_key(workspace)),
         ("database", lambda: _database(workspace, clock)),
+        ("experiments", lambda: _experiments(workspace, clock)),
         ("clock", lambda: _clock(workspace, clock)),
         ("lake", lambda: _lake(workspace)),
         ("left behind", lambda: _left_behind(workspace)),
@@ -95,6 +96,20 @@ def _database(workspace: Workspace, clock: Clock) -> Iterator[str]:
         yield f"up to date, {len(ControlPlane(database, clock).experiments())} experiments"
     finally:
         database.dispose()
+
+
+def _experiments(workspace: Workspace, clock: Clock) -> Iterator[str]:
+    """Every plan is as it was sealed, and every life can be told."""
+    database = open_database(workspace.database_url)
+    try:
+        control = ControlPlane(database, clock)
+        records = control.experiments()
+        damaged = [damage for record in records if (damage := control.damage(record.name))]
+    finally:
+        database.dispose()
+    if damaged:
+        raise ExperimentError("; ".join(map(str, damaged)))
+    yield f"{sum(record.plan_hash is not None for record in records)} plans, as they were sealed"
 
 
 def _clock(workspace: Workspace, clock: Clock) -> Iterator[str]:

@@ -70,11 +70,27 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+SQLITE = "sqlite:///"
+
+
 def _place(text: str) -> str:
-    """A path or URL: what holds a NUL ends libraries without a word."""
+    """A path or URL: what holds a NUL ends libraries without a word. ``~`` is a home, as shells have it."""
     if any(each < " " for each in text):
         raise ValueError("holds a control character")
-    return text
+    scheme = SQLITE if text.startswith(SQLITE) else ""
+    return scheme + str(at_home(Path(text.removeprefix(scheme)))) if text.startswith(f"{scheme}~") else text
+
+
+def at_home(path: Path) -> Path:
+    """A path that may begin with ``~`` or ``~user``.
+
+    Raises:
+        ValueError: where there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with the home of nobody") from None
 
 
 Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
@@ -187,10 +203,8 @@ class Workspace:
     def database_url(self) -> str:
         """The control plane's URL; a relative SQLite path is taken from the workspace."""
         url = self.settings.stores.database
-        prefix = "sqlite:///"
-        if url.startswith(prefix) and not Path(url.removeprefix(prefix)).is_absolute():
-            return prefix + str(self.root / url.removeprefix(prefix))
-        return url
+        path = Path(url.removeprefix(SQLITE))
+        return SQLITE + str(self.root / path) if url.startswith(SQLITE) and not path.is_absolute() else url
 
     @property
     def lake_root(self) -> str:

@@ -44,6 +44,7 @@ SENTENCES: Mapping[str, Callable[[Parameters], str]] = {
     "style_running_here": lambda p: f"not proposed: {p['experiment']} is measuring it on this brief.",
     "experiment_not_judged": lambda p: f"{p['experiment']} has not been judged yet.",
     "experiment_invalid": lambda p: f"{p['experiment']}, because its latest verdict is invalid.",
+    "experiment_damaged": lambda p: f"{p['experiment']}, because its plan is not as it was sealed: adstyle status.",
     "experiment_without_lift": lambda p: (
         f"{p['experiment']}, because nothing was counted that a lift can be read from."
     ),

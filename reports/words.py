@@ -514,7 +514,7 @@ REJECTS: Mapping[str, str] = {
     "missing_count": "no number of impressions",
     "bad_hash": "a hashed unit that is no hash (32 hexadecimal digits)",
     "id_of_a_unit": "an id made of a unit, of which only the hash was kept: deliver the original line again",
-    "superseded": "of a file that a newer one of the same hour has replaced (of two of one time, the one that came last counts)",
+    "superseded": "of a file that a newer one of the same hour has replaced (of two of one time, the last to come)",
 }
 
 

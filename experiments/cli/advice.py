@@ -13,6 +13,7 @@ NEXT: Mapping[str, str] = {
     "rolled_back": "adstyle experiment archive {name}",
     "archived": "",
 }
+DAMAGED = "restore the database's backup"
 WINNER_WAITS = "adstyle job run promote"
 PROPOSED = "adstyle experiment approve {name}, or decline {name}"
 

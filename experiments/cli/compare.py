@@ -155,7 +155,7 @@ def compare(
         if strangers:
             raise ExperimentError(f"--split does not name arm {strangers[0]!r}: give every arm a share")
     request = Request(
-        control, shares, alpha, Correction(correction), schedule, crossover, not (unit or units), planned,
+        control, shares, alpha, Correction(correction), schedule, crossover, not unit and units != denominator, planned,
         reading, parse_prior(prior), credible,
     )  # fmt: skip
     metric: dict[str, Any] = {"numerator": numerator, "denominator": denominator or "units"}
@@ -434,4 +434,6 @@ def _print(document: dict[str, Any]) -> None:
     if "unequal_dispersion" in document["notes"]:
         out.print("Units of one arm are far more unlike each other than the others': look who they are.", style="dim")
     if "assumed_independent" in document["notes"]:
-        out.print(f"Each of the {metric['denominator']} is assumed to be an independent, randomised unit.", style="dim")
+        told = any(arm["units"] != arm["denominator"] for arm in document["arms"])
+        what = "independent of a unit's others" if told else "an independent, randomised unit"
+        out.print(f"Each of the {metric['denominator']} is assumed to be {what}.", style="dim")

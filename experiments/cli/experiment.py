@@ -1,5 +1,6 @@
 """``adstyle experiment``: an experiment's life, one command a step."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from unicodedata import category
@@ -7,6 +8,7 @@ from unicodedata import category
 import typer
 
 from experiments.cli.shell import Shell, console, parse_instant, print_json, progress_bar, styled
+from experiments.core.errors import ExperimentError
 
 if TYPE_CHECKING:
     from creatives.briefs import Brief
@@ -91,20 +93,24 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """Every experiment with its phase and what it waits for."""
     from rich.table import Table
 
-    from experiments.cli.advice import advice
+    from experiments.cli.advice import DAMAGED, advice
+    from experiments.store.codec import Damaged
 
     shell: Shell = context.obj
+    table, damaged = Table("experiment", "phase", "next", box=None), False
     with shell.open() as stores:
-        states = [stores.control.state(record.name) for record in stores.control.experiments()]
-    if as_json:
-        for state in states:
-            print_json({"experiment": state.experiment, "phase": state.phase, "winner": state.winner})
-        return
-    table = Table("experiment", "phase", "next", box=None)
-    for state in states:
-        step = advice(state.phase, state.experiment, state.winner, state.proposed)
-        table.add_row(state.experiment, state.phase, step)
-    console().print(table if states else "No experiments yet: adstyle experiment create FILE")
+        for record in stores.control.experiments():
+            try:
+                proposed = stores.control.state(record.name).proposed
+                step = advice(record.phase, record.name, record.winner, proposed)
+            except Damaged:
+                step, damaged = DAMAGED, True
+            table.add_row(record.name, record.phase, step)
+            if as_json:
+                print_json({"experiment": record.name, "phase": record.phase, "winner": record.winner})
+    if not as_json:
+        console().print(table if table.row_count else "No experiments yet: adstyle experiment create FILE")
+    raise typer.Exit(1 if damaged else 0)
 
 
 @app.command()
@@ -164,8 +170,17 @@ def review(context: typer.Context, name: Name) -> None:
 def approve(context: typer.Context, name: Name, by: By = "marketing") -> None:
     """Say yes to what waits: the creatives in review, or the proposed winner."""
     from experiments.core.commands import Approve
+    from experiments.core.lifecycle import Phase
+    from experiments.documents import restore_experiment
+    from experiments.jobs.generate import refuse_changed
 
-    _step(context, name, Approve(), by, f"{name}: approved.")
+    shell: Shell = context.obj
+    with shell.open() as stores:
+        record = stores.control.experiment(name)
+        if record.phase is Phase.REVIEW:
+            refuse_changed(stores, name, restore_experiment(record.document).looks_of(stores.library))
+        stores.control.execute(name, Approve(), by)
+    console().print(f"{name}: approved.")
 
 
 @app.command()
@@ -191,25 +206,40 @@ def start(
 ) -> None:
     """Seal the plan and serve. From here on nothing about the analysis can change."""
     from experiments.core.commands import Approve
+    from experiments.core.lifecycle import Phase
     from experiments.documents import restore_experiment
+    from experiments.jobs.generate import refuse_changed
 
     shell: Shell = context.obj
     with shell.open() as stores:
+        first = _first_instant(at, stores.clock())
         document = restore_experiment(stores.control.experiment(name).document)
+        looks = document.looks_of(stores.library)
         state = stores.control.state(name)
+        if state.phase is Phase.REVIEW:
+            refuse_changed(stores, name, looks)
         if not document.review and not state.approved:
             stores.control.execute(name, Approve(), "experiment file")
-        styles = {
-            arm: look.identity
-            for arm, look in document.looks_of(stores.library).items()
-            if arm not in state.declined_arms
-        }
-        plan = document.plan(styles, stores.clock() if at is None else parse_instant(at, "--at"))
+        styles = {arm: look.identity for arm, look in looks.items() if arm not in state.declined_arms}
+        plan = document.plan(styles, first)
         sealed = stores.control.seal_plan(name, plan, by)
     console().print(
         f"{name} runs from {plan.start:%Y-%m-%d %H:%M} UTC under plan {sealed[:12]}; "
         f"looks on {', '.join(f'{plan.look_time(look):%Y-%m-%d}' for look in range(1, plan.looks.count + 1))}."
     )
+
+
+def _first_instant(at: str | None, now: datetime) -> datetime:
+    """Now, or the instant given; today's date may be given, too, and is its midnight."""
+    if at is None:
+        return now
+    instant = parse_instant(at, "--at")
+    if instant <= now - timedelta(days=1):
+        raise ExperimentError(
+            f"--at {at} is past, and a plan is sealed before its first impression: give a time from today on, or leave "
+            "--at out to start now"
+        )
+    return instant
 
 
 @app.command()

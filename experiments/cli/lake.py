@@ -45,7 +45,11 @@ def erase(
     unit: Annotated[str, typer.Argument(help="The unit's id as the logs have it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase one unit's events everywhere in the lake, and from the disk; moments that were taken from them stay."""
+    """Erase one unit's events everywhere in the lake, and from the disk; moments that were taken from them stay.
+
+    Rejected lines go with them that name the unit or one of its events. What lies elsewhere is not reached: files in
+    the inbox, exports and backups; and in rejected lines, ids that were cut off or hashed together with other text.
+    """
     from experiments.events import upkeep
     from experiments.ingest.rekey import refuse_strangers
     from experiments.jobs.ingest import WRITER, WRITER_SECONDS
@@ -58,7 +62,7 @@ def erase(
         hasher = stores.hasher()
         refuse_strangers(stores.lake, hasher)
         refuse_behind(stores)
-        done = upkeep.erase(stores.lake, hasher.hashed(unit), hasher.earlier(unit))
+        done = upkeep.erase(stores.lake, hasher.hashed(unit), hasher.earlier(unit), hasher.all_of)
     console().print("; ".join(f"{each.table}: {each.rows:,} rows erased" for each in done))
 
 
@@ -105,7 +109,7 @@ def show(
     with shell.open() as stores:
         hasher = stores.hasher()
         refuse_strangers(stores.lake, hasher)
-        for row in upkeep.of_unit(stores.lake, hasher.hashed(unit), hasher.earlier(unit)):
+        for row in upkeep.of_unit(stores.lake, hasher.hashed(unit), hasher.earlier(unit), hasher.all_of):
             print_json(plain({key: value for key, value in row.items() if value is not None}))
 
 

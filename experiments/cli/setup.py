@@ -1,11 +1,14 @@
 """Setting up and looking around: ``demo``, ``init``, ``status``, ``doctor``, ``db``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from experiments.cli.shell import Shell, console, print_json, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -46,9 +49,6 @@ def init(
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """One screen: experiments and their phases, what is due, how the deliveries went."""
-    from rich.table import Table
-
-    from experiments.cli.advice import advice
     from experiments.jobs.presenting import status_document
 
     shell: Shell = context.obj
@@ -56,7 +56,16 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         document = status_document(stores, stores.clock())
     if as_json:
         print_json(document)
-        return
+    else:
+        _print_status(document)
+    raise typer.Exit(1 if any(row["damage"] for row in document["experiments"]) else 0)
+
+
+def _print_status(document: "Mapping[str, Any]") -> None:
+    from rich.table import Table
+
+    from experiments.cli.advice import DAMAGED, advice
+
     out = console()
     table = Table("experiment", "phase", "look", "last verdict", "next", box=None)
     for row in document["experiments"]:
@@ -66,9 +75,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
             row["phase"],
             look,
             row["verdict"] or "",
-            advice(row["phase"], row["experiment"], row["winner"], row["proposed"]),
+            DAMAGED if row["damage"] else advice(row["phase"], row["experiment"], row["winner"], row["proposed"]),
         )
     out.print(table if document["experiments"] else "No experiments yet: adstyle experiment create FILE")
+    for damage in filter(None, (row["damage"] for row in document["experiments"])):
+        out.print(f"Damaged: {damage}")
     due = document["due"]
     out.print(f"Due now: {', '.join(sorted({task['job'] for task in due}))}" if due else "Nothing is due.")
     events = document["deliveries"]

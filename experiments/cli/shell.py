@@ -56,9 +56,14 @@ class Shell:
 
     def workspace(self) -> "Workspace":
         """The workspace given, or the one the current folder lies in."""
-        from experiments.workspace import find_workspace, open_workspace
+        from experiments.workspace import at_home, find_workspace, open_workspace
 
-        return open_workspace(Path(self.workspace_option)) if self.workspace_option else find_workspace(Path.cwd())
+        if not self.workspace_option:
+            return find_workspace(Path.cwd())
+        try:
+            return open_workspace(at_home(Path(self.workspace_option)))
+        except ValueError as error:
+            raise ExperimentError(f"--workspace: {error}") from None
 
     @contextmanager
     def open(self, as_of: datetime | None = None) -> Iterator["Context"]:

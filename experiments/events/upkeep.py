@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
@@ -30,6 +31,13 @@ ORPHAN_HOURS = 48
 EVENTS = ("impressions", "outcomes")
 _VALUE, _AROUND = r'"(?:[^"\\]|\\.)*"|[^",]+', '" {}[]:'
 """A value of a rejected line, which is kept as JSON or as CSV with commas, and what may be around it."""
+_SAID = (
+    f"flatten(list_transform(regexp_extract_all(text, '{_VALUE}'), "
+    f"lambda value: string_split(trim(value, '{_AROUND}'), '/')))"
+)
+"""All values of such a line, and the parts of those that are joined, in SQL."""
+Marks = Callable[[str], Sequence[str]]
+"""What may stand for a text where a line's values could not be told apart, and all were hashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +145,18 @@ def forgotten(
     return tuple(path for path, keys in removed.items() if path in outdated and _is_old(name, keys, before, keep))
 
 
-def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upkeep, ...]:
+def erase(
+    lake: EventLake, unit: str, earlier: Sequence[str] = (), marks: Marks = lambda _text: ()
+) -> tuple[Upkeep, ...]:
     """Delete every row of a unit, given by its hash, and what rejected lines say of it; the disk is vacuumed at once.
 
-    Clicks that name an impression of the unit, and not the unit itself, are the unit's too, and so are refunds of its
-    conversions, and rejected lines that name either. What names goes before what is named, so that an erasure that was
-    interrupted finds the rest when it is repeated. Rejected lines may know the unit by its ``earlier`` hashes, those
-    before the key was changed.
+    Clicks that name an impression of the unit, and not the unit itself, are the unit's too, and so are conversions that
+    name such a click, refunds of its conversions, and rejected lines that name any of them. What names goes before what
+    is named, so that an erasure that was interrupted finds the rest when it is repeated. Rejected lines may know the
+    unit by its ``earlier`` hashes, those before the key was changed, and its events by ``marks``.
     """
     with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
-        _theirs(lake, engine, unit)
+        _theirs(lake, engine, unit, marks)
         done = (
             _delete(lake, engine, "rejects", _speaks_of(unit, *earlier)),
             _delete(lake, engine, "outcomes", _followed(unit)),
@@ -160,15 +170,17 @@ def erase(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> tuple[Upke
     return done
 
 
-def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator[Mapping[str, Any]]:
-    """Everything the lake holds of a unit, given by its hash (and its ``earlier`` ones), each with its table."""
+def of_unit(
+    lake: EventLake, unit: str, earlier: Sequence[str] = (), marks: Marks = lambda _text: ()
+) -> Iterator[Mapping[str, Any]]:
+    """Everything the lake holds of a unit, as `erase` finds it, each with its table."""
     conditions = {
         "impressions": f"unit = '{unit}'",
         "outcomes": _followed(unit),
         "rejects": _speaks_of(unit, *earlier),
     }
     with storage_failures(lake.root), bounded_engine(lake.memory) as engine:
-        _theirs(lake, engine, unit)
+        _theirs(lake, engine, unit, marks)
         for name, condition in conditions.items():
             order = "ts, event_id" if name in EVENTS else "delivered_at, delivery, line"
             source = _rows(lake, engine, name)
@@ -177,33 +189,57 @@ def of_unit(lake: EventLake, unit: str, earlier: Sequence[str] = ()) -> Iterator
                 yield {"table": name, **row}
 
 
-def _theirs(lake: EventLake, engine: duckdb.DuckDBPyConnection, unit: str) -> None:
-    """Make the table ``theirs`` of the unit's impressions, and ``adjusting`` of what was said of its conversions.
+def _theirs(lake: EventLake, engine: duckdb.DuckDBPyConnection, unit: str, marks: Marks) -> None:
+    """Make the tables ``theirs`` of the unit's impressions, ``clicked`` of its clicks, and ``adjusting`` of what was
+    said of its conversions.
 
-    Files that are older than adjustments have no such column, so those are told by their ids. A third, ``speaking``, is
-    of the rejected lines of outcomes that have an id of its impressions or conversions as a value.
+    Files that are older than adjustments have no such column, so those are told by their ids. The last, ``speaking``,
+    is of the rejected lines of outcomes that have an id of any of its events among their values: of an id that a
+    mapping joins, all parts.
     """
     source, outcomes = _rows(lake, engine, "impressions"), _rows(lake, engine, "outcomes")
     engine.execute(f"CREATE TABLE theirs AS SELECT event_id FROM {source} WHERE unit = '{unit}'")
+    engine.execute(f"CREATE TABLE clicked AS SELECT event_id FROM {outcomes} WHERE kind = 'click' AND ({_named(unit)})")
     engine.execute(
-        f"CREATE TABLE adjusting AS SELECT event_id FROM {outcomes} WHERE adjusts IN (SELECT event_id FROM {outcomes} "
-        f"WHERE kind = 'conversion' AND (unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs)))"
+        f"CREATE TABLE adjusting AS SELECT event_id FROM {outcomes} WHERE adjusts IN "
+        f"(SELECT event_id FROM {outcomes} WHERE kind = 'conversion' AND ({_converted(unit)}))"
     )
+    events = f"FROM theirs UNION SELECT event_id FROM {outcomes} WHERE {_followed(unit)}"
+    ids = [name for (name,) in engine.execute(events).fetchall()]
+    spelled = [parts for name in ids for parts in _spellings(name, marks)]
+    texts = pa.array([max(parts, key=len) for parts in spelled], pa.string())
+    engine.register("spelled", pa.table({"longest": texts, "parts": pa.array(spelled, pa.list_(pa.string()))}))
+    lines = f"SELECT text, unnest({_SAID}) AS value FROM {_rows(lake, engine, 'rejects')}"
     engine.execute(
-        f"CREATE TABLE speaking AS SELECT DISTINCT text FROM ("
-        f"SELECT text, unnest(regexp_extract_all(text, '{_VALUE}')) AS value "
-        f"FROM {_rows(lake, engine, 'rejects')} WHERE kind NOT IN ('impression', 'count')) "
-        f"WHERE trim(value, '{_AROUND}') IN (SELECT trim(event_id, '{_AROUND}') FROM (FROM theirs UNION ALL "
-        f"SELECT event_id FROM {outcomes} WHERE kind = 'conversion' AND ({_followed(unit)})))"
+        f"CREATE TABLE speaking AS SELECT DISTINCT text FROM ({lines} WHERE kind NOT IN ('impression', 'count')) "
+        f"JOIN spelled ON value = longest WHERE list_has_all({_SAID}, parts)"
     )
+    engine.unregister("spelled")
+
+
+def _spellings(event: str, marks: Marks) -> Iterator[list[str]]:
+    """The ways in which a rejected line may write an event's id: the values that it has then."""
+    parts = [part.strip(_AROUND) for part in event.split("/")]
+    parts = [part for part in parts if part]
+    if parts:
+        yield parts
+        yield from ([mark] for mark in marks(event))
+        yield from map(list, zip(*map(marks, parts), strict=True))
+
+
+def _named(unit: str) -> str:
+    """Which outcomes name a unit, or an impression of its."""
+    return f"unit = '{unit}' OR impression_id IN (FROM theirs)"
+
+
+def _converted(unit: str) -> str:
+    """Which conversions name those, or one of its clicks."""
+    return f"{_named(unit)} OR click_id IN (FROM clicked)"
 
 
 def _followed(unit: str) -> str:
     """Which outcomes are a unit's."""
-    return (
-        f"unit = '{unit}' OR impression_id IN (SELECT event_id FROM theirs) "
-        "OR (kind = 'conversion' AND event_id IN (SELECT event_id FROM adjusting))"
-    )
+    return f"{_named(unit)} OR (kind = 'conversion' AND ({_converted(unit)} OR event_id IN (FROM adjusting)))"
 
 
 def _speaks_of(*hashes: str) -> str:

@@ -37,7 +37,7 @@ class FirstOf(BaseModel):
         if not text:
             return ""
         try:
-            entries = json.loads(text, parse_float=str, parse_int=str)
+            entries = json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=_once_each)
         except (ValueError, RecursionError):
             return UNREADABLE
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -47,6 +47,14 @@ class FirstOf(BaseModel):
             if said:  # one name twice is one thing in parts that nobody told us of
                 return said[0].strip() if len(said) == 1 and isinstance(said[0], str) else UNREADABLE
         return "0"
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of one that says two things under one key it is not known which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is repeated")
+    return found
 
 
 def _sort(value: Any) -> str:

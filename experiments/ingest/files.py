@@ -31,7 +31,7 @@ from experiments.ingest.rejected import LONGEST_REJECT
 from experiments.ingest.restating import after_all_of, drop_unchanged
 from experiments.ingest.rows import Rules
 from experiments.ingest.sieve import Sieve
-from experiments.ingest.slots import edition_of, newer, older
+from experiments.ingest.slots import edition_of, is_same, newer, numbered, older
 from experiments.ingest.staging import Staging, staging
 from experiments.ingest.times import Times, in_zone
 from experiments.ingest.traffic import Agents, Filters, Hosts
@@ -63,6 +63,9 @@ class Deliveries(Protocol):
 
     def editions(self, slot: str) -> tuple[Edition, ...]:
         """The files of a slot that were begun."""
+
+    def named(self, name: str) -> tuple[Delivery, ...]:
+        """The deliveries of files of this name, the earliest first."""
 
 
 def file_sha256(path: Path) -> str:
@@ -108,7 +111,11 @@ def ingest_kinds(
     read last: when the register knows that, it knows them all.
 
     Of a feed that delivers an hour again, the newer file's commits remove what the older one left; an older file that
-    comes after a newer one adds nothing, and its lines are counted as ``superseded``.
+    comes after a newer one adds nothing, and its lines are counted as ``superseded``. Of files that their names tell to
+    be of one instant, the one that came later is the newer.
+
+    Bytes that came before are taken once, but for two that have the last word when they come again: counts under
+    another name, and a file under a name by which another has taken its place since.
 
     Args:
         path: CSV or JSON lines, plain, gzip or Zstandard; or Parquet.
@@ -130,10 +137,11 @@ def ingest_kinds(
         StorageFailure: the disk is full; nothing is half written.
     """
     with open_log(path) as log:
-        own: str = log.sha256
         held: tuple[Mapped | None, ...] = (None,)
-        if feed is not None:
-            own, held = _held(path.name, log.sha256, feed, kind, trafficking or {}, hasher, deliveries)
+        if feed is None:
+            own = _said_again(path.name, log.sha256, log.since, deliveries)
+        else:
+            own, held = _held(path.name, log.sha256, log.since, feed, kind, trafficking or {}, hasher, deliveries)
         known = [deliveries.find(_id_of(each, own)) for each in held]
         _refuse_other_kind(path.name, kind, known)
         if len(held) > 1 and not all(known):
@@ -154,18 +162,28 @@ def ingest_kinds(
     return tuple(reversed(taken))
 
 
-def delivery_of(name: str, sha256: str, feed: Feed | None, hasher: UnitHasher, deliveries: Deliveries) -> str:
-    """By which id a file of these bytes is known, or will be, under this name.
+def delivery_of(
+    name: str, sha256: str, since: datetime, feed: Feed | None, hasher: UnitHasher, deliveries: Deliveries
+) -> str:
+    """By which id a file of these bytes is known, or will be, that lies under this name ``since`` then.
 
     Raises:
         FileRefused: where the feed has no files of such a name.
     """
-    return sha256 if feed is None else _held(name, sha256, feed, None, {}, hasher, deliveries)[0]
+    if feed is None:
+        return _said_again(name, sha256, since, deliveries)
+    return _held(name, sha256, since, feed, None, {}, hasher, deliveries)[0]
+
+
+def beside(sha256: str, what: str) -> str:
+    """An id for bytes that came before, as something else."""
+    return hashlib.sha256(f"{sha256}/{what}".encode(errors="surrogateescape")).hexdigest()
 
 
 def _held(
     name: str,
     sha256: str,
+    since: datetime,
     feed: Feed,
     kind: str | None,
     trafficking: Trafficking,
@@ -182,12 +200,35 @@ def _held(
     def under(own: str) -> tuple[Mapped, ...]:
         return tuple(Mapped.of(files, place, trafficking, own, hasher, feed.name) for place in range(len(files)))
 
-    held = under(sha256)
-    editions = [each for each in (_edition(name, sha256, mapped) for mapped in held) if each]
-    if all(deliveries.claimed(each.sha256) in (None, each) for each in editions):
-        return sha256, held
-    own = hashlib.sha256(f"{sha256}/{editions[0].slot}/{editions[0].made}".encode()).hexdigest()
+    editions = [each for each in (_edition(name, sha256, mapped) for mapped in under(sha256)) if each]
+    own, claimed = sha256, ((deliveries.claimed(each.sha256), each) for each in editions)
+    if any(before is not None and not is_same(before, each) for before, each in claimed):
+        own = beside(sha256, f"{editions[0].slot}/{editions[0].made}")
+    own = _said_again(name, own, since, deliveries)
     return own, under(own)
+
+
+def _said_again(name: str, own: str, since: datetime, deliveries: Deliveries) -> str:
+    """The id of what has the last word though its bytes are known; of all else, ``own``."""
+    while (known := deliveries.find(own)) is not None:
+        if known.kind == "count" and known.name != name:
+            own = beside(own, name)
+            continue
+        after = _in_its_place(known, deliveries)
+        if known.name != name or after is None or since <= after.finished_at:
+            break
+        own = beside(own, after.sha256)
+    return own
+
+
+def _in_its_place(known: Delivery, deliveries: Deliveries) -> Delivery | None:
+    """What came under the same name since, and counts instead; clocks may go back, versions of the lake do not."""
+    if known.kind == "count":
+        version, named = known.lake_versions.get("counts", 0), deliveries.named(known.name)
+        later = [each for each in named if each.kind == "count" and each.lake_versions.get("counts", 0) > version]
+        return min(later, key=lambda each: each.lake_versions["counts"], default=None)
+    newer = deliveries.find(known.replaced_by) if known.replaced_by else None
+    return newer if newer is not None and newer.name == known.name else None
 
 
 def _refuse_other_kind(name: str, kind: str | None, known: Sequence[Delivery | None]) -> None:
@@ -227,6 +268,7 @@ def _ingest(
         _refuse_other_layers(form, log, hasher)
         edition = None if mapped is None or form.repaired else _edition(log.path.name, file_id, mapped)
         if edition:
+            edition = deliveries.claimed(edition.sha256) or numbered(edition, deliveries.editions(edition.slot))
             deliveries.claim(edition)
         rivals = deliveries.editions(edition.slot) if edition else ()
         replaced = older(rivals, edition) if edition else ()

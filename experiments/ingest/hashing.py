@@ -88,6 +88,10 @@ class UnitHasher:
         self._refuse_while_changing()
         return tuple(self._under(unit, self._keys[:layers]) for layers in range(1, len(self._keys)))
 
+    def all_of(self, text: str) -> tuple[str, ...]:
+        """The hashes of a text before each change of key, the oldest first, and the present one."""
+        return (*self.earlier(text), self.hashed(text))
+
     def hash_column(self, units: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
         """The same of a column, which is quicker; what is missing stays missing."""
         self._refuse_while_changing()

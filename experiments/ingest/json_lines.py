@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -135,6 +136,8 @@ class JsonLines:
     def _value(self, column: str, value: object) -> str:
         """As text; a list only where the mapping says so."""
         if isinstance(value, list) and self._heading.columns[self._heading.wanted[column]] in self._lists:
+            if any(isinstance(entry, _Repeating) for entry in value):
+                raise Rejected("bad_value")
             return json.dumps(value, ensure_ascii=False)
         return _scalar(value)
 
@@ -217,9 +220,11 @@ def _flat(text: str) -> Mapping[str, object]:
 
 
 def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """What an object under a repeated key holds is told twice: readers of JSON differ in which of them they take."""
+    often = Counter(key for key, _ in record.pairs) if isinstance(record, _Repeating) else Counter[str]()
     for key, value in _pairs(record):
         if isinstance(value, dict):
-            yield from _leaves(f"{prefix}{key}.", value)
+            yield from [*_leaves(f"{prefix}{key}.", value)] * min(often.get(key, 1), 2)
         else:
             yield prefix + key, value
 

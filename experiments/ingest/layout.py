@@ -224,6 +224,8 @@ def layout_of(mapped: Mapped, file_name: str, header: Sequence[str]) -> Layout:
     needs = (*required(feed.kind, told), *(("ad",) if feed.kind == "count" else ()))
     missing = [column for column in needs if column not in told]
     if feed.kind in OF_ARMS and feed.trafficking and set(missing) & set(_ARM) and not set(missing) - set(_ARM):
+        if absent := [column for column in feed.trafficking if bare(column) in mapped.trafficking]:
+            raise FileRefused(f"{file_name} lacks {' or '.join(absent)}, by which trafficking.csv tells the arm")
         raise FileRefused(
             f"{file_name}: nothing says which creative is which arm: list values of {', '.join(feed.trafficking)} in "
             "trafficking.csv (columns column, value, experiment, arm)"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE = 1 << 20
 """Bytes, its line end excluded. A log without line ends must not fill the memory."""
-_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-"""RFC 1952, RFC 8878: what such files begin with, whatever their names say."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGICS = (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))
+"""RFC 1952, RFC 8878: what such files begin with, whatever their names say; pzstd's with a frame to be skipped."""
 PARQUET_MAGIC = b"PAR1"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _OTHERS = {
@@ -119,6 +121,11 @@ class _Opened(io.RawIOBase):
         return len(data)
 
 
+def came_at(fact: os.stat_result) -> datetime:
+    """When a file came to lie where it lies: copies keep the time at which the original was written, but not this."""
+    return datetime.fromtimestamp(fact.st_ctime, UTC)
+
+
 class Log:
     """A file opened once: what is hashed is what is read."""
 
@@ -128,6 +135,11 @@ class Log:
         self._stat = os.fstat(file.fileno())
         self.size = self._stat.st_size
         self.sha256 = file_digest(_Opened(file, self.size), "sha256").hexdigest()
+
+    @property
+    def since(self) -> datetime:
+        """When the file came to lie there as it is."""
+        return came_at(self._stat)
 
     @property
     def file(self) -> BinaryIO:
@@ -196,12 +208,12 @@ class Log:
     def _stream(self) -> BinaryIO:
         """What is in the file, unpacked."""
         self._file.seek(0)
-        beginning = self._file.read(max(len(_GZIP_MAGIC), len(_ZSTD_MAGIC)))
+        beginning = self._file.read(len(_ZSTD_MAGICS[0]))
         self._file.seek(0)
         opened = _Opened(self._file, self.size)
         if beginning.startswith(_GZIP_MAGIC):
             return io.BufferedReader(igzip.IGzipFile(fileobj=opened), 1 << 20)
-        if beginning == _ZSTD_MAGIC:
+        if beginning in _ZSTD_MAGICS:
             return pa.CompressedInputStream(pa.PythonFile(opened, "r"), "zstd")
         return io.BufferedReader(opened, 1 << 20)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -10,6 +11,8 @@ from experiments.core.delivery import Edition
 
 MADE = "made"
 """The group of a name pattern that says when the file was made; all other groups together say what it is."""
+_NUMBERED = re.compile(r"(.*?)(?: #(\d{6}))?", re.DOTALL)
+"""When a file was made and, of several of one instant, its number: sorted as text, it is after the instant itself."""
 
 
 def _checked(pattern: str) -> str:
@@ -42,6 +45,17 @@ def edition_of(file_name: str, sha256: str, pattern: str, feed: str, what: str) 
     return Edition("/".join((feed, what, *said.values())), made, sha256)
 
 
+def is_same(one: Edition, other: Edition) -> bool:
+    """Whether two files are of one slot and one instant, whichever came later."""
+    return (one.slot, _instant(one)) == (other.slot, _instant(other))
+
+
+def numbered(edition: Edition, rivals: Iterable[Edition]) -> Edition:
+    """A file that comes after others of its slot: of one instant by their names, they count in the order they came."""
+    before = [_number(each) for each in rivals if not each.rejects and is_same(each, edition)]
+    return replace(edition, made=f"{edition.made} #{max(before) + 1:06}") if before else edition
+
+
 def older(editions: Iterable[Edition], than: Edition) -> frozenset[str]:
     """Whose rows go when this one is in the lake: earlier files of the slot, and what was taken from their rejects."""
     return frozenset(each.sha256 for each in editions if each.sha256 != than.sha256 and _age(each) < _age(than))
@@ -54,5 +68,19 @@ def newer(editions: Iterable[Edition], than: Edition) -> tuple[str, ...]:
 
 
 def _age(edition: Edition) -> tuple[str, str]:
-    """Two files of one instant differ by their bytes: whichever comes first, the same one stays."""
+    """Files of one instant have numbers; those that were begun before there were any differ by their bytes."""
     return edition.made, edition.sha256
+
+
+def _told(edition: Edition) -> tuple[str, str | None]:
+    found = _NUMBERED.fullmatch(edition.made)
+    assert found is not None  # noqa: S101 - it fits any text
+    return found[1], found[2]
+
+
+def _instant(edition: Edition) -> str:
+    return _told(edition)[0]
+
+
+def _number(edition: Edition) -> int:
+    return int(_told(edition)[1] or 1)

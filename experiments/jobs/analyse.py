@@ -8,7 +8,8 @@ from experiments.core.lifecycle import Phase
 from experiments.core.plan import Rule
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.ingest import refuse_while_reading
-from experiments.jobs.job import Task
+from experiments.jobs.job import Task, tasks_by_experiment
+from experiments.store.records import ExperimentRecord
 
 ACTOR = "job:analyse"
 
@@ -24,20 +25,19 @@ class Analyse:
         self.only = only
 
     def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:
-        tasks = []
-        for record in context.control.experiments():
+        def due(record: ExperimentRecord) -> str | None:
             if record.phase is not Phase.RUNNING or self.only not in (None, record.name):
-                continue
+                return None
             plan, _ = context.control.plan(record.name)
             look = context.control.state(record.name).looks_taken + 1
-            if look <= plan.looks.count and plan.look_time(look) <= as_of:
-                tasks.append(Task(self.name, record.name, f"look-{look}"))
-        return tuple(tasks)
+            return f"look-{look}" if look <= plan.looks.count and plan.look_time(look) <= as_of else None
+
+        return tasks_by_experiment(context, self.name, due)
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
         from experiments.core.judgement import judge_look
         from experiments.core.traffic import next_shares
-        from experiments.core.verdict import Kind
+        from experiments.core.verdict import Kind, held
         from experiments.events.evidence import gather
 
         refuse_while_reading(context)
@@ -46,8 +46,10 @@ class Analyse:
         evidence = gather(context.lake, plan, plan.look_time(look), dealt=context.control.dealings(name))
         earlier = [verdict for verdict in context.control.verdicts(name) if verdict.look < look]
         judgement = judge_look(
-            plan, plan_hash, evidence, look, information_history=[verdict.information for verdict in earlier]
-        )
+            plan, plan_hash, evidence, look,
+            information_history=[verdict.information for verdict in earlier],
+            held=[verdict.look for verdict in earlier if held(verdict.kind, verdict.reason_codes)],
+        )  # fmt: skip
         evidence_id = context.control.record_evidence(evidence)
         verdict = judgement.verdict
         then: Conclude | Reweight | None = None

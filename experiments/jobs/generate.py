@@ -1,15 +1,19 @@
 """Generate: an experiment's creatives, rendered, gated and put before a person."""
 
+import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 from creatives.briefs import load_brief
 from creatives.overview import write_overview
+from creatives.packs import Look
 from creatives.render import plan_render, render
 from creatives.slots import find_slots
 from experiments.core.commands import FinishGeneration
+from experiments.core.errors import ExperimentError
 from experiments.core.lifecycle import Phase
 from experiments.documents import restore_experiment
 from experiments.jobs.context import Context, Progress
@@ -21,6 +25,31 @@ WORKERS = min(os.cpu_count() or 1, 4)
 """Looks rendered at once: numpy and Pillow release the interpreter, and each needs some 150 MB."""
 OVERVIEW = "overview.webp"
 """Beside the variants: all of them on one sheet, for the person who reviews."""
+
+
+class CreativesChanged(ExperimentError):
+    """What would be approved or served is not what was rendered."""
+
+
+def refuse_changed(context: Context, name: str, looks: Mapping[str, Look]) -> None:
+    """To be asked before a yes, and before the start: every file is as it was rendered, and its look is the same still.
+
+    Raises:
+        CreativesChanged: for the first that is not. Declined arms are not asked for.
+    """
+    again = f"run adstyle experiment generate {name}, and review it again"
+    declined = context.control.state(name).declined_arms
+    folder = context.workspace.folder("variants") / name
+    for variant in context.control.variants(name):
+        if variant.arm in declined:
+            continue
+        path = folder / variant.file_name
+        if not path.is_file():
+            raise CreativesChanged(f"{path} is not there any more: {again}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != variant.sha256:
+            raise CreativesChanged(f"{path} was changed since it was rendered: {again}")
+        if variant.provenance["style"] != looks[variant.arm].identity:
+            raise CreativesChanged(f"{path} was rendered before the pack {variant.arm!r} was changed: {again}")
 
 
 class Generate:

@@ -10,17 +10,17 @@ from typing import Any
 from experiments.core.delivery import Delivery
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.ingest.feed import Feed, Trafficking, feed_for, feeds, read_trafficking
-from experiments.ingest.files import delivery_of, file_sha256, ingest_kinds
+from experiments.ingest.files import beside, delivery_of, file_sha256, ingest_kinds
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.layout import Mapped
-from experiments.ingest.log import FileRefused
+from experiments.ingest.log import FileRefused, came_at
 from experiments.ingest.rejected import Origin, counted
 from experiments.ingest.replay import Replay, replay_rejects
 from experiments.ingest.times import in_zone
 from experiments.ingest.traffic import read_filters
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
-from experiments.store.control import PlanNotSealed
+from experiments.store.codec import Damaged
 
 WRITER = "lake"
 """The lock every ingest takes: the lake has one writer at a time."""
@@ -41,7 +41,7 @@ class Ingest:
         known = context.deliveries.find(task.period)
         if known is not None:  # somebody was faster
             return delivery_document(replace(known, replay=True))
-        path = _waiting(context).get(task.period)
+        path = _place_of(context, task.period)
         if path is None:
             raise FileRefused(f"the file {task.period[:12]} is no longer in the inbox as it was: nothing was read")
         first, *others = ingest(context, path, None, progress)
@@ -178,31 +178,54 @@ def _sha256(path: Path, _size: int, _modified_ns: int) -> str:
     return file_sha256(path)
 
 
+def _key(path: Path) -> str:
+    """The hash of what a file holds; of one that cannot be read its name, so that it fails by itself.
+
+    Raises:
+        FileNotFoundError: where it is no longer there.
+    """
+    try:
+        fact = path.stat()
+        return _sha256(path, fact.st_size, fact.st_mtime_ns)
+    except FileRefused:
+        return ascii(path.name)[1:-1]  # which need be no text
+
+
 def _waiting(context: Context) -> dict[str, Path]:
-    """The inbox's new files by hash; one that cannot be read is there under its name, so that it fails by itself."""
-    waiting = {}
+    """The inbox's new files, each by a key of its own: of several with the same bytes, the first by their hash."""
+    waiting, known = dict[str, Path](), context.deliveries.briefs()
     for path in inbox_files(context):
         try:
-            fact = path.stat()
-            key = _sha256(path, fact.st_size, fact.st_mtime_ns)
+            key = _key(path)
+            if (before := known.get(key)) is not None:
+                if before.name != path.name or before.kind == "count" or before.replaced_by is not None:
+                    key = _key_of_known(context, path, key)
+            elif key in waiting:
+                key = beside(key, path.name)
         except FileNotFoundError:
             continue
-        except FileRefused:
-            key = ascii(path.name)[1:-1]  # which need be no text
-        known = context.deliveries.find(key)
-        if known is not None and known.name != path.name:
-            key = _key_of_a_twin(context, path, key)
-            known = context.deliveries.find(key)
-        if known is None:
+        if key not in known:
             waiting[key] = path
     return waiting
 
 
-def _key_of_a_twin(context: Context, path: Path, sha256: str) -> str:
-    """Of a file whose bytes came under another name: of a feed, it may be another hour's."""
+def _place_of(context: Context, key: str) -> Path | None:
+    """Where what waits by a key lies; most keys tell it without a look at the register."""
+    for path in inbox_files(context):
+        try:
+            if key in ((own := _key(path)), beside(own, path.name)):
+                return path
+        except FileNotFoundError:
+            continue
+    return _waiting(context).get(key)
+
+
+def _key_of_known(context: Context, path: Path, sha256: str) -> str:
+    """Of a file whose bytes came before: of a feed, it may be another hour's, and counts may have the last word."""
     try:
         feed = feed_for(path.name, feeds(context.workspace.folder("feeds")), None)
-        return delivery_of(path.name, sha256, feed, context.hasher(), context.deliveries)
+        since = came_at(path.stat())
+        return delivery_of(path.name, sha256, since, feed, context.hasher(), context.deliveries)
     except ExperimentError:  # of a mapping that cannot be read: whoever ingests by it is told
         return sha256
 
@@ -212,8 +235,9 @@ def _arms(context: Context) -> dict[str, frozenset[str]]:
     arms = {}
     for record in context.control.experiments():
         try:
-            plan, _ = context.control.plan(record.name)
-        except PlanNotSealed:
-            continue
-        arms[record.name] = frozenset(plan.weights)
+            started = context.control.state(record.name).arms
+        except Damaged:
+            continue  # its lines are kept as rejects, to be replayed once it is mended
+        if started:
+            arms[record.name] = frozenset(started)
     return arms

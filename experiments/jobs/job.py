@@ -10,11 +10,16 @@ from creatives.errors import CreativeError
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.jobs.complaints import FULL, complaint
 from experiments.jobs.context import Context, Progress, silent
+from experiments.store.codec import Damaged
+from experiments.store.records import ExperimentRecord
 from reports.errors import ReportError
 
 LEASE_SECONDS = 600.0
 WHOLE_WORKSPACE = "-"
 """Stands for the experiment where a task belongs to none."""
+
+DAMAGED = "damaged"
+"""The period of an experiment that cannot be worked on."""
 
 TaskState = Literal["done", "failed", "later"]
 
@@ -89,6 +94,19 @@ class TaskFailed(ExperimentError):
         self.exit_code = exit_code
 
 
+def tasks_by_experiment(context: Context, job: str, due: Callable[[ExperimentRecord], str | None]) -> tuple[Task, ...]:
+    """The period that is ``due`` of each experiment; a damaged one has a task, too, which fails by its name."""
+    tasks = []
+    for record in context.control.experiments():
+        try:
+            period = due(record)
+        except Damaged:
+            period = DAMAGED
+        if period is not None:
+            tasks.append(Task(job, record.name, period))
+    return tuple(tasks)
+
+
 class Job(Protocol):
     """``plan`` reads and decides; ``act`` may be repeated at any point without harm."""
 
@@ -133,6 +151,7 @@ def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress:
         return TaskRun(task, "later", error=str(error), exit_code=error.exit_code)
     try:
         with context.ledger.kept(lease), _files_named():
+            _refuse_damaged(context, task)
             result = job.act(context, task, as_of, progress)
     except (ExperimentError, CreativeError, ReportError) as error:
         later = isinstance(error, TryLater)
@@ -144,6 +163,11 @@ def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress:
         raise
     context.ledger.finish(lease, result)
     return TaskRun(task, "done", result)
+
+
+def _refuse_damaged(context: Context, task: Task) -> None:
+    if task.period == DAMAGED:
+        raise context.control.damage(task.experiment) or TryLater(f"{task.experiment} was being mended; try again")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from experiments.core.statistics.pooled import Pooled
 from experiments.core.statistics.pooling import Entry, entry_of, pool
 from experiments.core.verdict import Kind, Reason
 from experiments.jobs.context import Context, Progress, silent
+from experiments.store.codec import Damaged
 from experiments.store.records import ExperimentRecord, VerdictRecord
 
 MEASURING = (Phase.RUNNING, Phase.PAUSED)
@@ -137,10 +138,13 @@ def build_leaderboard(
         if not path.is_file():
             context.control.brief(brief)
     records = context.control.experiments()
-    judged = []
+    judged, damaged = [], []
     for number, record in enumerate(records):
         if record.plan_hash is not None:
-            judged.append(_read(context, record, until))
+            try:
+                judged.append(_read(context, record, until))
+            except Damaged:
+                damaged.append(_not_counted(record, "experiment_damaged"))
         progress("reading experiments", number + 1, len(records))
     counted = [each for each in judged if isinstance(each, _Counted)]
     keys = dict.fromkeys(each.key for each in counted)
@@ -148,7 +152,7 @@ def build_leaderboard(
     boards = [_board(key, [each for each in judged if each.key == key], candidates, brief) for key in keys]
     boards.sort(key=lambda board: -len(board.experiments))
     uncounted = (_uncounted(each) for each in judged if not isinstance(each, _Counted))
-    return Leaderboard(brief, tuple(boards), tuple(uncounted))
+    return Leaderboard(brief, tuple(boards), (*uncounted, *damaged))
 
 
 def _read(context: Context, record: ExperimentRecord, until: datetime | None) -> _Judged:
@@ -186,7 +190,11 @@ def _uncounted(judged: _Judged) -> Uncounted:
         code = "experiment_invalid"
     else:
         code = "experiment_without_lift"
-    return Uncounted(judged.record.name, Reason(code, {"experiment": judged.record.name}))
+    return _not_counted(judged.record, code)
+
+
+def _not_counted(record: ExperimentRecord, code: str) -> Uncounted:
+    return Uncounted(record.name, Reason(code, {"experiment": record.name}))
 
 
 def _candidates(context: Context, counted: Sequence[_Counted]) -> tuple[str, ...]:

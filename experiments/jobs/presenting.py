@@ -9,8 +9,9 @@ from experiments.core.lifecycle import allocation
 from experiments.jobs.context import Context
 from experiments.jobs.job import WHOLE_WORKSPACE, TaskRun
 from experiments.jobs.registry import JOBS
+from experiments.store.codec import Damaged
 from experiments.store.control import PlanNotSealed
-from experiments.store.records import VerdictRecord
+from experiments.store.records import ExperimentRecord, VerdictRecord
 from reports.words import reason
 
 
@@ -95,24 +96,6 @@ def experiment_document(context: Context, name: str) -> dict[str, Any]:
 
 def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
     """Everything one screen shows: experiments, what is due, how deliveries were accounted for."""
-    rows = []
-    for record in context.control.experiments():
-        verdicts = context.control.verdicts(record.name)
-        try:
-            looks = context.control.plan(record.name)[0].looks.count
-        except PlanNotSealed:
-            looks = None
-        rows.append(
-            {
-                "experiment": record.name,
-                "phase": str(record.phase),
-                "looks_taken": len(verdicts),
-                "looks": looks,
-                "verdict": verdicts[-1].kind if verdicts else None,
-                "winner": record.winner,
-                "proposed": context.control.state(record.name).proposed,
-            }
-        )
     deliveries = as_it_stands(context.deliveries.all())
     counted = [each for each in deliveries if each.replaced_by is None]
     due = [
@@ -122,7 +105,7 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
     ]
     return {
         "workspace": context.workspace.name,
-        "experiments": rows,
+        "experiments": [_row(context, record) for record in context.control.experiments()],
         "due": due,
         "deliveries": {
             "files": len(deliveries),
@@ -132,4 +115,26 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
             "rejected": sum(sum(each.rejected.values()) for each in counted),
             "replaced": len(deliveries) - len(counted),
         },
+    }
+
+
+def _row(context: Context, record: ExperimentRecord) -> dict[str, Any]:
+    verdicts = context.control.verdicts(record.name)
+    looks, proposed, damage = None, None, None
+    try:
+        proposed = context.control.state(record.name).proposed
+        looks = context.control.plan(record.name)[0].looks.count
+    except PlanNotSealed:
+        pass
+    except Damaged as error:
+        damage = str(error)
+    return {
+        "experiment": record.name,
+        "phase": str(record.phase),
+        "looks_taken": len(verdicts),
+        "looks": looks,
+        "verdict": verdicts[-1].kind if verdicts else None,
+        "winner": record.winner,
+        "proposed": proposed,
+        "damage": damage,
     }

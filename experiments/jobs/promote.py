@@ -7,7 +7,8 @@ from experiments.core.commands import Promote, ProposePromotion
 from experiments.core.lifecycle import Phase
 from experiments.core.plan import Promotion
 from experiments.jobs.context import Context, Progress
-from experiments.jobs.job import Task
+from experiments.jobs.job import Task, tasks_by_experiment
+from experiments.store.records import ExperimentRecord
 
 ACTOR = "job:promote"
 
@@ -20,14 +21,14 @@ class PromoteWinners:
     every_minutes = 60
 
     def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as concluded
-        tasks = []
-        for record in context.control.experiments():
-            state = context.control.state(record.name)
-            if state.phase is Phase.CONCLUDED and state.winner and not state.proposal_answered:
-                plan, _ = context.control.plan(record.name)
-                if plan.promotion is Promotion.AUTO or not state.proposed:
-                    tasks.append(Task(self.name, record.name, plan.promotion.value))
-        return tuple(tasks)
+        def due(record: ExperimentRecord) -> str | None:
+            if record.phase is not Phase.CONCLUDED or record.winner is None:
+                return None
+            state, (plan, _) = context.control.state(record.name), context.control.plan(record.name)
+            waits = not state.proposal_answered and (plan.promotion is Promotion.AUTO or not state.proposed)
+            return plan.promotion.value if waits else None
+
+        return tasks_by_experiment(context, self.name, due)
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
         winner = context.control.state(task.experiment).winner

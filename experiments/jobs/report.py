@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.errors import ExperimentError, TryLater
+from experiments.core.lifecycle import Phase
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
 from experiments.jobs.promote import PromoteWinners
 from experiments.jobs.upkeep import AGGREGATE_DAYS
+from experiments.store.codec import Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def _bad_week(text: str) -> Week:
 
 class Report:
     """One page a week in which an experiment ran or was decided on; missing ones of earlier weeks are made up for, as
-    long as evidence that nobody judged by is kept."""
+    long as evidence that nobody judged by is kept. One whose events are gone fails once."""
 
     name = "report"
     summary = "write the weekly page and its JSON"
@@ -70,7 +72,7 @@ class Report:
         created = [record.created_at for record in context.control.experiments()]
         if not created:
             return ()
-        from experiments.jobs.weekly import has_news
+        from experiments.jobs.weekly import PAGE_IS_LOST, in_week, lives
 
         week, last = week_of(max(min(created), as_of - timedelta(days=AGGREGATE_DAYS))), last_whole_week(as_of)
         weeks = []
@@ -78,10 +80,11 @@ class Report:
             weeks.append(week)
             week = Week(week.monday + timedelta(weeks=1))
         folder = context.workspace.folder("reports")
+        lost = {entry.period for entry in context.ledger.entries(self.name) if PAGE_IS_LOST in (entry.error or "")}
+        missing = [each for each in weeks if not (str(each) in lost or (folder / f"{each}.html").is_file())]
+        lived = lives(context) if missing else {}  # once: weeks times experiments would be too many questions
         return tuple(
-            Task(self.name, WHOLE_WORKSPACE, str(each))
-            for each in weeks
-            if not (folder / f"{each}.html").is_file() and has_news(context, each.start, each.end)
+            Task(self.name, WHOLE_WORKSPACE, str(each)) for each in missing if in_week(lived, each.start, each.end)
         )
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
@@ -100,9 +103,24 @@ def _refuse_while_deciding(context: Context, as_of: datetime) -> None:
 
 
 def write_week(context: Context, week: Week, only: str | None, out: Path) -> tuple[Path, Path]:
-    """The page and the JSON of one week, of one experiment or of all that had news in it."""
+    """The page and the JSON of one week, of one experiment or of all that had news in it.
+
+    Raises:
+        Damaged: of an experiment that the page, which is written, had to leave out.
+    """
     from experiments.jobs.weekly import build_report
     from reports.page import write_report
 
     report = build_report(context, str(week), week.start, week.end, only)
-    return write_report(report, out)
+    written = write_report(report, out)
+    if only is None:
+        _say_left_out(context, week, written[0])
+    return written
+
+
+def _say_left_out(context: Context, week: Week, page: Path) -> None:
+    for record in context.control.experiments():
+        if record.plan_hash is not None and record.phase is not Phase.ARCHIVED and record.created_at < week.end:
+            damage = context.control.damage(record.name)
+            if damage:
+                raise Damaged(f"{page} was written without {damage}, then run adstyle report --week {week}")

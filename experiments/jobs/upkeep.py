@@ -14,6 +14,7 @@ from experiments.ingest.files import IGNORED
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.ingest import WRITER, WRITER_SECONDS
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
+from experiments.store.codec import Damaged
 from experiments.store.records import MilestoneRecord
 
 RETENTION_DAYS = 90
@@ -22,6 +23,7 @@ AGGREGATE_DAYS = 396
 """Thirteen months: counts tell of nobody, and a year is to be seen beside the one before."""
 EVIDENCE = "evidence"
 """Snapshots in the control plane. Those that a verdict rests on are kept for ever: it must be possible to check it."""
+BEGINNING = date(1970, 1, 1)
 GONE_HOURS = 24
 """So long after they were forgotten events leave the disk."""
 NOT_KEPT = frozenset({IGNORED, "superseded"})
@@ -155,11 +157,19 @@ def _limit(context: Context, name: str, as_of: datetime) -> tuple[date, Collecti
     Outcomes belong to no experiment until evidence is gathered: while any is needed, all since its start are kept.
     """
     before = _first_day(as_of, AGGREGATE_DAYS if name == "counts" else RETENTION_DAYS)
-    needed = {
-        record.name: context.control.plan(record.name)[0].start.date()
-        for record in context.control.experiments()
-        if is_needed(context.control.history(record.name), as_of)
-    }
+    if name not in ("impressions", "outcomes"):
+        return before, ()
+    since = {record.name: _needed_since(context, record.name, as_of) for record in context.control.experiments()}
+    needed = {experiment: day for experiment, day in since.items() if day is not None}
     if name == "outcomes":
         return min([before, *needed.values()]), ()
-    return before, tuple(needed) if name == "impressions" else ()
+    return before, tuple(needed)
+
+
+def _needed_since(context: Context, name: str, as_of: datetime) -> date | None:
+    """The first day that an experiment needs; of a damaged one nobody knows, so nothing of it is forgotten."""
+    try:
+        needed = is_needed(context.control.history(name), as_of)
+        return context.control.plan(name)[0].start.date() if needed else None
+    except Damaged:
+        return BEGINNING

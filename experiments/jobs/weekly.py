@@ -1,6 +1,8 @@
 """Fill the weekly report's model from the stores: every number the page shows is looked up or computed here."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from experiments.jobs.verdict_rows import (
     verdict_view,
     with_expected,
 )
+from experiments.store.codec import Damaged
 from experiments.store.records import MilestoneRecord, VerdictRecord
 from reports.model import (
     ArmCount,
@@ -60,16 +63,48 @@ PROPOSALS = 3
 """Styles to try next that a page names."""
 THUMBNAIL = 320
 """Longest side in pixels."""
+PAGE_IS_LOST = "its page cannot be made any more; one that was made stays as it is"
+"""How a complaint ends after which a page is not tried again by itself."""
 
 
-def has_news(context: Context, start: datetime, end: datetime) -> bool:
-    """Whether anything ran or was decided in the week."""
-    return bool(_in_week(context, start, end))
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A started experiment's: since when it counts, and all that happened to it."""
+
+    start: datetime
+    history: tuple[MilestoneRecord, ...]
+
+
+def lives(context: Context) -> dict[str, Life]:
+    """Of every started experiment; damaged ones are left out."""
+    found = {}
+    for record in context.control.experiments():
+        if record.plan_hash is not None:
+            with suppress(Damaged):
+                plan, _ = context.control.plan(record.name)
+                found[record.name] = Life(plan.start, context.control.history(record.name))
+    return found
+
+
+def in_week(lived: Mapping[str, Life], start: datetime, end: datetime) -> dict[str, State]:
+    """Those that had started, and were not over before the week began, as they stood at its end."""
+    found = {}
+    for name, life in lived.items():
+        if life.start >= end:
+            continue
+        history = _until(life.history, end + CLOSING)
+        state = _state(history)
+        if state is None or state.plan_hash is None:
+            continue
+        news = any(fact.at >= start + CLOSING for fact in history)
+        if news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED):
+            found[name] = state
+    return found
 
 
 def build_report(context: Context, week: str, start: datetime, end: datetime, only: str | None) -> WeeklyReport:
     """The week's report; of one experiment where ``only`` is given."""
-    begun = {only: _begun(context, only, end)} if only else _in_week(context, start, end)
+    begun = {only: _begun(context, only, end)} if only else in_week(lives(context), start, end)
     return WeeklyReport(
         workspace=context.workspace.name,
         week=week,
@@ -105,21 +140,6 @@ def _begun(context: Context, name: str, end: datetime) -> State:
     if state is None or state.plan_hash is None or context.control.plan(name)[0].start >= end:
         raise ExperimentError(f"{name} had not started by {end:%Y-%m-%d}: there is nothing to report")
     return state
-
-
-def _in_week(context: Context, start: datetime, end: datetime) -> dict[str, State]:
-    """Started experiments that were not over before the week began."""
-    found = {}
-    for record in context.control.experiments():
-        history = _until(context.control.history(record.name), end + CLOSING)
-        state = _state(history)
-        if state is None or state.plan_hash is None:
-            continue
-        begun = context.control.plan(record.name)[0].start < end
-        news = any(fact.at >= start + CLOSING for fact in history)
-        if begun and (news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED)):
-            found[record.name] = state
-    return found
 
 
 def _until(history: tuple[MilestoneRecord, ...], instant: datetime) -> tuple[MilestoneRecord, ...]:
@@ -217,7 +237,7 @@ def _recorded(context: Context, name: str, until: datetime, gone: date) -> Evide
     if not recorded:
         raise ExperimentError(
             f"{name}: events from before {gone} are forgotten, and no evidence as of {until:%Y-%m-%d %H:%M} UTC was "
-            "recorded while they were there: its page cannot be made any more; one that was made stays as it is"
+            f"recorded while they were there: {PAGE_IS_LOST}"
         )
     # What was gathered after days were forgotten lacks them; of those that lack none, the latest has late events too.
     return max(recorded, key=lambda each: len(each.daily))

@@ -1,5 +1,6 @@
 """The bell. APScheduler only says *when*; what is due and whether it was done stands in our own tables."""
 
+import signal
 from collections.abc import Callable
 from datetime import UTC, timedelta
 
@@ -63,12 +64,15 @@ def ring_once(context: Context, say: Say) -> None:
 
 
 def serve(context: Context, say: Say) -> None:
-    """Ring until interrupted."""
+    """Ring until interrupted or told to end, as services and containers are (SIGTERM); the job at hand is finished."""
     scheduler = build_scheduler(context, say)
     say(f"The scheduler rings for {', '.join(JOBS)} (UTC). Ctrl-C ends it; nothing is lost.")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         scheduler.start()
     except (KeyboardInterrupt, SystemExit):
         if scheduler.running:
             scheduler.shutdown(wait=True)
         say("The scheduler has ended.")
+    finally:
+        signal.signal(signal.SIGTERM, before)

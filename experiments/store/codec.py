@@ -20,7 +20,6 @@ from experiments.core.plan import (
     Allocation,
     Arm,
     Attribution,
-    BadPlan,
     Direction,
     Gates,
     Looks,
@@ -36,8 +35,24 @@ from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity
 
 
-class PlanTampered(ExperimentError):
+class Damaged(ExperimentError):
+    """What is kept of an experiment is not what was written. It alone stops, until the backup is restored."""
+
+
+class PlanTampered(Damaged):
     """A sealed plan's document is not the one that was sealed."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """What `plain` made, as SQLite gives it back, which lets anyone write anything.
+
+    Raises:
+        Damaged: where it is no JSON any more.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"a document in the database cannot be read ({error}): restore its backup") from None
 
 
 def plain(value: Any) -> Any:
@@ -137,13 +152,13 @@ def restore_plan(document: Mapping[str, Any], sealed: str) -> Plan:
         PlanTampered: where the document gives another hash, or none.
     """
     try:
-        plan = _plan(document)
-    except (KeyError, TypeError, ValueError, BadPlan) as error:
+        plan, found = _plan(document), canonical_sha256(document)
+    except (AttributeError, KeyError, TypeError, ValueError, ExperimentError) as error:
         raise PlanTampered(f"the plan {sealed[:12]} cannot be read ({error}): restore the database's backup") from None
-    if not plan.seal() == canonical_sha256(document) == sealed:
+    if not plan.seal() == found == sealed:
         raise PlanTampered(
-            f"the plan of {plan.experiment} was changed after it was sealed: {sealed[:12]} was sealed, "
-            f"this is {canonical_sha256(document)[:12]}. No verdict can rest on it; restore the database's backup"
+            f"the plan was changed after it was sealed: {sealed[:12]} was sealed, this is {found[:12]}. "
+            "No verdict can rest on it; restore the database's backup"
         )
     return plan
 

@@ -18,11 +18,21 @@ from experiments.core.lifecycle import Dealing, Milestone, MilestoneKind, Phase,
 from experiments.core.names import check_name
 from experiments.core.plan import Plan
 from experiments.store.catalogue import Catalogue
-from experiments.store.codec import canonical_sha256, evidence_document, plain, restore_evidence, restore_plan
+from experiments.store.codec import (
+    Damaged,
+    PlanTampered,
+    canonical_sha256,
+    evidence_document,
+    plain,
+    restore_evidence,
+    restore_plan,
+)
 from experiments.store.database import write
 from experiments.store.lookups import Unknown, as_record, experiment_row, unknown
 from experiments.store.records import ExperimentRecord, JudgementLike, MilestoneRecord, VerdictRecord
 from experiments.store.schema import EvidenceRow, ExperimentRow, MilestoneRow, PlanRow, VariantRow, VerdictRow
+
+RESTORE = "restore the database's backup"
 
 
 class ExperimentExists(ExperimentError):
@@ -122,18 +132,28 @@ class ControlPlane(Catalogue):
             PlanTampered: where the kept plan is not what was sealed.
         """
         with Session(self._engine) as session:
-            experiment_row(session, name)
-            row = session.scalar(select(PlanRow).where(PlanRow.experiment == name))
-            if row is None:
+            sealed = experiment_row(session, name).plan_hash
+            if sealed is None:
                 raise PlanNotSealed(
                     f"{name} has not started, so it has no sealed plan: adstyle experiment start {name}"
                 )
-            return restore_plan(row.document, row.hash), row.hash
+            kept = select(PlanRow.document).where(PlanRow.experiment == name, PlanRow.hash == sealed)
+            try:
+                document = session.scalar(kept)
+                if document is None:
+                    raise PlanTampered(f"the plan {sealed[:12]} is not there any more: {RESTORE}")
+                return restore_plan(document, sealed), sealed
+            except Damaged as error:
+                raise PlanTampered(f"{name}: {error}") from None
 
     def state(self, name: str) -> State:
-        """What the experiment's milestones amount to."""
+        """What the experiment's milestones amount to.
+
+        Raises:
+            Damaged: as `history`.
+        """
         with Session(self._engine) as session:
-            return _state(session, name)
+            return _replayed(session, name)[1]
 
     def experiment(self, name: str) -> ExperimentRecord:
         """One experiment as lists show it, with its document."""
@@ -146,12 +166,27 @@ class ControlPlane(Catalogue):
             rows = session.scalars(select(ExperimentRow).order_by(ExperimentRow.created_at, ExperimentRow.name))
             return tuple(_experiment_record(row) for row in rows)
 
+    def damage(self, name: str) -> Damaged | None:
+        """What keeps anyone from working on the experiment, and on no other."""
+        try:
+            self.state(name)
+            self.plan(name)
+        except PlanNotSealed:
+            return None
+        except Damaged as error:
+            return error
+        return None
+
     def history(self, name: str) -> tuple[MilestoneRecord, ...]:
-        """Every fact of the experiment's life, in order."""
+        """Every fact of the experiment's life, in order.
+
+        Raises:
+            Damaged: where the facts are not those that were written.
+        """
         with Session(self._engine) as session:
             return tuple(
                 MilestoneRecord(row.sequence, MilestoneKind(row.kind), row.at, row.actor, row.payload)
-                for row in _milestones(session, name)
+                for row in _replayed(session, name)[0]
             )
 
     def dealings(self, name: str) -> tuple[Dealing, ...]:
@@ -266,7 +301,7 @@ class ControlPlane(Catalogue):
         self, session: Session, name: str, command: Command, actor: str
     ) -> tuple[State, tuple[Milestone, ...]]:
         row = experiment_row(session, name)
-        before = _state(session, name)
+        _, before = _replayed(session, name)
         if isinstance(command, Decline) and before.phase is Phase.REVIEW:
             _refuse_unknown_arm(session, name, command.arm)
         facts = decide(before, command)
@@ -305,19 +340,20 @@ def _unjudged(before: datetime) -> tuple[ColumnElement[bool], ...]:
     return EvidenceRow.as_of < before, ~exists().where(VerdictRow.evidence_id == EvidenceRow.id)
 
 
-def _milestones(session: Session, name: str) -> Sequence[MilestoneRow]:
+def _replayed(session: Session, name: str) -> tuple[Sequence[MilestoneRow], State]:
+    """The experiment's facts in order, and what they amount to."""
     query = select(MilestoneRow).where(MilestoneRow.experiment == name).order_by(MilestoneRow.sequence)
-    rows = session.scalars(query).all()
-    if not rows:
-        experiment_row(session, name)
-    return rows
-
-
-def _state(session: Session, name: str) -> State:
-    state = replay(Milestone(MilestoneKind(row.kind), row.payload) for row in _milestones(session, name))
+    try:
+        rows = session.scalars(query).all()
+        state = replay(Milestone(MilestoneKind(row.kind), row.payload) for row in rows)
+    except UnicodeEncodeError:  # the name asked for is no text
+        raise
+    except (KeyError, TypeError, ValueError, Damaged) as error:
+        raise Damaged(f"{name}: its milestones cannot be read ({error}): {RESTORE}") from None
     if state is None:
-        raise Unknown(f"experiment {name!r} has lost its milestones: restore the database's backup")
-    return state
+        experiment_row(session, name)
+        raise Damaged(f"{name}: its milestones are not there any more: {RESTORE}")
+    return rows, state
 
 
 def _refuse_unknown_arm(session: Session, name: str, arm: str | None) -> None:

@@ -1,6 +1,7 @@
 """Opening the control plane's database (SQLite or PostgreSQL), and bringing it to this version's tables."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from experiments.core.errors import ExperimentError, TryLater
+from experiments.store.codec import read_json
 from experiments.store.failures import translate_failures
-from experiments.store.schema import Base
+from experiments.store.schema import Base, MilestoneRow
 
 HEAD = "0002"
 """The newest migration this version knows; revisions are numbered in order."""
+_NUMBERED = re.compile(r"\d{4}")
 
 BUSY_SECONDS = 10
 _WRITES = "adstyle_writes"
@@ -69,15 +72,13 @@ def migrate(url: str) -> None:
     try:
         if engine.dialect.name == "sqlite":
             with engine.connect() as connection:  # kept in the file: later connections find it so
+                _refuse_unfit(connection, _shown(engine))
                 connection.exec_driver_sql("COMMIT")
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         with for_writing(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            revision = _revision(connection)
-            _refuse_newer(revision, _shown(engine))
-            if revision is None:
-                _refuse_others_tables(connection, _shown(engine))
+            _refuse_unfit(connection, _shown(engine))
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
             config.attributes["connection"] = connection
@@ -128,12 +129,15 @@ def _engine(url: str) -> Engine:
     if parsed.drivername == "sqlite":
         if parsed.database in (None, "", ":memory:"):
             raise BadDatabaseUrl("the database must be a file that several processes can open: sqlite:///adstyle.db")
-        engine = create_engine(parsed, json_serializer=serialise, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(
+            parsed, json_serializer=serialise, json_deserializer=read_json, connect_args={"timeout": BUSY_SECONDS}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
         try:
-            engine = create_engine(parsed, json_serializer=serialise, pool_pre_ping=True)
+            encoding = {"client_encoding": "utf8"}  # whatever the database's or the environment's: text is never bytes
+            engine = create_engine(parsed, json_serializer=serialise, pool_pre_ping=True, connect_args=encoding)
         except ModuleNotFoundError:
             raise BadDatabaseUrl("PostgreSQL needs its driver: pip install 'adstyle[postgres]'") from None
     translate_failures(engine)
@@ -156,14 +160,21 @@ def _shown(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+def _revision(connection: Connection, shown: str) -> str | None:
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is not None and not (_NUMBERED.fullmatch(revision) and MilestoneRow.__tablename__ in tables):
+        raise NotMigrated(
+            f"{shown} is another program's (it is at that one's migration {revision}): give AdStyle a database of its "
+            "own in adstyle.toml"
+        )
+    return revision
 
 
 def _check_revision(connection: Connection, shown: str) -> None:
-    revision = _revision(connection)
+    revision = _revision(connection, shown)
     _refuse_newer(revision, shown)
     if revision is None:
         raise NotMigrated(f"{shown} has no AdStyle tables yet: run adstyle db migrate")
@@ -171,6 +182,15 @@ def _check_revision(connection: Connection, shown: str) -> None:
         raise NotMigrated(
             f"{shown} has the tables of an older version ({revision}, not {HEAD}): run adstyle db migrate"
         )
+
+
+def _refuse_unfit(connection: Connection, shown: str) -> None:
+    """What migrations would spoil, or cannot bring to this version."""
+    revision = _revision(connection, shown)
+    _refuse_newer(revision, shown)
+    if revision is None:
+        _refuse_others_tables(connection, shown)
+        _refuse_other_encodings(connection, shown)
 
 
 def _refuse_newer(revision: str | None, shown: str) -> None:
@@ -188,3 +208,14 @@ def _refuse_others_tables(connection: Connection, shown: str) -> None:
             f"{shown} has a table {taken[0]!r} that is not AdStyle's, or has lost what says so: give a database of "
             "its own, or restore the backup"
         )
+
+
+def _refuse_other_encodings(connection: Connection, shown: str) -> None:
+    """Names of files and experiments, and who did what, may be in any script."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.execute(text("SHOW server_encoding")).scalar()
+        if encoding != "UTF8":
+            raise ExperimentError(
+                f"{shown} keeps text as {encoding}, and not every name fits in: make the database anew with "
+                "ENCODING 'UTF8' TEMPLATE template0"
+            )

@@ -1,6 +1,7 @@
 """Which files were ingested, and what became of their lines."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, select, update
 from sqlalchemy.orm import Session
@@ -9,6 +10,14 @@ from experiments.core.delivery import Delivery, Edition
 from experiments.store.codec import plain
 from experiments.store.database import write
 from experiments.store.schema import DeliveryRow, EditionRow
+
+
+class Brief(NamedTuple):
+    """The little of a delivery that tells whether a file is a new one."""
+
+    name: str
+    kind: str
+    replaced_by: str | None
 
 
 class SqlDeliveries:
@@ -22,6 +31,16 @@ class SqlDeliveries:
         with Session(self._engine) as session:
             row = session.get(DeliveryRow, sha256)
             return _delivery(row) if row else None
+
+    def briefs(self) -> dict[str, Brief]:
+        """Of every delivery by its id."""
+        asked = select(DeliveryRow.sha256, DeliveryRow.name, DeliveryRow.kind, DeliveryRow.replaced_by)
+        with Session(self._engine) as session:
+            return {sha256: Brief(name, kind, by) for sha256, name, kind, by in session.execute(asked)}
+
+    def named(self, name: str) -> tuple[Delivery, ...]:
+        """The deliveries of files of this name, the earliest first."""
+        return self._select(DeliveryRow.name == name)
 
     def record(self, delivery: Delivery) -> None:
         """Keep a delivery. A file is ingested once: where its bytes are known, what stands stays."""

@@ -1,7 +1,11 @@
 """What a database driver's complaint means to the person in front of it."""
 
+import os
+import re
 import sqlite3
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -25,21 +29,36 @@ _SQLITE: dict[int, tuple[type[ExperimentError], str]] = {
     sqlite3.SQLITE_CORRUPT: (StorageFailure, "the database file is damaged: restore it from your backup"),
 }
 
+_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite says, too, of a disk that is full: the index of its log is no part of the database."""
+_LEAST_ROOM = 64 * 1024
+"""That index and a page or two."""
+
 _POSTGRESQL: dict[str, tuple[type[ExperimentError], str]] = {
     "53100": (
         StorageFailure,
         "the database server's disk is full: free some space there and run the same command again",
     ),
-    "53300": (TryLater, "the database server has no connection left; try again in a moment"),
     "40001": (TryLater, "another process wrote the same rows; try again"),
     "40P01": (TryLater, "another process wrote the same rows; try again"),
     "55P03": (TryLater, "another process holds the rows; try again in a moment"),
     "57P01": (TryLater, "the database server is shutting down; try again when it is back"),
-    "57P03": (TryLater, "the database server is starting up; try again in a moment"),
     "25006": (StorageFailure, "the database server only reads (a standby?): give the URL of the primary"),
-    "28P01": (StorageFailure, "the database server refuses the password: check the URL in adstyle.toml"),
-    "3D000": (StorageFailure, "the database does not exist on its server: create it (createdb NAME)"),
+    "42501": (
+        StorageFailure,
+        "the database's user may not do that: give the user in adstyle.toml's URL its rights (GRANT), or another user",
+    ),
+    "22P05": (
+        StorageFailure,
+        "the database's encoding cannot keep a character: make the database anew with ENCODING 'UTF8'",
+    ),
 }
+_REFUSED = re.compile(r"FATAL:\s+(.+)")
+"""What the server says of a connection that it does not grant; the driver tells no code then."""
+_SOON = re.compile(
+    r"starting up|shutting down|in recovery mode|not yet accepting|too many (clients|connections)|connection slots"
+)
+"""Of such refusals, in English, those that pass."""
 
 _EXTENDED_BITS = 8
 """SQLite keeps the primary result code in the low byte of an extended one."""
@@ -47,9 +66,10 @@ _EXTENDED_BITS = 8
 
 def translate_failures(engine: Engine) -> None:
     """From now on ``engine`` raises our errors where the driver's would mean one of them."""
-    read = _read_sqlite if engine.dialect.name == "sqlite" else _read_postgresql
-    where = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string(hide_password=True)
-    event.listen(engine, "handle_error", _listener(read, str(where)))
+    sqlite = engine.dialect.name == "sqlite"
+    where = str(engine.url.database if sqlite else engine.url.render_as_string(hide_password=True))
+    read = partial(_read_sqlite, Path(where).parent) if sqlite else _read_postgresql
+    event.listen(engine, "handle_error", _listener(read, where))
 
 
 def _listener(
@@ -66,9 +86,21 @@ def _listener(
     return listen
 
 
-def _read_sqlite(error: BaseException) -> tuple[type[ExperimentError], str] | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else _SQLITE.get(code % (1 << _EXTENDED_BITS))
+def _read_sqlite(folder: Path, error: BaseException) -> tuple[type[ExperimentError], str] | None:
+    extended = getattr(error, "sqlite_errorcode", None)
+    if extended is None:
+        return None
+    code = extended % (1 << _EXTENDED_BITS)
+    return _SQLITE.get(sqlite3.SQLITE_FULL if code in _NO_ROOM and _is_full(folder) else code)
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    no_file_more = disk.f_files > 0 and disk.f_favail == 0  # some file systems do not count files
+    return no_file_more or disk.f_bavail * disk.f_frsize < _LEAST_ROOM
 
 
 def _read_postgresql(error: BaseException) -> tuple[type[ExperimentError], str] | None:
@@ -79,6 +111,11 @@ def _read_postgresql(error: BaseException) -> tuple[type[ExperimentError], str] 
         return _POSTGRESQL[state]
     if isinstance(error, psycopg.ProgrammingError) and state is None:  # libpq refuses the URL's options
         return ExperimentError, f"{str(error).strip()}: correct the URL in adstyle.toml"
-    if isinstance(error, psycopg.OperationalError) and state is None:  # no answer at all, or the line went dead
+    if isinstance(error, psycopg.OperationalError) and state is None:
+        if refused := _REFUSED.search(str(error)):
+            if _SOON.search(refused[1]):
+                return TryLater, f"the database server has no place yet ({refused[1]}); try again in a moment"
+            return StorageFailure, f"the database server refuses: {refused[1]}: check the URL in adstyle.toml"
+        # no answer at all, or the line went dead
         return StorageFailure, "the database server does not answer: check that it runs and the URL in adstyle.toml"
     return None

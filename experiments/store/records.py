@@ -84,6 +84,11 @@ class VerdictRecord:
         """The information this look had, which later looks' boundaries depend on."""
         return float(self.document["information"])
 
+    @property
+    def reason_codes(self) -> tuple[str, ...]:
+        """Of the verdict's reasons."""
+        return tuple(reason["code"] for reason in self.document["verdict"]["reasons"])
+
 
 class StyleLike(Protocol):
     """One exact look, as `ControlPlane.save_style` takes it."""

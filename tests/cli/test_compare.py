@@ -82,6 +82,18 @@ def test_every_promised_key_is_there(table, compare):
     assert found["verdict"]["reasons"][0].keys() >= {"code", "text"}
 
 
+def test_what_is_assumed_of_a_units_own_is_said(tmp_path, compare, capsys):
+    """Numbers of units check the split; the rates are still those of impressions."""
+    rows = [(*row, row[2] // 2) for row in ROWS]
+    path = write(tmp_path / "arms.csv", rows, ("arm", "clicks", "impressions", "users"))
+    (found,) = compare(path, *AGGREGATES, "--units", "users")
+    assert found["notes"] == ["assumed_independent"]
+    assert run(["compare", str(path), *AGGREGATES, "--units", "users"]) == 0
+    assert "Each of the impressions is assumed to be independent of a unit's others." in capsys.readouterr().out
+    (own,) = compare(path, "--numerator", "clicks", "--denominator", "users", "--units", "users")
+    assert own["notes"] == [], "whose denominator is units"
+
+
 @pytest.mark.parametrize("name", ["arms.csv.gz", "arms.jsonl", "arms.jsonl.gz", "arms.parquet"])
 def test_every_format_says_the_same(name, table, compare, tmp_path):
     path = tmp_path / name

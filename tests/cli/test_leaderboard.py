@@ -111,7 +111,7 @@ def test_every_reason_has_words():
         "probability_better": 0.93, "expected": 0.12, "low": -0.03, "high": 0.3,
     }  # fmt: skip
     codes = [*Why, *(f"style_{each}_here" for each in Tried)]
-    codes += [f"experiment_{why}" for why in ("not_judged", "invalid", "without_lift")]
+    codes += [f"experiment_{why}" for why in ("not_judged", "invalid", "without_lift", "damaged")]
     for code in codes:
         text = sentence(code, said)
         assert text.endswith(".")

@@ -174,6 +174,40 @@ def test_what_was_said_of_a_units_conversions_is_the_units_too(filled, rows, at)
     assert [row["event_id"] for row in contents(filled, "outcomes")] == ["a0", "a1", "a2", "a3", "c1", "v1"]
 
 
+def test_conversions_that_name_a_units_click_are_the_units_too(filled, rows, at):
+    """By whatever unit: the same person may be known by another id where she buys; and refunds name none."""
+    said = [
+        {"event_id": "b0", "ts": at(hours=50), "kind": "conversion", "unit": OTHER, "click_id": "c0"},
+        {"event_id": "b1", "ts": at(hours=50), "kind": "conversion", "unit": OTHER, "click_id": "c1"},
+        {"event_id": "b2", "ts": at(hours=50), "kind": "conversion", "unit": None, "click_id": "c0", "adjusts": "x"},
+        {"event_id": "b3", "ts": at(hours=50), "kind": "conversion", "unit": None, "adjusts": "b0"},
+        {"event_id": "b4", "ts": at(hours=50), "kind": "conversion", "unit": OTHER, "click_id": "v0"},
+    ]
+    filled.begin("outcomes").commit(rows("outcomes", said, "e2"), "e2")
+    found = [row["event_id"] for row in upkeep.of_unit(filled, UNIT) if row["table"] == "outcomes"]
+    assert sorted(found) == ["b0", "b2", "b3", "c0", "v0"]
+    assert {each.table: each.rows for each in upkeep.erase(filled, UNIT)}["outcomes"] == 5
+    assert [row["event_id"] for row in contents(filled, "outcomes")] == ["b1", "b4", "c1", "v1"]
+
+
+def test_rejected_lines_may_write_an_id_in_parts_or_hashed(filled, rows, at):
+    """A mapping joins ids of several columns; a line whose values cannot be told apart has hashes in their places."""
+    joined = {"event_id": "imp/7/k", "ts": at(hours=2), "arm": "original", "unit": UNIT}
+    filled.begin("impressions").commit(rows("impressions", [joined], "d9"), "d9")
+    naming = ["e1,x,7,imp,k", '{"a":"k","b":"imp","c":"7"}', "e2,imp/7/k", "#imp-7-k,#x", "#k,#e,#7,#imp", "e3,c0"]
+    others = ["e1,x,8,imp,k", "7,k", "e2,imp/7", "#imp,#7", "#imp,7,k", "e3,c1"]
+    said = [
+        {"name": "f", "kind": "click", "reason": "bad_time", "text": text, "ts": at(hours=1)}
+        for text in (*naming, *others)
+    ]
+    filled.begin("rejects").commit(rows("rejects", said, "d2"), "d2")
+    marks = lambda text: ("#" + text.replace("/", "-"),)  # noqa: E731 - as a hash, it has no parts
+    shown = [row["text"] for row in upkeep.of_unit(filled, UNIT, (), marks) if row["table"] == "rejects"]
+    assert sorted(shown) == sorted([*naming, f"x,{UNIT},y"])
+    upkeep.erase(filled, UNIT, (), marks)
+    assert [row["text"] for row in contents(filled, "rejects")] == sorted([*others, f"x,{OTHER},y"])
+
+
 NAMING = {
     '{"event_id":"k5","ts":"x","impression_id":"i0","ip":"198.51.100.0"}': "click",
     '{"event_id": "k6", "ts": "x", "impression_id" : i2}': "click",

@@ -1,5 +1,6 @@
 """Full, read-only, locked, damaged and missing: each one clear line of the right kind, and nothing half-written."""
 
+import os
 import sqlite3
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_full_disk_keeps_what_was_there(engine, control):
     assert failure.value.exit_code == 1
     assert one_line(failure.value).startswith(str(engine.url.database))
     assert [record.name for record in control.experiments()] == ["before"]
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN])
+@pytest.mark.parametrize(("room", "files", "full"), [(0, 9, True), (8, 9, True), (99, 0, True), (99, 9, False)])
+def test_a_disk_without_room_for_the_log_is_called_full(path, monkeypatch, code, room, files, full):
+    def disk(_folder):
+        return os.statvfs_result((4096, 4096, 100, room, room, 9, files, files, 0, 255))
+
+    error = sqlite3.OperationalError()
+    error.sqlite_errorcode = code
+    monkeypatch.setattr(failures.os, "statvfs", disk)
+    kind, line = failures._read_sqlite(path.parent, error)
+    assert (kind, line.startswith("the disk is full")) == (StorageFailure, full)
 
 
 def test_a_locked_database_says_try_later(path, engine, control):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,7 +25,14 @@ class Register(dict):
     def find(self, sha256):
         return self.get(sha256)
 
+    def named(self, name):
+        return tuple(each for each in self.values() if each.name == name)
+
     def record(self, delivery):
+        if delivery.sha256 not in self and delivery.slot is not None and delivery.replaced_by is None:
+            for each in self.values():
+                if each.slot == delivery.slot and each.replaced_by is None:
+                    self[each.sha256] = replace(each, replaced_by=delivery.sha256)
         self.setdefault(delivery.sha256, delivery)
 
     def claim(self, edition):

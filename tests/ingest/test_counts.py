@@ -190,6 +190,14 @@ def test_a_list_of_actions_that_says_no_one_number_is_rejected(meta, listed):
     assert meta("meta_insights_1.jsonl", insight(actions=listed)).rejected == {"bad_value": 1}
 
 
+def test_an_action_that_has_a_key_twice_is_rejected(deliver):
+    twice = '[{"action_type": "purchase", "value": "3", "value": "4"}]'
+    row = json.dumps(insight(actions="HERE"))
+    text = row.replace('"HERE"', twice) + "\n" + row.replace("HERE", twice.replace('"', '\\"')) + "\n"
+    delivery = deliver("meta_insights_1.jsonl", text, feed=feeds()["meta"], trafficking=MEANT)
+    assert delivery.rejected == {"bad_value": 2}
+
+
 def test_sums_over_several_days_are_rejected(meta):
     delivery = meta("meta_insights_1.jsonl", insight(date_stop="2026-11-07"), insight(day="2026-11-02"))
     assert (delivery.accepted, delivery.rejected) == (1, {"several_days": 1})

@@ -119,6 +119,9 @@ def test_a_line_that_has_a_column_twice_is_rejected(deliver, stored, lake, more,
         ('"ad": {"user_id": "b", "UserID": "c"}', True),
         ('"ad": {"user_id": "b"}', False),  # another column that the mapping asks for
         ('"ad": {"x": 1, "x": 2}, "ad": 5', False),
+        ('"user": 5', True),
+        ('"user": {}', True),
+        ('"user": {"name": {"x": 1}}', True),
         ('"more": [{"id": 1, "id": 2}], "x": 1, "x": 2', False),
     ],
 )

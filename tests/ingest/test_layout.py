@@ -45,3 +45,16 @@ def test_nor_may_parquet_have_it_twice(tmp_path, ingest):
     pq.write_table(pa.table({name: [value] for name, value in row.items()}), path)
     with pytest.raises(FileRefused, match="has User ID more than once: keep one column of each"):
         ingest(path, feed=feeds()["cm360"], trafficking=MEANT)
+
+
+@pytest.mark.parametrize(
+    ("meant", "said"),
+    [
+        (MEANT, "lacks Rendering ID, by which trafficking.csv tells the arm"),
+        ({"note": {"1": ("spring", "original")}}, "nothing says which creative is which arm: list values of"),
+    ],
+)
+def test_a_file_without_what_tells_the_arm_is_told_what_it_lacks(deliver, meant, said):
+    name, text = "dcm_account1_impression_2026110812_20261108_140000_1.csv", "Event Time,User ID,Impression ID\n1,u,i\n"
+    with pytest.raises(FileRefused, match=said):
+        deliver(name, text, feed=feeds()["cm360"], trafficking=meant)

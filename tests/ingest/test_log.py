@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from experiments.ingest import log
@@ -60,3 +61,10 @@ def test_a_link_to_a_file_is_read(tmp_path):
     (tmp_path / "link.csv").symlink_to("views.csv")
     with open_log(tmp_path / "link.csv") as opened:
         assert opened.size == 2
+
+
+@pytest.mark.parametrize("first", [b"", b"\x50\x2a\x4d\x18\x04\0\0\0abcd", b"\x5f\x2a\x4d\x18\0\0\0\0"])
+def test_zstandard_may_come_in_several_frames_and_begin_with_one_to_be_skipped(lines, first):
+    """As pzstd writes it, which packs on several cores."""
+    frames = [first + pa.compress(text, codec="zstd", asbytes=True) for text in (b"ab\nc", b"d\ne\n")]
+    assert lines(b"".join(frames), 10_000) == ["ab", "cd", "e"]

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import numpy as np
@@ -135,17 +136,48 @@ def test_only_the_same_file_is_replaced(fed, stored):
     assert len(stored("outcomes")) == 1
 
 
-def test_the_same_instant_twice_ends_the_same_in_either_order(fed, stored, register, tmp_path):
-    """Nothing says which of them is right, so the bytes decide."""
-    texts = [shown([1, 2]), shown([2, 3])]
-    for text in texts:
-        fed(named(EARLY), text)
-    whole = [(row["event_id"], row["delivery"]) for row in stored()]
-    elsewhere, other = EventLake(tmp_path / "other"), type(register)()
-    for text in reversed(texts):
-        fed(named(EARLY), text, lake=elsewhere, deliveries=other)
-    rows = sorted((row["event_id"], row["delivery"]) for row in elsewhere.dataset("impressions").to_table().to_pylist())
-    assert rows == whole
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_of_files_of_one_instant_the_one_that_came_last_counts(fed, ids, register, order):
+    """The hour was corrected under the same name, whatever its bytes hash to."""
+    texts = [shown([1, 2]), shown([2, 3]), shown([4])]
+    came = [fed(named(EARLY), texts[number]) for number in order]
+    assert [each.accepted for each in came] == [texts[number].count("imp-") for number in order]
+    assert [each for each, _ in ids()] == [each for each in ("imp-1", "imp-2", "imp-3", "imp-4")
+                                           if each in texts[order[2]]]  # fmt: skip
+    assert all(fed(named(EARLY), texts[number]).replay for number in order[2:]), "it stands"
+    assert fed(named("20261108_010000_1"), shown([5])).rejected == {"superseded": 1}, "an earlier one stays earlier"
+    fed(named(LATE), shown([6]))
+    assert [each for each, _ in ids()] == ["imp-6"], "and a later one later"
+
+
+def test_one_of_an_instant_that_died_keeps_its_place(fed, ids, monkeypatch):
+    """It came first, though it ends last."""
+    with monkeypatch.context() as dying:
+        dying.setattr(Append, "commit", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fed(named(EARLY), shown([1]))
+    fed(named(EARLY), shown([2]))
+    assert fed(named(EARLY), shown([1])).rejected == {"superseded": 1}
+    assert ids() == [("imp-2", "original")]
+
+
+def test_bytes_that_were_replaced_may_come_again_under_their_name(fed, ids, register):
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    first, second = (fed(named(EARLY), shown([number]), now=before) for number in (1, 2))
+    again = fed(named(EARLY), shown([1]), now=before)
+    assert (again.accepted, again.replay) == (1, False), "it was written after the second was read"
+    assert ids() == [("imp-1", "original")]
+    assert fed(named(EARLY), shown([1]), now=before).replay
+    assert len({first.sha256, second.sha256, again.sha256}) == len(register) == 3
+
+
+def test_a_file_that_lay_there_before_another_took_its_place_says_nothing_new(fed, ids):
+    """The same command given twice, of files of one name in two folders."""
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    for number in (1, 2, 1, 2):
+        fed(named(EARLY), shown([number]), now=soon)
+    assert fed(named(EARLY), shown([1]), now=soon).replay
+    assert ids() == [("imp-2", "original")]
 
 
 def test_an_empty_file_empties_the_hour(fed, stored):

@@ -19,6 +19,8 @@ from experiments.ingest.hashing import UnitHasher
 HEADER = "date,experiment,arm,ad,impressions,clicks,conversions,spend,currency\n"
 DAYS = date(2026, 1, 1), date(2026, 12, 31)
 NOW = datetime(2026, 11, 9, 6, tzinfo=UTC)
+LATER = datetime.now(UTC) + timedelta(hours=1)
+"""Than any file of these tests is written."""
 
 
 def line(day=1, ad="a1", impressions=100, clicks=3, conversions="", arm="mosaic"):
@@ -63,6 +65,35 @@ def test_a_number_that_returns_to_what_it_was_has_changed_twice(deliver, stands)
         delivery = deliver(f"counts-{number}.csv", text(line(impressions=impressions)) + "\n" * number)
         assert (delivery.accepted, delivery.duplicate) == ((0, 1) if number == 3 else (1, 0))
         assert stands() == (impressions, None)
+
+
+def test_the_same_bytes_under_another_name_are_said_again(deliver, stands):
+    """What a platform took back it may say once more: A, then B, then A."""
+    said = [text(line(impressions=100)), text(line(impressions=120))]
+    for number, which in enumerate((0, 1, 0, 0, 1)):
+        delivery = deliver(f"counts-{number}.csv", said[which])
+        assert (delivery.accepted, delivery.duplicate) == ((0, 1) if number == 3 else (1, 0))
+        assert (delivery.replay, stands()) == (False, ((100, 120)[which], None))
+    for number, which in enumerate((0, 1, 0, 0, 1)):
+        assert deliver(f"counts-{number}.csv", said[which], now=LATER).replay, "each is known by its name"
+    assert stands() == (120, None)
+
+
+def test_the_same_bytes_under_the_same_name_are_said_again_where_the_name_said_something_else(deliver, stands):
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    for days, impressions in enumerate((100, 120, 100, 120, 100)):
+        back = before - timedelta(days=days)  # clocks may go back
+        assert deliver("counts.csv", text(line(impressions=impressions)), now=back).accepted == 1
+        assert deliver("counts.csv", text(line(impressions=impressions)), now=back).replay
+        assert stands() == (impressions, None)
+
+
+def test_a_file_that_lay_there_before_another_of_its_name_was_read_says_nothing_new(deliver, stands):
+    """The same command given twice, of files of one name in two folders."""
+    for number, impressions in enumerate((100, 120, 100, 120)):
+        delivery = deliver("counts.csv", text(line(impressions=impressions)), now=LATER)
+        assert delivery.replay == (number > 1)
+    assert stands() == (120, None)
 
 
 def test_what_came_last_stands_though_the_clock_was_set_back(deliver, stands, now):

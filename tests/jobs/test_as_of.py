@@ -82,6 +82,20 @@ def test_a_page_whose_evidence_nobody_recorded_is_not_made_of_what_is_left(offic
     assert list(pages(office).values()) == [b"as it was"]
 
 
+def test_a_page_that_cannot_be_made_any_more_is_complained_of_once(office, capsys):
+    """The bell rings every hour, and the week is looked back at for a year."""
+    stopped_and_forgotten(office, reported=False)
+    capsys.readouterr()
+    office.runs("report", code=1)
+    said = capsys.readouterr()
+    assert "2026-W46" in said.out + said.err
+    assert "its page cannot be made any more" in " ".join((said.out + said.err).split())
+    office.runs("report")
+    office.types("job", "due")
+    assert "W46" not in capsys.readouterr().out
+    office.types("report", "--week", "2026-W46", code=2)
+
+
 def test_a_page_of_an_experiment_that_measures_is_made_of_all_its_events_however_old(office):
     """Also where events of others were forgotten, and less was recorded of that time before its logs were complete."""
     office.delivers(1, people=300)

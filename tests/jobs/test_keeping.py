@@ -86,3 +86,18 @@ def test_where_the_log_has_lost_its_end_nothing_is_compacted_or_removed(office, 
     office.types("events", "compact")
     with office.looks() as stores:
         assert stores.lake.dataset("impressions").count_rows() == files
+
+
+def test_rejected_lines_in_which_everything_was_hashed_are_erased_too(office, capsys):
+    """Also after the key was changed: a click names its impression, and neither is readable there."""
+    shown = "".join(f"i{n},{MONDAY.isoformat()},autumn,noir,u{n}\n" for n in (1, 2))
+    hit = "".join(f"c{n},{MONDAY.isoformat()},i{n},too,many\n" for n in (1, 2))
+    (office.root / "inbox" / "impressions.csv").write_text(f"event_id,ts,experiment,arm,unit\n{shown}")
+    (office.root / "inbox" / "clicks.csv").write_text(f"event_id,ts,impression_id\n{hit}")
+    office.runs("ingest")
+    office.types("events", "rekey", "--yes")
+    capsys.readouterr()
+    office.types("events", "erase", "u1", "--yes")
+    assert "rejects: 1 rows erased; outcomes: 0 rows erased; impressions: 1 rows erased" in capsys.readouterr().out
+    with office.looks() as stores:
+        assert stores.lake.dataset("rejects").to_table()["line"].to_pylist() == [3]

@@ -1,3 +1,6 @@
+import os
+import signal
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -5,7 +8,7 @@ import pytest
 
 from experiments.core.errors import StorageFailure
 from experiments.jobs.registry import JOBS
-from experiments.scheduler.bell import LEADER, build_scheduler, ring_once
+from experiments.scheduler.bell import LEADER, build_scheduler, ring_once, serve
 
 
 @pytest.fixture
@@ -61,3 +64,22 @@ def test_a_second_scheduler_stands_by(office):
         ring_once(office, said.append)
     assert len(said) == len(JOBS)
     assert all("standing by" in line for line in said)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_finishes_the_job_at_hand(office, monkeypatch, ending):
+    done = []
+
+    def slow(*_arguments):
+        os.kill(os.getpid(), ending)
+        time.sleep(0.3)
+        done.append("whole")
+        return ()
+
+    said = []
+    monkeypatch.setattr(JOBS["generate"], "plan", slow, raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    serve(office, said.append)
+    assert (done[0], said[-1]) == ("whole", "The scheduler has ended.")
+    assert office.ledger.last("lock").owner is None
+    assert signal.getsignal(signal.SIGTERM) is before

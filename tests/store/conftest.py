@@ -65,6 +65,11 @@ def maintenance(url: str) -> Iterator:
 
 
 @pytest.fixture(scope="session")
+def maintenance_of():
+    return maintenance
+
+
+@pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory):
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     migrate(f"sqlite:///{path}")

@@ -1,5 +1,7 @@
 """Opening, migrating and refusing databases."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -52,6 +54,20 @@ def test_opening_makes_no_file(tmp_path):
     with pytest.raises(NotMigrated, match=r"no database at .*run adstyle db migrate"):
         open_database(f"sqlite:///{tmp_path}/adstyle.db")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "9999", "ae1027a6acf"])
+@pytest.mark.parametrize("opened", [open_database, migrate])
+def test_another_programs_database_is_called_so_and_left_as_it_is(tmp_path, revision, opened):
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs, theirs:
+        theirs.executescript(
+            f"CREATE TABLE alembic_version (version_num TEXT); INSERT INTO alembic_version VALUES ('{revision}')"
+        )
+    before = path.read_bytes()
+    with pytest.raises(NotMigrated, match=rf"another program's .*{revision}.*a database of its own"):
+        opened(f"sqlite:///{path}")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (before, [path])
 
 
 @pytest.mark.parametrize(("revision", "advice"), [("0000", "run adstyle db migrate"), ("9999", "upgrade AdStyle")])
