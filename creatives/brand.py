@@ -1,7 +1,7 @@
 """The brand's part of an advertisement: its logo and type made ready, and its colours given their roles."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from creatives.contrast import GRAPHICS, LOGO, TEXT, Colour, contrast, contrasts
 from creatives.errors import CreativeError
 from creatives.fonts import Face, face
 from creatives.pictures import Picture
-
-if TYPE_CHECKING:
-    from creatives.briefs import Brief, Colours
 
 _LONGEST_LOGO, _LEAST_LOGO = 1024, 16
 """Pixels of the longer side of what shows."""
@@ -65,16 +62,23 @@ class Type:
     legal: Face
 
 
-def type_of(brief: "Brief") -> Type:
-    """The faces of the brief's font.
+class Colours(Protocol):
+    """The brand's colours by name: ``ink`` dark, ``paper`` light, ``accent`` for the button."""
+
+    def rgb(self, name: str) -> Colour:
+        """One of the three as numbers."""
+
+
+def type_of(font: str, headline: str, call_to_action: str, legal: str | None) -> Type:
+    """The faces of a brief's font, in which these texts are to be set.
 
     Raises:
-        FontError: where it is none, or lacks a character of the brief's texts.
+        FontError: where it is none, or lacks a character of the texts.
     """
-    type_ = Type(face(brief.font, "Bold"), face(brief.font, "SemiBold"), face(brief.font, "Regular"))
-    type_.headline.check(brief.headline, "headline")
-    type_.button.check(brief.call_to_action, "call to action")
-    type_.legal.check(brief.legal or "", "legal text")
+    type_ = Type(face(font, "Bold"), face(font, "SemiBold"), face(font, "Regular"))
+    type_.headline.check(headline, "headline")
+    type_.button.check(call_to_action, "call to action")
+    type_.legal.check(legal or "", "legal text")
     return type_
 
 
@@ -154,7 +158,7 @@ def legibility(logo: Logo, ground: Colour) -> float:
     return float(np.median(contrasts(logo.plate or ground, seen[ink]))) if ink.any() else 1.0
 
 
-def theme_for(colours: "Colours", logo: Logo | None, brightness: float) -> Theme:
+def theme_for(colours: Colours, logo: Logo | None, brightness: float) -> Theme:
     """The ground on which the logo reads, or else the one nearer to the picture; a button that stands out on it.
 
     ``brightness`` is the picture's mean relative luminance, 0 to 1.

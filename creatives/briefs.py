@@ -186,6 +186,6 @@ def _unusable(brief: Brief) -> Iterator[tuple[str, CreativeError]]:
     except CreativeError as error:
         yield "logo", error
     try:
-        type_of(brief)
+        type_of(brief.font, brief.headline, brief.call_to_action, brief.legal)
     except CreativeError as error:
         yield "font", error

@@ -74,7 +74,7 @@ def compose(picture: NDArray[np.uint8], brief: Brief, slot: Slot, direction: Dir
         NoRoom: when a text cannot be set legibly in this slot.
         FontError: when the font lacks a character.
     """
-    type_, logo = type_of(brief), direction.logo
+    type_, logo = type_of(brief.font, brief.headline, brief.call_to_action, brief.legal), direction.logo
     height, width = picture.shape[:2]
     content = Content(brief.headline, brief.call_to_action, brief.legal, logo.aspect if logo else None, width / height)
     layout = lay_out(slot, content, Faces(type_.headline, type_.button, type_.legal))
