@@ -35,6 +35,8 @@ def _web_address(text: str) -> str:
         raise ValueError("names a port that is none: give one from 1 to 65535, or none at all")
     if address.scheme not in ("http", "https") or not address.hostname or CONTROL.search(text) or " " in text:
         raise ValueError("must be a complete http:// or https:// address")
+    if address.username is not None:
+        raise ValueError("holds a user's name or password (before @), which everybody would see: leave them out")
     return text
 
 

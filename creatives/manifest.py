@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,4 +90,5 @@ def write_whole(path: Path, content: bytes) -> None:
             error.filename = str(path)  # nobody knows of the file aside
         raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # such as of a read-only folder, of which the refusal above has spoken
+            aside.unlink(missing_ok=True)

@@ -94,6 +94,8 @@ def add_pack(source: Path, packs: Path) -> StylePack:
         # An engine may name a picture of its own, which it has checked to lie in the pack.
         for name in (*TAKEN_IN, *filter(None, [pack.parameters.get("picture")])):
             if (source / name).is_file():
+                if not (source / name).resolve().is_relative_to(source.resolve()):
+                    raise PackError(f"{source / name} leads out of the pack: put the file itself there")
                 shutil.copyfile(source / name, copy / name)
         try:
             _prove(read_pack(copy))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from creatives.documents import validate_document
+from creatives.documents import LARGEST_BYTES, validate_document
 from creatives.engines import Choosy, EngineError, Mixing, Part, engine_named
 from creatives.errors import CreativeError
 from creatives.names import one_line
@@ -94,11 +94,10 @@ def read_pack(folder: Path) -> StylePack:
     """
     path = folder / MANIFEST
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = _manifest_of(path)
+        table = tomllib.loads(content.decode())
     except FileNotFoundError:
         raise PackError(f"{folder} is no style pack: it has no {MANIFEST}") from None
-    except IsADirectoryError:
-        raise PackError(f"{path} is a folder; a style pack has a file of that name: get the pack again") from None
     except OSError as error:
         raise PackError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -115,6 +114,17 @@ def read_pack(folder: Path) -> StylePack:
         manifest.name, manifest.look, manifest.engine, engine.version, parameters, manifest.weights_sha256,
         manifest.licence, manifest.author, manifest.made, folder,
     )  # fmt: skip
+
+
+def _manifest_of(path: Path) -> bytes:
+    if path.is_dir() or path.is_fifo():  # whoever reads a pipe may wait for ever
+        kind = "a folder" if path.is_dir() else "a pipe"
+        raise PackError(f"{path} is {kind}; a style pack has a file of that name: get the pack again")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise PackError(f"{path} is larger than {LARGEST_BYTES >> 10} KiB; this cannot be a style's manifest")
+    return content
 
 
 def _check_weights(folder: Path, sha256: str | None) -> None:

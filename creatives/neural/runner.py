@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creatives.errors import CreativeError
-from creatives.neural.discreet import load_openvino
+from creatives.neural.discreet import BACKEND_VARIABLE, load_openvino, unusable
 from creatives.neural.shared import PREFIX, file_sha256
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Precision = Literal["own", "float32", "int8"]
 _SIZES = 4
 FORM = 2
 """Raised when the compiled form of the same weights changes."""
-CACHE_VARIABLE, BACKEND_VARIABLE, PRECISION_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_BACKEND", "ADSTYLE_PRECISION"
+CACHE_VARIABLE, PRECISION_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_PRECISION"
 
 
 class Runner(Protocol):
@@ -162,7 +162,7 @@ class ModelCache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._core, self._folder = load_openvino().Core(), folder
+        self._core, self._folder = _core(), folder
         if folder is not None:
             try:
                 (folder / "compiled").mkdir(parents=True, exist_ok=True)
@@ -177,16 +177,26 @@ class ModelCache:
         kept = self._folder / f"{name}.xml"
         model = self._read(kept)
         if model is None:
-            model = make()
-            self._write(model, kept)
+            made = make()
+            self._write(made, kept)
+            # What OpenVINO compiles of it as it was made would not be found by processes that read it.
+            model = self._read(kept) or made
         return model
 
     def compiled(self, model: Any, hints: dict[str, str]) -> Any:
-        """The model, ready to run."""
+        """The model, ready to run.
+
+        Raises:
+            CreativeError: where OpenVINO cannot run it here.
+        """
         try:
             return self._core.compile_model(model, "CPU", hints)
         except RuntimeError:  # of the cache, such as a full disk; whatever else it is comes again
-            return load_openvino().Core().compile_model(model, "CPU", hints)
+            core = _core()
+        try:
+            return core.compile_model(model, "CPU", hints)
+        except RuntimeError as error:
+            raise unusable(error) from None
 
     def _read(self, kept: Path) -> Any:
         try:
@@ -207,6 +217,14 @@ class ModelCache:
             for suffix in _KEPT:
                 with suppress(OSError):
                     aside.with_suffix(suffix).unlink()
+
+
+def _core() -> Any:
+    openvino = load_openvino()
+    try:
+        return openvino.Core()
+    except RuntimeError as error:
+        raise unusable(error) from None
 
 
 _KEPT = (".bin", ".xml", ".sha256")

@@ -96,9 +96,9 @@ def read_vector(path: Path, name: str, size: int) -> NDArray[np.float32]:
     try:
         with safe_open(path, framework="numpy") as file:
             kind = file.get_slice(name).get_dtype()
+            if kind not in ("F32", "F16"):
+                raise CreativeError(f"{path}: {name} is kept as {kind}; save it as float32 or float16")
             vector = np.asarray(file.get_tensor(name), np.float32)
-    except (TypeError, AttributeError):  # from safetensors, of kinds numpy knows nothing of
-        raise CreativeError(f"{path}: {name} is kept as {kind}; save it as float32 or float16") from None
     except (SafetensorError, OSError) as error:
         raise CreativeError(f"{path} cannot be read ({error}); get the file again") from None
     if vector.shape != (size,) or not np.isfinite(vector).all():

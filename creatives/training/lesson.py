@@ -29,6 +29,8 @@ from creatives.training.session import Session, Settings
 LEAST_SIDE = 32
 """Pixels of a style's picture, at the size at which its strokes are judged: below it there are none."""
 PREVIEW_SIDE = 480
+MOST = 2000
+"""Photographs that a style is learned on: they take nearly two gigabytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
         raise CreativeError(
             f"{picture} shows {width} x {height} px of strokes: give a larger picture, or a squarer one"
         )
-    photographs = read_photographs(photos) if photos else photographs_that_come_along()
+    photographs = read_photographs(photos, most=MOST) if photos else photographs_that_come_along()
     network, perception = shared.load_shared(), Perception(eye_at_hand(vgg))
     beginning = begin(network, style, photographs, perception, settings_of(Wish()).weights)
     return Lesson(name, style, photographs, perception, network, beginning)

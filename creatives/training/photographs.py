@@ -94,13 +94,15 @@ class Photographs:
         return crop, np.full((size, size), 255, np.uint8)
 
 
-def read_photographs(folder: Path, augmentation: Augmentation | None = None) -> Photographs:
-    """Every picture in a folder; files that are none are passed over.
+def read_photographs(folder: Path, augmentation: Augmentation | None = None, *, most: int | None = None) -> Photographs:
+    """Every picture in a folder, or of more files than ``most`` so many; those that are none are passed over.
 
     Raises:
         NoPhotographs: where there is none.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if most is not None and len(paths) > most:
+        paths = [paths[index] for index in sorted(np.random.default_rng(0).choice(len(paths), most, replace=False))]
     pictures = _load(paths)
     if not pictures:
         raise NoPhotographs(f"{folder} holds no photographs to learn from; give a folder with at least one")

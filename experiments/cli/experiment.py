@@ -102,9 +102,10 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         for record in stores.control.experiments():
             try:
                 proposed = stores.control.state(record.name).proposed
-                step = advice(record.phase, record.name, record.winner, proposed)
+                step = advice(record.phase, record.name, record.winner, proposed) if record.phase else DAMAGED
             except Damaged:
-                step, damaged = DAMAGED, True
+                step = DAMAGED
+            damaged |= step is DAMAGED
             table.add_row(record.name, record.phase, step)
             if as_json:
                 print_json({"experiment": record.name, "phase": record.phase, "winner": record.winner})

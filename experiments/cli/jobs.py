@@ -100,7 +100,7 @@ def due(context: typer.Context, as_of: AsOf = None, as_json: AsJson = False) -> 
         if as_json:
             print_json({"job": task.job, "experiment": task.experiment, "period": task.period})
         else:
-            console().print(f"{task.job:<9} {task.experiment:<24} {task.period[:12]}")
+            console().print(f"{task.job:<9} {task.experiment:<24} {task.called or task.period[:12]}")
     if not tasks and not as_json:
         console().print("Nothing is due.")
 

@@ -72,7 +72,7 @@ def _print_status(document: "Mapping[str, Any]") -> None:
         look = f"{row['looks_taken']}/{row['looks']}" if row["looks"] else ""
         table.add_row(
             row["experiment"],
-            row["phase"],
+            row["phase"] or "",
             look,
             row["verdict"] or "",
             DAMAGED if row["damage"] else advice(row["phase"], row["experiment"], row["winner"], row["proposed"]),

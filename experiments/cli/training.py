@@ -1,7 +1,7 @@
 """Looks of one's own: ``styles add`` and ``styles train``."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +49,28 @@ class Desk:
     def choice(self) -> Path:
         """What a search found."""
         return self.folder / f"{self.name}.search.json"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """By one command at a time; the system lets go of it however its process ends."""
+        from filelock import FileLock, Timeout
+
+        path = self.folder / f"{self.name}.lock"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+        # Whoever held it may have taken it away a moment ago.
+        if not (lock.is_locked and path.exists()):
+            lock.release()
+            raise ExperimentError(
+                f"{self.name} is being learned by another command: wait for it, or choose another --name"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.release()
 
     def show(self, picture: "Image") -> None:
         """Put a picture in the preview's place; whoever looks at it never sees half of one."""
@@ -106,6 +128,8 @@ def add(
                 pack = style_of_picture(source, packs, name=name, look=sentence, author=workspace.name, engine=engine)
             if "eye" in pack.parameters:
                 console().print(f"{_OWN_EYE} (ADSTYLE_VGG) bring strokes closer, without grain")
+            if engine == ENGINES[0]:  # the other takes minutes
+                _warn(name, packs)
         elif name or look or engine:
             raise ExperimentError(
                 f"{source} is no picture: --name, --look and --engine are for pictures; a pack has its own"
@@ -173,7 +197,8 @@ def train(
     lesson = prepare(picture, name, vgg=vgg, photos=photos)
     if isinstance(lesson.perception.vgg, Eye):
         console().print(f"{_OWN_EYE} (--vgg) bring strokes a little closer")
-    with one_line(), _interruption() as asked:
+    with one_line(), desk.held(), _interruption() as asked:
+        check_new_name(name, packs)  # whoever held it meanwhile may have made it
         if not resume:
             desk.clear()
         if minutes:
@@ -198,8 +223,11 @@ def register(styles: typer.Typer) -> None:
 
 
 def _sentence(look: str) -> str:
-    """A look as given, with its full stop; refused before hours are spent on it, not after."""
-    sentence = look.strip().removesuffix(".") + "."
+    """A look as a pack will have it, with its full stop; refused before hours are spent on it, not after."""
+    from creatives.names import CONTROL
+
+    look.encode()  # what is no text cannot be written down
+    sentence = " ".join(CONTROL.sub(" ", look).split()).removesuffix(".") + "."
     if not LOOK_LENGTHS[0] <= len(sentence) <= LOOK_LENGTHS[1]:
         raise ExperimentError(
             f"--look has {len(sentence)} characters: say what the style looks like in one sentence of "

@@ -80,6 +80,8 @@ def gather(
     chosen = latest | dict(versions or {})
     refuse_mixed_keys(lake, {name: chosen[name] for name in _READ})
     impressions, outcomes = (lake.source(name, chosen[name]) for name in _READ)
+    if isinstance(impressions, StoredTable):  # of other experiments' it only matters that they are others'
+        impressions = impressions.apart("experiment", plan.experiment)
     with storage_failures(lake.root):
         return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, engine=lake.engine)
 

@@ -1,7 +1,7 @@
 """A table's files as an engine reads them: only the columns and row groups that a query needs, in its own memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +51,19 @@ class StoredTable:
         """Of the files that have this value throughout, as the log tells."""
         place = TABLES[self.name].partition_by.index(column)
         return sum(file.rows for file in self.files if file.keys[place] == value)
+
+    def apart(self, column: str, value: str) -> "StoredTable":
+        """The same table, but all other values of the column are one that is nobody's: two parts instead of many."""
+        place = TABLES[self.name].partition_by.index(column)
+        return replace(
+            self,
+            files=tuple(
+                file
+                if file.keys[place] == value
+                else replace(file, keys=(*file.keys[:place], "", *file.keys[place + 1 :]))
+                for file in self.files
+            ),
+        )
 
     def alike(self, columns: Sequence[str]) -> list[tuple[Mapping[str, str], list[str]]]:
         """What the log says of these columns, and the files that it says it of: they do not say it themselves."""

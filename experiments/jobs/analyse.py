@@ -26,7 +26,11 @@ class Analyse:
 
     def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:
         def due(record: ExperimentRecord) -> str | None:
-            if record.phase is not Phase.RUNNING or self.only not in (None, record.name):
+            if self.only not in (None, record.name):
+                return None
+            if record.damage:
+                raise record.damage
+            if record.phase is not Phase.RUNNING:
                 return None
             plan, _ = context.control.plan(record.name)
             look = context.control.state(record.name).looks_taken + 1

@@ -83,7 +83,7 @@ class Generate:
                 progress=lambda done, of: progress(f"rendering {name}", done, of),
             )
         refused = {
-            variant.arm: "quality gate: " + ", ".join(finding.code for finding in variant.gate.findings)
+            variant.arm: "quality gate: " + ", ".join(str(finding) for finding in variant.gate.findings)
             for variant in rendered
             if not variant.gate.ok
         }

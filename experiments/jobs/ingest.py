@@ -35,7 +35,7 @@ class Ingest:
     every_minutes = 15
 
     def plan(self, context: Context, as_of: datetime) -> tuple[Task, ...]:  # noqa: ARG002 - due as soon as it is there
-        return tuple(Task(self.name, WHOLE_WORKSPACE, key) for key in _waiting(context))
+        return tuple(Task(self.name, WHOLE_WORKSPACE, key, path.name) for key, path in _waiting(context).items())
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
         known = context.deliveries.find(task.period)

@@ -31,6 +31,8 @@ class Task:
     job: str
     experiment: str
     period: str
+    called: str = field(default="", compare=False)
+    """What people know it by, where its period tells them nothing."""
 
 
 @dataclass(frozen=True, slots=True)

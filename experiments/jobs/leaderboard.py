@@ -156,7 +156,7 @@ def build_leaderboard(
 
 
 def _read(context: Context, record: ExperimentRecord, until: datetime | None) -> _Judged:
-    plan, _ = context.control.plan(record.name)
+    brief, (plan, _) = record.brief, context.control.plan(record.name)
     verdicts = context.control.verdicts(record.name)
     if until is not None:
         verdicts = tuple(each for each in verdicts if plan.look_time(each.look) <= until)
@@ -165,7 +165,7 @@ def _read(context: Context, record: ExperimentRecord, until: datetime | None) ->
         return _Judged(record, plan, latest)
     evidence = context.control.evidence(latest.evidence_id)
     looks = _looks(plan)
-    entry = entry_of(record.name, record.document["brief"], _pairs(plan, evidence, plan.primary), looks[plan.control])
+    entry = entry_of(record.name, brief, _pairs(plan, evidence, plan.primary), looks[plan.control])
     return _Judged(record, plan, latest) if entry is None else _Counted(record, plan, latest, entry)
 
 
@@ -215,7 +215,7 @@ def _board(key: tuple[str, str, str], judged: Sequence[_Judged], candidates: Seq
     entries = [each.entry for each in counted]
     pooled = pool(entries)
     rising = direction == Direction.INCREASE
-    tried = _tried([each for each in judged if each.record.document["brief"] == brief]) if brief else {}
+    tried = _tried([each for each in judged if each.record.brief == brief]) if brief else {}
     standings = [
         _standing(pooled, style, counted, rising) for style in dict.fromkeys(cell.style for cell in pooled.cells)
     ]

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from experiments.core.delivery import as_it_stands
-from experiments.core.lifecycle import allocation
+from experiments.core.lifecycle import MilestoneKind, allocation
 from experiments.jobs.context import Context
 from experiments.jobs.job import WHOLE_WORKSPACE, TaskRun
 from experiments.jobs.registry import JOBS
 from experiments.store.codec import Damaged
 from experiments.store.control import PlanNotSealed
-from experiments.store.records import ExperimentRecord, VerdictRecord
+from experiments.store.records import ExperimentRecord, Life, VerdictRecord
 from reports.words import reason
 
 
@@ -45,7 +45,7 @@ def task_line(run: TaskRun) -> str:
             said = f"{result['variants']} variants"
         case _:
             said = run.state
-    subject = task.period if task.experiment == WHOLE_WORKSPACE else f"{task.experiment} {task.period}"
+    subject = task.called or " ".join(part for part in (task.experiment, task.period) if part != WHOLE_WORKSPACE)
     return f"{task.job} {subject}: {said}"
 
 
@@ -105,7 +105,7 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
     ]
     return {
         "workspace": context.workspace.name,
-        "experiments": [_row(context, record) for record in context.control.experiments()],
+        "experiments": _rows(context),
         "due": due,
         "deliveries": {
             "files": len(deliveries),
@@ -118,23 +118,27 @@ def status_document(context: Context, as_of: datetime) -> dict[str, Any]:
     }
 
 
-def _row(context: Context, record: ExperimentRecord) -> dict[str, Any]:
-    verdicts = context.control.verdicts(record.name)
-    looks, proposed, damage = None, None, None
-    try:
-        proposed = context.control.state(record.name).proposed
-        looks = context.control.plan(record.name)[0].looks.count
-    except PlanNotSealed:
-        pass
-    except Damaged as error:
-        damage = str(error)
+def _rows(context: Context) -> list[dict[str, Any]]:
+    lives = {record.name: life for record, life in context.control.lives()}
+    return [_row(record, lives.get(record.name) or _draft(context, record)) for record in context.control.experiments()]
+
+
+def _draft(context: Context, record: ExperimentRecord) -> Damaged | None:
+    """What is wrong with one that has not started; most often nothing."""
+    return record.damage or context.control.damage(record.name)
+
+
+def _row(record: ExperimentRecord, life: Life | Damaged | None) -> dict[str, Any]:
+    damage = life if isinstance(life, Damaged) else None
+    told = life if isinstance(life, Life) else None
+    judged = [fact.payload for fact in told.history if fact.kind is MilestoneKind.JUDGED] if told else []
     return {
         "experiment": record.name,
-        "phase": str(record.phase),
-        "looks_taken": len(verdicts),
-        "looks": looks,
-        "verdict": verdicts[-1].kind if verdicts else None,
+        "phase": str(record.phase) if record.phase else None,
+        "looks_taken": len(judged),
+        "looks": told.plan.looks.count if told else None,
+        "verdict": judged[-1]["verdict"] if judged else None,
         "winner": record.winner,
-        "proposed": proposed,
-        "damage": damage,
+        "proposed": told.state.proposed if told else None,
+        "damage": str(damage) if damage else None,
     }

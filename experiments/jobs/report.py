@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.core.errors import ExperimentError, TryLater
-from experiments.core.lifecycle import Phase
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
@@ -60,6 +59,10 @@ def _bad_week(text: str) -> Week:
     raise ExperimentError(f"{text!r} is no ISO week; write it like 2026-W47")
 
 
+class LeftOut(ExperimentError):
+    """A page was written, and somebody's experiment is not on it."""
+
+
 class Report:
     """One page a week in which an experiment ran or was decided on; missing ones of earlier weeks are made up for, as
     long as evidence that nobody judged by is kept. One whose events are gone fails once."""
@@ -72,7 +75,7 @@ class Report:
         created = [record.created_at for record in context.control.experiments()]
         if not created:
             return ()
-        from experiments.jobs.weekly import PAGE_IS_LOST, in_week, lives
+        from experiments.jobs.weekly import PAGE_IS_LOST, in_week
 
         week, last = week_of(max(min(created), as_of - timedelta(days=AGGREGATE_DAYS))), last_whole_week(as_of)
         weeks = []
@@ -82,7 +85,7 @@ class Report:
         folder = context.workspace.folder("reports")
         lost = {entry.period for entry in context.ledger.entries(self.name) if PAGE_IS_LOST in (entry.error or "")}
         missing = [each for each in weeks if not (str(each) in lost or (folder / f"{each}.html").is_file())]
-        lived = lives(context) if missing else {}  # once: weeks times experiments would be too many questions
+        lived = context.control.lives() if missing else ()  # once: weeks times experiments would be too many questions
         return tuple(
             Task(self.name, WHOLE_WORKSPACE, str(each)) for each in missing if in_week(lived, each.start, each.end)
         )
@@ -106,21 +109,19 @@ def write_week(context: Context, week: Week, only: str | None, out: Path) -> tup
     """The page and the JSON of one week, of one experiment or of all that had news in it.
 
     Raises:
-        Damaged: of an experiment that the page, which is written, had to leave out.
+        LeftOut: of experiments that the page, which is written, is without.
+        EventsForgotten: where one that was made before may tell more.
     """
-    from experiments.jobs.weekly import build_report
+    from experiments.jobs.weekly import PAGE_IS_LOST, EventsForgotten, build_report
     from reports.page import write_report
 
-    report = build_report(context, str(week), week.start, week.end, only)
+    report, left_out = build_report(context, str(week), week.start, week.end, only)
+    lost = next((each for each in left_out if isinstance(each, EventsForgotten)), None)
+    if lost and (out / f"{week}.html").is_file():
+        raise EventsForgotten(f"{lost}: {PAGE_IS_LOST}")
     written = write_report(report, out)
-    if only is None:
-        _say_left_out(context, week, written[0])
+    if left_out:
+        mended = any(isinstance(each, Damaged) for each in left_out)
+        again = f", then run adstyle report --week {week}" if mended else ""
+        raise LeftOut(f"{written[0]} was written without {'; without '.join(map(str, left_out))}{again}")
     return written
-
-
-def _say_left_out(context: Context, week: Week, page: Path) -> None:
-    for record in context.control.experiments():
-        if record.plan_hash is not None and record.phase is not Phase.ARCHIVED and record.created_at < week.end:
-            damage = context.control.damage(record.name)
-            if damage:
-                raise Damaged(f"{page} was written without {damage}, then run adstyle report --week {week}")

@@ -15,7 +15,7 @@ from experiments.jobs.context import Context, Progress
 from experiments.jobs.ingest import WRITER, WRITER_SECONDS
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
 from experiments.store.codec import Damaged
-from experiments.store.records import MilestoneRecord
+from experiments.store.records import Life, MilestoneRecord
 
 RETENTION_DAYS = 90
 """Events are kept for so long, and rejected lines; the moments that were computed from them stay."""
@@ -159,17 +159,19 @@ def _limit(context: Context, name: str, as_of: datetime) -> tuple[date, Collecti
     before = _first_day(as_of, AGGREGATE_DAYS if name == "counts" else RETENTION_DAYS)
     if name not in ("impressions", "outcomes"):
         return before, ()
-    since = {record.name: _needed_since(context, record.name, as_of) for record in context.control.experiments()}
+    since = {record.name: _needed_since(context, record.name, life, as_of) for record, life in context.control.lives()}
     needed = {experiment: day for experiment, day in since.items() if day is not None}
     if name == "outcomes":
         return min([before, *needed.values()]), ()
     return before, tuple(needed)
 
 
-def _needed_since(context: Context, name: str, as_of: datetime) -> date | None:
+def _needed_since(context: Context, name: str, life: Life | Damaged, as_of: datetime) -> date | None:
     """The first day that an experiment needs; of a damaged one nobody knows, so nothing of it is forgotten."""
     try:
-        needed = is_needed(context.control.history(name), as_of)
-        return context.control.plan(name)[0].start.date() if needed else None
+        history = context.control.history(name) if isinstance(life, Damaged) else life.history
     except Damaged:
         return BEGINNING
+    if not is_needed(history, as_of):
+        return None
+    return BEGINNING if isinstance(life, Damaged) else life.plan.start.date()

@@ -1,10 +1,7 @@
 """Fill the weekly report's model from the stores: every number the page shows is looked up or computed here."""
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 
 from creatives.render import thumbnail
 from experiments.core.delivery import as_it_stands
@@ -37,7 +34,7 @@ from experiments.jobs.verdict_rows import (
     with_expected,
 )
 from experiments.store.codec import Damaged
-from experiments.store.records import MilestoneRecord, VerdictRecord
+from experiments.store.records import ExperimentRecord, Life, MilestoneRecord, VerdictRecord
 from reports.model import (
     ArmCount,
     ArmRow,
@@ -64,33 +61,20 @@ PROPOSALS = 3
 THUMBNAIL = 320
 """Longest side in pixels."""
 PAGE_IS_LOST = "its page cannot be made any more; one that was made stays as it is"
-"""How a complaint ends after which a page is not tried again by itself."""
+"""How a complaint ends after which a page is not tried again by itself: there was nothing else to be on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
-    """A started experiment's: since when it counts, and all that happened to it."""
-
-    start: datetime
-    history: tuple[MilestoneRecord, ...]
+class EventsForgotten(ExperimentError):
+    """What a page would show of an experiment can be read no more."""
 
 
-def lives(context: Context) -> dict[str, Life]:
-    """Of every started experiment; damaged ones are left out."""
+def in_week(
+    lived: Sequence[tuple[ExperimentRecord, Life | Damaged]], start: datetime, end: datetime
+) -> dict[str, State]:
+    """Those that had started, and were not over before the week began, as they stood at its end; no damaged ones."""
     found = {}
-    for record in context.control.experiments():
-        if record.plan_hash is not None:
-            with suppress(Damaged):
-                plan, _ = context.control.plan(record.name)
-                found[record.name] = Life(plan.start, context.control.history(record.name))
-    return found
-
-
-def in_week(lived: Mapping[str, Life], start: datetime, end: datetime) -> dict[str, State]:
-    """Those that had started, and were not over before the week began, as they stood at its end."""
-    found = {}
-    for name, life in lived.items():
-        if life.start >= end:
+    for record, life in lived:
+        if isinstance(life, Damaged) or life.plan.start >= end:
             continue
         history = _until(life.history, end + CLOSING)
         state = _state(history)
@@ -98,21 +82,47 @@ def in_week(lived: Mapping[str, Life], start: datetime, end: datetime) -> dict[s
             continue
         news = any(fact.at >= start + CLOSING for fact in history)
         if news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED):
-            found[name] = state
+            found[record.name] = state
     return found
 
 
-def build_report(context: Context, week: str, start: datetime, end: datetime, only: str | None) -> WeeklyReport:
-    """The week's report; of one experiment where ``only`` is given."""
-    begun = {only: _begun(context, only, end)} if only else in_week(lives(context), start, end)
-    return WeeklyReport(
+def build_report(
+    context: Context, week: str, start: datetime, end: datetime, only: str | None
+) -> tuple[WeeklyReport, tuple[EventsForgotten | Damaged, ...]]:
+    """The week's report, of one experiment where ``only`` is given; and why it is without those it had to leave out.
+
+    Raises:
+        EventsForgotten, Damaged: where nothing is left.
+    """
+    lived = () if only else context.control.lives()
+    begun = {only: _begun(context, only, end)} if only else in_week(lived, start, end)
+    sections, unmade = list[ExperimentReport](), list[EventsForgotten | Damaged]()
+    for name, state in begun.items():
+        try:
+            sections.append(_section(context, name, state, start, end))
+        except (EventsForgotten, Damaged) as error:
+            unmade.append(error)
+    if unmade and not sections:
+        lost = isinstance(unmade[0], EventsForgotten)
+        raise EventsForgotten(f"{unmade[0]}: {PAGE_IS_LOST}") if lost else unmade[0]
+    report = WeeklyReport(
         workspace=context.workspace.name,
         week=week,
         start=start.date(),
         end=(end - timedelta(days=1)).date(),
         as_of=end,
-        sections=tuple(_section(context, name, state, start, end) for name, state in begun.items()),
+        sections=tuple(sections),
         leaderboard=() if only else _leaderboard(context, end),
+    )
+    return report, (*unmade, *_damaged(lived, end))
+
+
+def _damaged(lived: Sequence[tuple[ExperimentRecord, Life | Damaged]], end: datetime) -> tuple[Damaged, ...]:
+    """Those that may belong on a page: nobody knows when they ran."""
+    return tuple(
+        life
+        for record, life in lived
+        if isinstance(life, Damaged) and record.phase is not Phase.ARCHIVED and record.created_at < end
     )
 
 
@@ -158,8 +168,7 @@ def _section(context: Context, name: str, state: State, start: datetime, end: da
     latest = verdicts[-1] if verdicts else None
     evidence = _evidence(context, plan, latest, _measured_until(history, plan, latest, end))
     compared = latest.document["comparison"] if latest else None
-    document = context.control.experiment(name).document
-    brief = context.control.brief(document["brief"]).document
+    brief = context.control.brief(context.control.experiment(name).brief).document
     primary = plan.primary
     counted, counts_version = counted_rows(context, plan, evidence.as_of)
     return ExperimentReport(
@@ -235,9 +244,9 @@ def _recorded(context: Context, name: str, until: datetime, gone: date) -> Evide
     """The evidence recorded when a page was first made for that instant: all of it, should there be some with less."""
     recorded = context.control.evidence_at(name, until)
     if not recorded:
-        raise ExperimentError(
+        raise EventsForgotten(
             f"{name}: events from before {gone} are forgotten, and no evidence as of {until:%Y-%m-%d %H:%M} UTC was "
-            f"recorded while they were there: {PAGE_IS_LOST}"
+            "recorded while they were there"
         )
     # What was gathered after days were forgotten lacks them; of those that lack none, the latest has late events too.
     return max(recorded, key=lambda each: len(each.daily))
@@ -376,10 +385,11 @@ def _health(context: Context, plan: Plan, evidence: Evidence, start: datetime, e
 
 
 def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[VariantTile, ...]:
-    styles = {arm.name: arm.style for arm in plan.arms}
+    styles, folder = {arm.name: arm.style for arm in plan.arms}, context.workspace.folder("variants") / name
     tiles = []
     for variant in context.control.variants(name):
-        if variant.arm not in styles or not Path(variant.path).is_file():
+        picture = folder / variant.file_name
+        if variant.arm not in styles or not picture.is_file():
             continue  # declined, or cleared away since: the evidence stands without its picture
         look = "the untouched photograph" if variant.arm == plan.control else f"the {variant.arm} look"
         tiles.append(
@@ -391,7 +401,7 @@ def _gallery(context: Context, name: str, plan: Plan, headline: str) -> tuple[Va
                 alt=f"Advertisement “{headline}” at {variant.slot} in {look}",
                 width=variant.width,
                 height=variant.height,
-                thumbnail=thumbnail(Path(variant.path), THUMBNAIL),
+                thumbnail=thumbnail(picture, THUMBNAIL),
                 media_type="image/webp",
                 weight=variant.bytes,
             )

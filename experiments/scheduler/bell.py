@@ -14,6 +14,7 @@ from experiments.jobs.context import Context
 from experiments.jobs.job import Job, run_job
 from experiments.jobs.presenting import task_line
 from experiments.jobs.registry import JOBS
+from experiments.store.ledger import LeaseHeld
 from reports.errors import ReportError
 
 Say = Callable[[str], None]
@@ -45,11 +46,20 @@ def build_scheduler(context: Context, say: Say) -> BlockingScheduler:
 def ring(context: Context, job: Job, say: Say) -> None:
     """One bell for one job, if this scheduler holds the lease."""
     try:
+        _ring(context, job, say)
+    except TryLater as later:
+        say(f"{job.name}: later ({later})")
+
+
+def _ring(context: Context, job: Job, say: Say) -> None:
+    try:
         with context.ledger.lock(LEADER, context.owner, LEASE_SECONDS):
             run = run_job(context, job, context.clock())
-    except TryLater as standing_by:
+    except LeaseHeld as standing_by:
         say(f"{job.name}: standing by ({standing_by})")
         return
+    except TryLater:  # of a database that is taken
+        raise
     except (ExperimentError, CreativeError, ReportError) as error:
         say(f"{job.name}: failed ({error})")
         return
@@ -58,9 +68,13 @@ def ring(context: Context, job: Job, say: Say) -> None:
 
 
 def ring_once(context: Context, say: Say) -> None:
-    """Every bell once, in order."""
+    """Every bell once, in order.
+
+    Raises:
+        TryLater: at the first that finds the database taken: each of the others would wait as long for it.
+    """
     for job in JOBS.values():
-        ring(context, job, say)
+        _ring(context, job, say)
 
 
 def serve(context: Context, say: Say) -> None:

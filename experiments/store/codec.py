@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -33,6 +34,8 @@ from experiments.core.plan import (
 )
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.statistics.multiplicity import Multiplicity
+
+RESTORE = "restore the database's backup"
 
 
 class Damaged(ExperimentError):
@@ -86,9 +89,13 @@ def plain(value: Any) -> Any:
 
 
 def canonical_sha256(document: Any) -> str:
-    """SHA-256 of the one JSON text that plain values have: sorted keys, no spaces."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of the one JSON text that plain values have."""
+    return hashlib.sha256(canonical_text(document).encode()).hexdigest()
+
+
+def canonical_text(document: Any) -> str:
+    """That text: sorted keys, no spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def evidence_document(evidence: Evidence) -> dict[str, Any]:
@@ -152,15 +159,23 @@ def restore_plan(document: Mapping[str, Any], sealed: str) -> Plan:
         PlanTampered: where the document gives another hash, or none.
     """
     try:
-        plan, found = _plan(document), canonical_sha256(document)
+        plan, seal, found = _checked_plan(canonical_text(document))
     except (AttributeError, KeyError, TypeError, ValueError, ExperimentError) as error:
         raise PlanTampered(f"the plan {sealed[:12]} cannot be read ({error}): restore the database's backup") from None
-    if not plan.seal() == found == sealed:
+    if not seal == found == sealed:
         raise PlanTampered(
             f"the plan was changed after it was sealed: {sealed[:12]} was sealed, this is {found[:12]}. "
             "No verdict can rest on it; restore the database's backup"
         )
     return plan
+
+
+@lru_cache(maxsize=4096)
+def _checked_plan(text: str) -> tuple[Plan, str, str]:
+    """The plan of a canonical document, its seal and the document's hash: hundreds of plans are asked for again and
+    again, and the same text always gives the same."""
+    plan = _plan(json.loads(text))
+    return plan, plan.seal(), hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plan(document: Mapping[str, Any]) -> Plan:

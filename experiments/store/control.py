@@ -4,9 +4,10 @@ Every change is one transaction: the facts, the row that sums them up, and what 
 written together or not at all. Of two writers at once one wins; the other's wish is decided anew on what it left.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from experiments.core.names import check_name
 from experiments.core.plan import Plan
 from experiments.store.catalogue import Catalogue
 from experiments.store.codec import (
+    RESTORE,
     Damaged,
     PlanTampered,
     canonical_sha256,
@@ -28,11 +30,12 @@ from experiments.store.codec import (
     restore_plan,
 )
 from experiments.store.database import write
-from experiments.store.lookups import Unknown, as_record, experiment_row, unknown
-from experiments.store.records import ExperimentRecord, JudgementLike, MilestoneRecord, VerdictRecord
+from experiments.store.lookups import UNREADABLE, Unknown, as_record, experiment_row, refuse_unreadable, unknown
+from experiments.store.records import ExperimentRecord, JudgementLike, Life, MilestoneRecord, VerdictRecord
 from experiments.store.schema import EvidenceRow, ExperimentRow, MilestoneRow, PlanRow, VariantRow, VerdictRow
 
-RESTORE = "restore the database's backup"
+NO_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of a row that cannot be read: nothing is earlier."""
 
 
 class ExperimentExists(ExperimentError):
@@ -140,11 +143,9 @@ class ControlPlane(Catalogue):
             kept = select(PlanRow.document).where(PlanRow.experiment == name, PlanRow.hash == sealed)
             try:
                 document = session.scalar(kept)
-                if document is None:
-                    raise PlanTampered(f"the plan {sealed[:12]} is not there any more: {RESTORE}")
-                return restore_plan(document, sealed), sealed
             except Damaged as error:
                 raise PlanTampered(f"{name}: {error}") from None
+            return _restored(name, sealed, document), sealed
 
     def state(self, name: str) -> State:
         """What the experiment's milestones amount to.
@@ -161,14 +162,50 @@ class ControlPlane(Catalogue):
             return _experiment_record(experiment_row(session, name))
 
     def experiments(self) -> tuple[ExperimentRecord, ...]:
-        """Every experiment, the oldest first."""
+        """Every experiment, the oldest first; of a damaged one what can be read."""
+        order = (ExperimentRow.created_at, ExperimentRow.name)
         with Session(self._engine) as session:
-            rows = session.scalars(select(ExperimentRow).order_by(ExperimentRow.created_at, ExperimentRow.name))
+            try:
+                rows = session.scalars(select(ExperimentRow).order_by(*order)).all()
+                for row in rows:
+                    refuse_unreadable(row)
+            except UNREADABLE:  # which of them it is, each tells for itself
+                names = session.scalars(select(ExperimentRow.name).order_by(*order)).all()
+                return tuple(_as_readable(session, name) for name in names)
             return tuple(_experiment_record(row) for row in rows)
+
+    def lives(self) -> tuple[tuple[ExperimentRecord, Life | Damaged], ...]:
+        """Every experiment that has started, and its life or what keeps anyone from telling it.
+
+        As `plan` and `history` say, in as many questions for all as they take for one.
+        """
+        started = [record for record in self.experiments() if record.plan_hash is not None]
+        plans, facts = dict[tuple[str, str], Any](), defaultdict[str, list[Any]](list)
+        with Session(self._engine) as session:
+            try:
+                for experiment, sealed, document in session.execute(
+                    select(PlanRow.experiment, PlanRow.hash, PlanRow.document)
+                ):
+                    plans[experiment, sealed] = document
+                for fact in session.execute(select(*_FACTS).order_by(MilestoneRow.experiment, MilestoneRow.sequence)):
+                    facts[fact.experiment].append(fact)
+            except UNREADABLE:  # whose it is, each tells for itself
+                return tuple((record, self._life(record.name)) for record in started)
+        return tuple(
+            (record, _life(record, plans.get((record.name, str(record.plan_hash))), facts[record.name]))
+            for record in started
+        )
+
+    def _life(self, name: str) -> Life | Damaged:
+        try:
+            return Life(self.plan(name)[0], self.history(name), self.state(name))
+        except Damaged as error:
+            return error
 
     def damage(self, name: str) -> Damaged | None:
         """What keeps anyone from working on the experiment, and on no other."""
         try:
+            self.experiment(name)
             self.state(name)
             self.plan(name)
         except PlanNotSealed:
@@ -184,10 +221,7 @@ class ControlPlane(Catalogue):
             Damaged: where the facts are not those that were written.
         """
         with Session(self._engine) as session:
-            return tuple(
-                MilestoneRecord(row.sequence, MilestoneKind(row.kind), row.at, row.actor, row.payload)
-                for row in _replayed(session, name)[0]
-            )
+            return _history(_replayed(session, name)[0])
 
     def dealings(self, name: str) -> tuple[Dealing, ...]:
         """How the experiment's units have been dealt since its start: anew at every pause and change of shares.
@@ -293,7 +327,10 @@ class ControlPlane(Catalogue):
         with Session(self._engine) as session:
             experiment_row(session, name)
             rows = session.scalars(select(VerdictRow).where(VerdictRow.experiment == name).order_by(VerdictRow.look))
-            return tuple(as_record(VerdictRecord, row) for row in rows)
+            try:
+                return tuple(as_record(VerdictRecord, row) for row in rows)
+            except UNREADABLE as error:
+                raise Damaged(f"{name}: its verdicts cannot be read ({error}): {RESTORE}") from None
 
     # --- within one transaction ---------------------------------------------------------------------------------------
 
@@ -340,20 +377,75 @@ def _unjudged(before: datetime) -> tuple[ColumnElement[bool], ...]:
     return EvidenceRow.as_of < before, ~exists().where(VerdictRow.evidence_id == EvidenceRow.id)
 
 
+class _Fact(Protocol):
+    """One of the experiment's milestones, as a row or as some of its columns."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def payload(self) -> Mapping[str, Any]: ...
+
+
+_FACTS = (MilestoneRow.experiment, *(getattr(MilestoneRow, each) for each in MilestoneRecord.__dataclass_fields__))
+
+
 def _replayed(session: Session, name: str) -> tuple[Sequence[MilestoneRow], State]:
     """The experiment's facts in order, and what they amount to."""
     query = select(MilestoneRow).where(MilestoneRow.experiment == name).order_by(MilestoneRow.sequence)
     try:
         rows = session.scalars(query).all()
-        state = replay(Milestone(MilestoneKind(row.kind), row.payload) for row in rows)
     except UnicodeEncodeError:  # the name asked for is no text
         raise
-    except (KeyError, TypeError, ValueError, Damaged) as error:
-        raise Damaged(f"{name}: its milestones cannot be read ({error}): {RESTORE}") from None
-    if state is None:
+    except UNREADABLE as error:
+        raise _untold(name, error) from None
+    if not rows:
         experiment_row(session, name)
+    return rows, _amount_to(name, rows)
+
+
+def _amount_to(name: str, facts: Sequence[_Fact]) -> State:
+    try:
+        state = replay(Milestone(MilestoneKind(fact.kind), fact.payload) for fact in facts)
+    except UNREADABLE as error:
+        raise _untold(name, error) from None
+    if state is None:
         raise Damaged(f"{name}: its milestones are not there any more: {RESTORE}")
-    return rows, state
+    return state
+
+
+def _untold(name: str, error: Exception) -> Damaged:
+    return Damaged(f"{name}: its milestones cannot be read ({error}): {RESTORE}")
+
+
+def _history(facts: Iterable[_Fact]) -> tuple[MilestoneRecord, ...]:
+    return tuple(
+        MilestoneRecord(fact.sequence, MilestoneKind(fact.kind), fact.at, fact.actor, fact.payload) for fact in facts
+    )
+
+
+def _life(record: ExperimentRecord, document: Any, facts: Sequence[_Fact]) -> Life | Damaged:
+    try:
+        if record.damage:
+            raise record.damage
+        state = _amount_to(record.name, facts)
+        return Life(_restored(record.name, str(record.plan_hash), document), _history(facts), state)
+    except Damaged as error:
+        return error
+
+
+def _restored(name: str, sealed: str, document: Any) -> Plan:
+    if document is None:
+        raise PlanTampered(f"{name}: the plan {sealed[:12]} is not there any more: {RESTORE}")
+    try:
+        return restore_plan(document, sealed)
+    except PlanTampered as error:
+        raise PlanTampered(f"{name}: {error}") from None
 
 
 def _refuse_unknown_arm(session: Session, name: str, arm: str | None) -> None:
@@ -363,5 +455,20 @@ def _refuse_unknown_arm(session: Session, name: str, arm: str | None) -> None:
 
 
 def _experiment_record(row: ExperimentRow) -> ExperimentRecord:
-    fields = {field: getattr(row, field) for field in ExperimentRecord.__dataclass_fields__}
+    fields = {column.key: getattr(row, column.key) for column in ExperimentRow.__table__.columns}
     return ExperimentRecord(**{**fields, "phase": Phase(row.phase)})
+
+
+_ALWAYS_READABLE = ("name", "version", "salt", "control", "plan_hash", "winner", "promoted_arm")
+"""Columns of text and numbers, which any driver gives back."""
+
+
+def _as_readable(session: Session, name: str) -> ExperimentRecord:
+    try:
+        return _experiment_record(experiment_row(session, name))
+    except Damaged as error:
+        known = (getattr(ExperimentRow, each) for each in _ALWAYS_READABLE)
+        (values,) = session.execute(select(*known).where(ExperimentRow.name == name))
+        return ExperimentRecord(
+            **values._mapping, phase=None, document={}, created_at=NO_INSTANT, updated_at=NO_INSTANT, damage=error
+        )

@@ -60,6 +60,8 @@ _SOON = re.compile(
 )
 """Of such refusals, in English, those that pass."""
 
+_BROKEN = TryLater, "the line to the database server broke, and nothing was written; try again in a moment"
+
 _EXTENDED_BITS = 8
 """SQLite keeps the primary result code in the low byte of an extended one."""
 
@@ -78,7 +80,11 @@ def _listener(
     def listen(context: ExceptionContext) -> None:
         if context.is_pre_ping:
             return  # a pooled connection turned out dead: the pool makes another
+        # At the commit nobody knows whether the server still did it.
+        broken = context.is_disconnect and context.connection is not None and context.statement is not None
         meaning = read(context.original_exception)
+        if broken and (meaning is None or meaning[0] is not TryLater):
+            meaning = _BROKEN
         if meaning:
             kind, line = meaning
             raise kind(f"{where}: {line}") from context.original_exception

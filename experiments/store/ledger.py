@@ -41,6 +41,8 @@ class EntryState(StrEnum):
     FAILED = "failed"
     FREE = "free"
     """Nobody is at it: a lock, or a period that was left for later."""
+    INTERRUPTED = "interrupted"
+    """Never written, but what a running entry is once nobody is at it any more: it may be claimed."""
 
 
 class LeaseHeld(TryLater):
@@ -194,7 +196,7 @@ class SqlLedger:
         if experiment is not None:
             query = query.where(JobRow.experiment == experiment)
         with Session(self._engine) as session:
-            return tuple(_entry(row) for row in session.scalars(query))
+            return tuple(self._entry(row) for row in session.scalars(query))
 
     def begun(self, job: str) -> frozenset[tuple[str, str]]:
         """The (experiment, period) of a job that somebody is at, or was left for later: due, and not failed."""
@@ -208,7 +210,7 @@ class SqlLedger:
         """The entry of a job that changed last."""
         with Session(self._engine) as session:
             row = session.scalar(select(JobRow).where(JobRow.job == job).order_by(JobRow.updated_at.desc()).limit(1))
-            return _entry(row) if row else None
+            return self._entry(row) if row else None
 
     def _claim(self, key: tuple[str, str, str], owner: str, ttl: timedelta, *, again: bool) -> Lease | None:
         def work(session: Session) -> Lease | None:
@@ -219,7 +221,7 @@ class SqlLedger:
                 session.add(row)
             elif row.state == EntryState.DONE and not again:
                 return None
-            elif row.owner and row.lease_until and row.lease_until > now and not _is_dead(row.owner):
+            elif _is_held(row, now):
                 raise LeaseHeld(
                     f"{' '.join(part for part in key if part != NO_EXPERIMENT)} is held by {row.owner} "
                     f"until {row.lease_until:%Y-%m-%d %H:%M:%S} UTC; try again later"
@@ -232,6 +234,12 @@ class SqlLedger:
             return Lease(*key, owner, row.fence, row.lease_until, ttl)
 
         return write(self._engine, work)
+
+    def _entry(self, row: JobRow) -> LedgerEntry:
+        state = EntryState(row.state)
+        if state is EntryState.RUNNING and not _is_held(row, self._clock()):
+            state = EntryState.INTERRUPTED
+        return replace(as_record(LedgerEntry, row), state=state)
 
     def _change(self, lease: Lease, *, lost: bool = True, **values: Any) -> None:
         """Write ``values`` if the lease's fence is still the highest; if not, raise where ``lost`` matters."""
@@ -254,8 +262,8 @@ class SqlLedger:
             )
 
 
-def _entry(row: JobRow) -> LedgerEntry:
-    return replace(as_record(LedgerEntry, row), state=EntryState(row.state))
+def _is_held(row: JobRow, now: datetime) -> bool:
+    return bool(row.owner and row.lease_until and row.lease_until > now and not _is_dead(row.owner))
 
 
 def _is_dead(owner: str) -> bool:

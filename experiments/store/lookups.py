@@ -8,7 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from experiments.core.errors import ExperimentError
+from experiments.core.lifecycle import Phase
+from experiments.store.codec import RESTORE, Damaged
 from experiments.store.schema import Base, ExperimentRow
+
+UNREADABLE = (KeyError, TypeError, ValueError, Damaged)
+"""What reading a row raises that anyone has written anything into."""
 
 
 class _Dataclass(Protocol):
@@ -23,11 +28,34 @@ class Unknown(ExperimentError):
 
 
 def experiment_row(session: Session, name: str) -> ExperimentRow:
-    """The experiment's row, or `Unknown`."""
-    row = session.get(ExperimentRow, name)
+    """The experiment's row.
+
+    Raises:
+        Unknown: where there is none.
+        Damaged: where it is not as it was written.
+    """
+    try:
+        row = session.get(ExperimentRow, name)
+        if row is not None:
+            refuse_unreadable(row)
+    except UnicodeEncodeError:  # the name asked for is no text
+        raise
+    except UNREADABLE as error:
+        raise Damaged(f"{name}: its row cannot be read ({error}): {RESTORE}") from None
     if row is None:
         raise unknown("experiment", name, session.scalars(select(ExperimentRow.name)).all())
     return row
+
+
+def refuse_unreadable(row: ExperimentRow) -> None:
+    """SQLite keeps whatever anyone writes into a column.
+
+    Raises:
+        ValueError, TypeError: for a phase, or a document, that is none.
+    """
+    Phase(row.phase)
+    if not isinstance(row.document, dict):
+        raise TypeError("its document is no mapping")
 
 
 def unknown(what: str, name: str, known: Sequence[str]) -> Unknown:

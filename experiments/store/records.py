@@ -6,7 +6,9 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, Protocol
 
-from experiments.core.lifecycle import MilestoneKind, Phase
+from experiments.core.lifecycle import MilestoneKind, Phase, State
+from experiments.core.plan import Plan
+from experiments.store.codec import RESTORE, Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class ExperimentRecord:
     """An experiment as lists show it; `ControlPlane.state` knows the rest."""
 
     name: str
-    phase: Phase
+    phase: Phase | None
+    """None where it cannot be read (``damage``)."""
     version: int
     document: Mapping[str, Any]
     salt: str
@@ -36,6 +39,20 @@ class ExperimentRecord:
     promoted_arm: str | None
     created_at: datetime
     updated_at: datetime
+    damage: Damaged | None = None
+    """Why nobody can work on it: what else is said here is what can still be read."""
+
+    @property
+    def brief(self) -> str:
+        """The name of what it advertises.
+
+        Raises:
+            Damaged: where the document does not say.
+        """
+        brief = self.document.get("brief")
+        if not isinstance(brief, str):
+            raise Damaged(f"{self.name}: its document names no brief: {RESTORE}")
+        return brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,15 @@ class MilestoneRecord:
     at: datetime
     actor: str
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A started experiment's: what was promised, and all that happened."""
+
+    plan: Plan
+    history: tuple[MilestoneRecord, ...]
+    state: State
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """``styles preview``: one sheet, on four photographs that come along, written whole or refused in one line."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,16 @@ def test_a_photograph_of_a_pixel_is_refused(tmp_path: Path, capfd: pytest.Captur
     (said,) = capfd.readouterr().err.splitlines()
     assert "dot.png is 1 x 1 pixels; a photograph needs at least 64 a side" in said
     assert not (tmp_path / "looks.png").exists()
+
+
+def test_of_a_folder_that_is_read_only_the_picture_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_given: object, **_named: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert run(["styles", "preview", "noir", "--tile", "64", "--out", str(tmp_path / "looks.png")]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said == f"adstyle: {tmp_path / 'looks.png'} cannot be used: read-only file system"

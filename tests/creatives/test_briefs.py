@@ -73,6 +73,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("headline", '"  "', "is empty"),
         ("headline", '"a\\u0007"', "control character"),
         ("call_to_action", "x" * 31, "at most 30"),
+        ("landing_url", "https://me:secret@shop.example/", "landing_url: holds a user's name or password (before @)"),
         ("landing_url", "javascript:alert(1)", "must be a complete http:// or https:// address"),
         (
             "landing_url",

@@ -281,8 +281,29 @@ def test_where_compiling_fails_for_the_cache_it_is_done_without(tmp_path):
     cache = runner.ModelCache(tmp_path)
     cache._core = Full()
     assert adds_up(cache.compiled(add_up(), {}))
-    with pytest.raises(RuntimeError, match="valid model"):
-        cache.compiled(object(), {})
+
+
+@pytest.mark.parametrize("fails", ["missing", "at its start", "compiling"])
+def test_where_openvino_cannot_be_used_it_is_said_what_can(monkeypatch, fails):
+    def unable():
+        raise RuntimeError("src/core.cpp:107:\nno such instructions\n")
+
+    if fails == "missing":
+        monkeypatch.setitem(sys.modules, "openvino", None)
+    if fails == "at its start":
+        monkeypatch.setattr(load_openvino(), "Core", unable)
+    with pytest.raises(
+        CreativeError, match=r"^OpenVINO cannot be used here \(.+\): .*ADSTYLE_BACKEND=torch$"
+    ) as refusal:
+        runner.ModelCache(None).compiled(object(), {})
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_process_that_makes_a_model_compiles_it_for_all_others(tmp_path):
+    for _ in range(2):
+        cache = runner.ModelCache(tmp_path)
+        cache.compiled(cache.model("sum", add_up), {})
+        assert len(list((tmp_path / "compiled").iterdir())) == 1
 
 
 @pytest.mark.parametrize("suffix", [".bin", ".xml", ".sha256"])
@@ -372,8 +393,11 @@ def test_a_damaged_adapter_is_refused_in_one_line(at_hand, tmp_path, damage, say
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("kind", "says"), [("bfloat16", "BF16"), ("float8_e4m3fn", "F8_E4M3")])
-def test_numbers_that_numpy_does_not_know_are_refused_in_one_line(tmp_path, kind, says):
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("bfloat16", "BF16"), ("float8_e4m3fn", "F8_E4M3"), ("float64", "F64"), ("complex64", "C64"), ("bool", "BOOL")],
+)
+def test_numbers_that_no_adapter_is_made_of_are_refused_in_one_line(tmp_path, kind, says):
     path = tmp_path / "weights.safetensors"
     save_tensors({"adapter": torch.ones(3).to(getattr(torch, kind))}, path)
     with pytest.raises(CreativeError, match=f"adapter is kept as {says}; save it as float32 or float16$"):

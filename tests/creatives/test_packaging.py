@@ -141,6 +141,23 @@ def test_a_pack_from_elsewhere_is_copied_without_what_lies_beside_it(tmp_path, m
         add_pack(tmp_path / "dusk", tmp_path / "packs")
 
 
+@pytest.mark.parametrize("name", ["LICENSE", "preview.webp"])
+def test_a_file_that_leads_out_of_a_pack_is_not_copied(tmp_path, name):
+    write_pack(tmp_path / "dusk", **FACTS, weights=None)
+    (tmp_path / "private").write_text("a key")
+    (tmp_path / "dusk" / name).symlink_to(tmp_path / "private")
+    with pytest.raises(PackError, match=f"dusk/{name} leads out of the pack"):
+        add_pack(tmp_path / "dusk", tmp_path / "packs")
+    assert list((tmp_path / "packs").iterdir()) == []
+
+
+def test_a_manifest_that_is_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "dusk").mkdir()
+    os.mkfifo(tmp_path / "dusk" / "style.toml")
+    with pytest.raises(PackError, match=r"style\.toml is a pipe"):
+        read_pack(tmp_path / "dusk")
+
+
 @pytest.mark.parametrize("name", ["model.pth", "model.pkl"])
 def test_a_pack_that_could_run_code_is_not_taken_in(tmp_path, name):
     write_pack(tmp_path / "dusk", **FACTS, weights=None)
@@ -219,8 +236,9 @@ def test_a_picture_s_name_does_not_cost_the_training(tmp_path):
         ("x = " + "[" * 5000, "nested too deeply"),
         (f'picture = "{"x" * 300}"', "longer than the 255 bytes"),
         ('picture = "\\u001b[31m.png"', "holds a control character"),
+        ("#" * 2**20, "larger than 1024 KiB"),
     ],
-    ids=["folder", "deep", "long", "control"],
+    ids=["folder", "deep", "long", "control", "large"],
 )
 def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path, content, says):
     folder = pack_by_hand(tmp_path / "dusk", "optimise", f'picture_sha256 = "{"0" * 64}"\n{content}\n')

@@ -18,7 +18,7 @@ from experiments.events.engine import DuckDB
 from experiments.events.evidence import evidence_of, gather
 from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES
-from experiments.events.stored import StoredTable
+from experiments.events.stored import StoredFile, StoredTable
 from experiments.store.database import migrate
 from experiments.workspace import SETTINGS, create_workspace, open_workspace
 
@@ -192,3 +192,11 @@ def test_a_workspace_says_how_much_memory_there_is(tmp_path):
     settings.write_text(settings.read_text().replace("512 MiB", "plenty"))
     with pytest.raises(DocumentError, match=r"stores\.memory"):
         open_workspace(workspace.root)
+
+
+def test_others_experiments_are_one_part_beside_ones_own():
+    named = [(name, day) for name in ("spring", "winter", "it's summer") for day in ("2026-11-02", "2026-11-03")]
+    files = tuple(StoredFile(f"{number}.parquet", keys, 1, 1) for number, keys in enumerate(named))
+    apart = StoredTable("impressions", "/lake", files).apart("experiment", "spring")
+    parts = {told["experiment"]: len(paths) for told, paths in apart.alike(["experiment"])}
+    assert parts == {"spring": 2, "": 4}

@@ -10,6 +10,7 @@ import yaml
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.job import run_job
 from experiments.jobs.leaderboard import build_leaderboard
+from experiments.jobs.report import Report
 from experiments.jobs.upkeep import BEGINNING, _limit
 
 DAMAGES = {
@@ -20,6 +21,10 @@ DAMAGES = {
     "no number": """UPDATE plans SET document = json_set(document, '$.alpha', 'x') WHERE experiment = 'autumn'""",
     "another": """UPDATE plans SET hash = 'ab' WHERE experiment = 'autumn'""",
     "gone": """DELETE FROM plans WHERE experiment = 'autumn'""",
+    "a phase that is none": """UPDATE experiments SET phase = 'enchanted' WHERE name = 'autumn'""",
+    "a document that is no JSON": """UPDATE experiments SET document = '{"brief": ' WHERE name = 'autumn'""",
+    "a document that is none": """UPDATE experiments SET document = '[1]' WHERE name = 'autumn'""",
+    "an instant that is none": """UPDATE experiments SET created_at = '0' WHERE name = 'autumn'""",
     "a life that nobody can tell": (
         "DROP TRIGGER milestones_refuse_update; UPDATE milestones SET kind = 'enchanted' WHERE experiment = 'autumn'"
     ),
@@ -119,3 +124,36 @@ def test_a_winner_of_a_damaged_plan_is_not_promoted(automatic):
     hurt(automatic, "changed")
     automatic.runs("promote", code=1)
     assert automatic.phase() == "concluded"
+
+
+def test_a_document_that_names_no_brief_costs_the_others_no_page(two, capsys):
+    with sqlite3.connect(two.root / "adstyle.db") as database:
+        database.execute("UPDATE experiments SET document = json_remove(document, '$.brief') WHERE name = 'autumn'")
+    database.close()
+    two.runs("analyse")
+    capsys.readouterr()
+    two.runs("report", code=1)
+    said = capsys.readouterr().out
+    assert "2026-W46.html was written without autumn: its document names no brief: restore the database's" in said
+    page = json.loads((two.root / "reports" / "2026-W46.json").read_text())
+    assert [section["name"] for section in page["sections"]] == ["winter"]
+    two.types("leaderboard")
+
+
+def test_one_whose_events_are_gone_costs_the_others_no_page(two, capsys, monkeypatch):
+    def forgotten(_context, plan):
+        return date(2026, 11, 4) if plan.experiment == "autumn" else None
+
+    monkeypatch.setattr("experiments.jobs.weekly._forgotten", forgotten)
+    capsys.readouterr()
+    two.runs("report", code=1)
+    said = capsys.readouterr().out
+    assert "2026-W46.html was written without autumn: events from before 2026-11-04 are forgotten" in said
+    page = json.loads((two.root / "reports" / "2026-W46.json").read_text())
+    assert [section["name"] for section in page["sections"]] == ["winter"]
+    with two.looks() as stores:
+        assert "report" not in {task.job for task in Report().plan(stores, two.now)}, "it is told once"
+    before = (two.root / "reports" / "2026-W46.html").read_bytes()
+    two.types("report", "--week", "2026-W46", code=2)
+    assert "one that was made stays as it is" in capsys.readouterr().err
+    assert (two.root / "reports" / "2026-W46.html").read_bytes() == before

@@ -76,3 +76,15 @@ def test_what_a_file_costs_does_not_grow_with_the_inbox(office, monkeypatch):
     office.runs("ingest")
     assert asked["find"] <= 12 * 4
     assert asked["briefs"] <= 2
+
+
+def test_a_file_that_fails_or_waits_is_named(office, capsys):
+    (office.root / "inbox" / "clicks-7.csv").write_text("event_id,ts\nc1,2026-11-03T06:00:00Z\n")
+    capsys.readouterr()
+    office.types("job", "due")
+    assert "clicks-7.csv" in capsys.readouterr().out
+    office.runs("ingest", code=1)
+    assert capsys.readouterr().out.startswith("ingest clicks-7.csv: failed (")
+    with office.looks() as stores, stores.ledger.lock("lake", "elsewhere:1:other", 60):
+        office.runs("ingest", code=75)
+    assert capsys.readouterr().out.startswith("ingest clicks-7.csv: later (lock lake is held by")

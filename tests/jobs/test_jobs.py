@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
+from creatives.quality import Finding, GateResult
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.jobs.analyse import Analyse
 from experiments.jobs.job import Task, TaskRun, run_job
@@ -520,3 +522,28 @@ def test_a_unit_may_see_and_erase_what_is_held_of_it(office, capsys):
     office.types("export", "events", "--out", office.root / "out", "--format", "csv")
     assert (office.root / "out" / "impressions.csv").read_text().count("\n") == 300
     office.types("export", "events", "--format", "xml", code=2)
+
+
+def test_a_workspace_that_was_moved_keeps_its_thumbnails(office, tmp_path):
+    office.root = office.root.rename(tmp_path / "elsewhere")
+    office.runs("report")
+    page = json.loads((office.root / "reports" / "2026-W45.json").read_text())
+    assert {tile["arm"] for tile in page["sections"][0]["gallery"]} == {"original", "duotone-dusk", "noir"}
+
+
+def test_what_the_gate_declined_is_told_with_its_numbers(office, capsys, monkeypatch):
+    found = GateResult.of((Finding("contrast", {"ratio": 2.1, "least": 4.5}),))
+
+    def refusing(*arguments, **options):
+        return [replace(each, gate=found) if each.arm == "noir" else each for each in really(*arguments, **options)]
+
+    from experiments.jobs import generate
+
+    really = generate.render
+    monkeypatch.setattr(generate, "render", refusing)
+    document = {"experiment": "winter", "brief": "cup", "styles": ["noir", "duotone-dusk"]}
+    (office.root / "experiments" / "winter.yaml").write_text(yaml.safe_dump(document))
+    office.types("experiment", "create", office.root / "experiments" / "winter.yaml")
+    capsys.readouterr()
+    office.types("experiment", "generate", "winter")
+    assert "noir was declined by the quality gate: contrast (ratio 2.1, least 4.5)" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from experiments.core.errors import StorageFailure
+from experiments.core.errors import StorageFailure, TryLater
 from experiments.jobs.registry import JOBS
 from experiments.scheduler.bell import LEADER, build_scheduler, ring_once, serve
 
@@ -83,3 +83,16 @@ def test_told_to_end_it_finishes_the_job_at_hand(office, monkeypatch, ending):
     assert (done[0], said[-1]) == ("whole", "The scheduler has ended.")
     assert office.ledger.last("lock").owner is None
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ringing_once_ends_at_the_first_bell_that_finds_the_database_taken(office, monkeypatch):
+    asked = []
+
+    def taken(*_arguments):
+        asked.append(1)
+        raise TryLater("another process is writing to the database; try again in a moment")
+
+    monkeypatch.setattr(office.ledger, "lock", taken)
+    with pytest.raises(TryLater, match="another process is writing"):
+        ring_once(office, print)
+    assert len(asked) == 1

@@ -168,3 +168,14 @@ def test_a_kept_lease_that_was_lost_stops_beating(ledger, clock):
         next(thread for thread in threading.enumerate() if thread.name == "lease analyse look-1").join(20)
     with pytest.raises(LeaseLost):
         ledger.finish(lease, {})
+
+
+def test_a_period_whose_holder_died_or_fell_silent_shows_as_interrupted(ledger, clock):
+    ledger.claim(*PERIOD, OTHER, 600)
+    assert ledger.last("analyse").state is EntryState.RUNNING
+    clock.forward(seconds=600)
+    assert ledger.last("analyse").state is EntryState.INTERRUPTED
+    child = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    ledger.claim("report", "-", "2026-W45", f"{socket.gethostname()}:{int(child.stdout)}:x", 600)
+    assert [entry.state for entry in ledger.entries()] == [EntryState.INTERRUPTED] * 2
+    assert ledger.begun("report") == {("-", "2026-W45")}

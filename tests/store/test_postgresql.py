@@ -1,6 +1,8 @@
 """What a PostgreSQL server may refuse, each told in one line."""
 
 import contextlib
+import os
+import socket
 
 import pytest
 from sqlalchemy import make_url, text
@@ -66,3 +68,22 @@ def test_text_is_text_whatever_the_environment_says(migrated_postgresql, monkeyp
     with engine.connect() as connection:
         assert connection.execute(text("SELECT 'ü имя'")).scalar() == "ü имя"
     engine.dispose()
+
+
+def test_a_line_that_broke_says_try_later_where_nothing_was_written(migrated_postgresql):
+    engine = open_database(migrated_postgresql)
+    with engine.connect() as connection:
+        cut(connection)
+        with pytest.raises(TryLater, match="the line to the database server broke"):
+            connection.execute(text("SELECT 1"))
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        cut(connection)
+        with pytest.raises(StorageFailure, match="does not answer"):
+            connection.commit()
+    engine.dispose()
+
+
+def cut(connection):
+    with socket.socket(fileno=os.dup(connection.connection.driver_connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save, save_file
 
 from creatives.neural.features import Vgg19, WeightsError, read_weights
@@ -166,6 +167,17 @@ def test_turning_leaves_no_black_corners(photos):
     pictures = read_photographs(photos, wish)
     pictures.training = (np.full((120, 160, 3), 200, np.uint8),)
     assert pictures.batch(np.random.default_rng(1), 40, 48).pictures.min() >= 199
+
+
+def test_of_very_many_photographs_some_are_read_from_all_over_the_folder(tmp_path):
+    for shade in range(40):
+        Image.new("L", (8, 8), shade).save(tmp_path / f"{shade:02}.png")
+    few = read_photographs(tmp_path, most=10)
+    shades = sorted(int(each[0, 0, 0]) for each in (*few.validation, *few.training))
+    assert len(set(shades)) == 10
+    assert shades[0] < 10
+    assert shades[-1] >= 30
+    assert len(read_photographs(tmp_path, most=40).training) == len(read_photographs(tmp_path).training)
 
 
 def test_a_folder_without_photographs_is_named(tmp_path):

@@ -300,6 +300,26 @@ def test_without_vgg_a_style_is_learned_through_the_eye_that_comes_along(workspa
     assert "VGG" not in read_pack(workspace / "packs" / "rows").made
 
 
+def test_a_style_is_learned_by_one_command_at_a_time(workspace, train, capsys, steps_taken):
+    def begin_another():
+        assert train() == 2
+        assert "stripes is being learned by another command" in refused(capsys)
+        assert train(name="waves") == 0
+        capsys.readouterr()
+
+    steps_taken.at[2] = begin_another
+    assert train() == 0
+    assert sorted(path.name for path in (workspace / "packs").iterdir()) == [".training", "stripes", "waves"]
+    assert left_over(workspace) == []
+
+
+@pytest.mark.parametrize("look", ["a" + " " * 12 + "b", "\x1b" * 12, "\udcff is no text at all"])
+def test_a_look_that_no_pack_can_have_is_refused_before_anything_is_learned(train, capsys, steps_taken, look):
+    assert train("--look", look) == 2
+    refused(capsys)
+    assert steps_taken == []
+
+
 def test_a_taken_name_is_refused_before_anything_is_learned(workspace, train, capsys, steps_taken):
     assert train("--look", "Stripes in the colours of a test") == 0
     assert read_pack(workspace / "packs" / "stripes").look == "Stripes in the colours of a test."
@@ -337,6 +357,13 @@ def test_a_picture_is_a_style_at_once(workspace, painting, capsys):
     styled = StyleLibrary([workspace / "packs"]).resolve("board").apply(photograph, seed=0)
     assert styled.shape == photograph.shape
     assert not np.array_equal(styled, photograph)
+
+
+def test_a_picture_that_makes_no_style_is_told_of(workspace, tmp_path, capsys):
+    Image.new("RGB", (1, 1), "teal").save(tmp_path / "dot.png")
+    assert run(["styles", "add", str(tmp_path / "dot.png"), "--name", "dot"]) == 0
+    assert "warning dot breaks a promise: " in capsys.readouterr().out
+    assert (workspace / "packs" / "dot").is_dir()
 
 
 def test_a_picture_is_a_style_of_moved_pixels(workspace, painting, vgg_file, capsys, monkeypatch):
