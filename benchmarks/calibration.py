@@ -267,7 +267,8 @@ def money_table(found: Sequence[Tails], welch: Sequence[Tails], worlds: int) -> 
     ]
     return Table(
         f"Money: chance in percent, in both tails together, that any arm is called though none differs; the higher of "
-        f"{' and '.join(map(str, MONEY_LOOKS))} looks; at most 5.00, {worlds:,} worlds a cell",
+        f"{' and '.join(map(str, MONEY_LOOKS))} looks; at most 5.00, {worlds:,} worlds a cell, of Welch's test "
+        f"{worlds // WELCH:,}",
         (
             "spread of the orders' logarithm",
             "control",
@@ -343,6 +344,8 @@ def power_table(found: Sequence[Power], worlds: int) -> Table:
     )
 
 
+WELCH = 10
+"""Every so many worlds' money is judged by Welch's test, too: its variances give every world boundaries of its own."""
 SPREADS, SHARES, BUYERS, MONEY_LOOKS = (1.0, 2.0), (1.0, 3.0), (10, 100), (1, 4)
 MONEY = tuple(
     Purses(arms, looks, buyers, spread, share)
@@ -378,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         crowds = cells()
         tails = list(pool.map(false_calls, crowds, [worlds] * len(crowds)))
         money = list(pool.map(false_calls, MONEY, [worlds] * len(MONEY)))
-        welch = list(pool.map(false_calls, MONEY, [worlds] * len(MONEY), [Outcome.VALUE] * len(MONEY)))
+        welch = list(pool.map(false_calls, MONEY, [worlds // WELCH] * len(MONEY), [Outcome.VALUE] * len(MONEY)))
         single = list(pool.map(interval_coverage, COVERED, [worlds] * len(COVERED)))
         repeated = list(pool.map(simultaneous_coverage, REPEATED, [worlds] * len(REPEATED)))
         always = list(pool.map(always_valid_calls, ANYTIME, [worlds] * len(ANYTIME)))
