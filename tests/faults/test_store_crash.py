@@ -146,4 +146,4 @@ def test_a_killed_finish_leaves_the_period_done_or_still_to_do(url, engine, kill
             assert lease.fence == entries[0].fence + 1
             ledger.fail(lease, "given back")
     assert states[-1] == "done"
-    assert {None, "running"} < set(states)
+    assert {None, "interrupted"} < set(states)
