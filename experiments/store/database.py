@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ HEAD = "0002"
 _NUMBERED = re.compile(r"\d{4}")
 
 BUSY_SECONDS = 10
+_BLINK = 0.02
 _WRITES = "adstyle_writes"
 _MOST_TRIES = 16
 """Each round of a contended write has a winner, so this many writers at once all get through."""
@@ -74,7 +76,7 @@ def migrate(url: str) -> None:
             with engine.connect() as connection:  # kept in the file: later connections find it so
                 _refuse_unfit(connection, _shown(engine))
                 connection.exec_driver_sql("COMMIT")
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                _keep_a_log(connection)
         with for_writing(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -154,6 +156,20 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+def _keep_a_log(connection: Connection) -> None:
+    """Readers and a writer at once. Of several who ask for it SQLite may refuse one on the spot."""
+    patience = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        except TryLater:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(_BLINK)
+        else:
+            return
 
 
 def _shown(engine: Engine) -> str:
