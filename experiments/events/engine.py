@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import duckdb
@@ -13,7 +15,7 @@ from experiments.core.errors import ExperimentError
 from experiments.events.numbers import UNIT_NUMBER, number_of, stand_in_for
 from experiments.events.schema import TABLES
 from experiments.events.scratch import Scratch
-from experiments.events.stored import StoredTable, sql_type
+from experiments.events.stored import StoredTable, parquet, sql_type
 
 if TYPE_CHECKING:  # nobody but evidence needs Ibis, and few need Arrow's datasets; both take their time
     import ibis.expr.types as ir
@@ -31,6 +33,7 @@ _AN_IMPRESSION = 80
 """Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
 _FROM_TEXT = f"coalesce({number_of('unit')}, {stand_in_for('unit')})"
 """A unit's number where it is not kept; what is no hash has one that nothing kept has."""
+NO_PAST: Mapping[str, Sequence[Path]] = MappingProxyType({})
 _TURNS = (1, 2, 4, 8)
 """Each reads all impressions once more; with more of them that takes longer than disk does."""
 
@@ -42,6 +45,10 @@ class Engine(Protocol):
     def reads_urls(self) -> bool:
         """Whether it fetches files from an object store itself."""
 
+    @property
+    def keeps_parts(self) -> bool:
+        """Whether it can keep what evidence found, and begin with that (`past`)."""
+
     def turns(self, impressions: int, *, numbered: bool) -> int:
         """In how many it had best tell apart the units of so many impressions: a power of two.
 
@@ -49,9 +56,17 @@ class Engine(Protocol):
         """
 
     def answer(
-        self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
+        self,
+        expression: "ir.Table",
+        sources: Mapping[str, Source],
+        columns: Mapping[str, Sequence[str]],
+        past: Mapping[str, Sequence[Path]] = NO_PAST,
+        keep: Path | None = None,
     ) -> pa.Table:
         """The expression's rows, of tables that have these names; it reads no other columns of theirs.
+
+        Where it ``keeps_parts``, the expression may name parts of the ``past``, which are in these files, and its own
+        may be kept as files in a folder.
 
         To the expression ``unit`` is a whole number, the same for the same unit in all tables, whose choice is the
         engine's: 64 bits, of which texts that are hashes cannot be expected to share any.
@@ -80,8 +95,18 @@ class DuckDB:
                 return turns
         return 1
 
+    @property
+    def keeps_parts(self) -> bool:
+        """As Parquet."""
+        return True
+
     def answer(
-        self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
+        self,
+        expression: "ir.Table",
+        sources: Mapping[str, Source],
+        columns: Mapping[str, Sequence[str]],
+        past: Mapping[str, Sequence[Path]] = NO_PAST,
+        keep: Path | None = None,
     ) -> pa.Table:
         """Beyond ``memory`` it takes disk."""
         from experiments.events.reading import answer
@@ -96,7 +121,9 @@ class DuckDB:
                 rows = _rows(engine, name, source, read)
                 told = ", ".join(f"{unit} AS unit" if each == "unit" else each for each in columns[name])
                 engine.execute(f"CREATE VIEW {name} AS SELECT {told} FROM ({rows})")
-            return answer(engine, expression)
+            for name, files in past.items():
+                engine.execute(f"CREATE VIEW {name} AS FROM {parquet(files)}")
+            return answer(engine, expression, keep)
 
 
 def _keeps_numbers(table: str) -> bool:

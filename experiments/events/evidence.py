@@ -1,10 +1,13 @@
 """Gathering evidence: the lake at one version, the one definition of what counts, and the engine that computes it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 
@@ -14,10 +17,12 @@ from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
 from experiments.events.adjustments import MONEY
+from experiments.events.checkpoints import WORTH, Checkpoint, Checkpoints
 from experiments.events.engine import DuckDB, Engine, Source
 from experiments.events.expression import evidence_expression
 from experiments.events.keys import refuse_mixed_keys
 from experiments.events.lake import EventLake, storage_failures
+from experiments.events.past import PREFIX, part_files
 from experiments.events.schema import TABLES
 from experiments.events.stored import StoredTable
 
@@ -78,12 +83,40 @@ def gather(
     if versions and (unknown := sorted(set(versions) - set(latest))):
         raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
     chosen = latest | dict(versions or {})
-    refuse_mixed_keys(lake, {name: chosen[name] for name in _READ})
-    impressions, outcomes = (lake.source(name, chosen[name]) for name in _READ)
-    if isinstance(impressions, StoredTable):  # of other experiments' it only matters that they are others'
-        impressions = impressions.apart("experiment", plan.experiment)
+    read = {name: chosen[name] for name in _READ}
+    refuse_mixed_keys(lake, read)
+    impressions, outcomes = (lake.source(name, version) for name, version in read.items())
+    batches = _batches(plan, dealt, as_of)
+    ask = partial(evidence_of, plan=plan, as_of=as_of, lake_versions=chosen, dealt=dealt, engine=lake.engine)
     with storage_failures(lake.root):
-        return evidence_of(impressions, outcomes, plan, as_of, chosen, dealt=dealt, engine=lake.engine)
+        if not isinstance(impressions, StoredTable):
+            return ask(impressions, outcomes)
+        impressions = impressions.apart("experiment", plan.experiment)  # of others' it only matters that they are
+        if batches or not lake.engine.keeps_parts:
+            return ask(impressions, outcomes)
+        try:
+            return _with_checkpoints(lake, plan, as_of, read, impressions, partial(ask, impressions, outcomes))
+        except (OSError, duckdb.Error):  # a checkpoint is never needed
+            return ask(impressions, outcomes)
+
+
+def _with_checkpoints(
+    lake: EventLake,
+    plan: Plan,
+    as_of: datetime,
+    versions: Mapping[str, int],
+    impressions: StoredTable,
+    ask: Callable[..., Evidence],
+) -> Evidence:
+    """Begun with what was found before, where something was; and what is found is kept where that is worth it."""
+    checkpoints = Checkpoints(lake, plan, impressions)
+    known = checkpoints.find(as_of, versions)
+    began = known.until if known else plan.start
+    until = min(as_of, max(lake.at(name, version).end(as_of) for name, version in versions.items()))
+    if impressions.rows(plan.experiment, str(began.date()) if known else "") < WORTH or until <= began:
+        return ask(known=known)
+    with checkpoints.adding(until, versions, known) as folder:
+        return ask(known=known, keep=folder)
 
 
 def evidence_of(
@@ -95,25 +128,33 @@ def evidence_of(
     *,
     dealt: Sequence[Dealing] = (),
     engine: Engine | None = None,
+    known: Checkpoint | None = None,
+    keep: Path | None = None,
 ) -> Evidence:
-    """The evidence in tables that have the lake's schemas, computed by ``engine``, by default DuckDB."""
+    """The evidence in tables that have the lake's schemas, computed by ``engine``, by default DuckDB.
+
+    It begins with what is ``known``, and its parts are left in the folder ``keep``, where these are given.
+    """
     batches, engine = _batches(plan, dealt, as_of), engine or DuckDB()
     expression = evidence_expression(
         _IMPRESSIONS, _OUTCOMES, plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
-        turns=_turns(impressions, plan.experiment, engine),
+        turns=_turns(impressions, plan.experiment, engine, known),
+        known_until=known.until if known else None,
     )  # fmt: skip
     sources = dict(zip(_READ, (impressions, outcomes), strict=True))
-    facts = engine.answer(expression, sources, _READ).to_pylist()
+    past = {f"{PREFIX}{part}": files for part, files in part_files(known.folder).items()} if known else {}
+    facts = engine.answer(expression, sources, _READ, past, keep).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
 
 
-def _turns(impressions: Source, experiment: str, engine: Engine) -> int:
+def _turns(impressions: Source, experiment: str, engine: Engine, known: Checkpoint | None) -> int:
     """One where they are not files that the engine reads itself: what is fetched from elsewhere is fetched once."""
     if not isinstance(impressions, StoredTable):
         return 1
-    return engine.turns(impressions.rows("experiment", experiment), numbered=impressions.numbered)
+    since = str(known.until.date()) if known else ""
+    return engine.turns(impressions.rows(experiment, since), numbered=impressions.numbered)
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

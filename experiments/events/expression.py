@@ -21,6 +21,9 @@ not crossed over: that is one which saw several arms while the shares were the s
 
 Impressions are read a few columns at a time, and only those *asked* for one by one are held: clicks name them, or their
 units did something, or saw several arms. Of all others it takes sums. What has a name (``alias``) is computed once.
+
+All of that looks back, so what was found of events up to some instant can be the beginning of what is found up to a
+later one (`past`). It is said once for both: ``new`` are the events since then, or all.
 """
 
 from collections.abc import Sequence
@@ -34,8 +37,9 @@ from experiments.core.plan import Plan
 from experiments.events.adjustments import MONEY, adjusted, adjustments_of, unmatched
 from experiments.events.attribution import credited
 from experiments.events.facts import EXACT, by_arm, fact, moments, total
-from experiments.events.people import day_of, decided, key, people_of, said_of, sayings_of, settled
-from experiments.events.rates import Machines, creative_of, first_clicks_of, machines_of, suspects_of
+from experiments.events.past import WHOLE, Past
+from experiments.events.people import day_of, decided, key, known_and, people_of, said_of, sayings_of, settled
+from experiments.events.rates import creative_of, first_clicks_of, machines_of, suspects_of
 from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK
 
 _BROUGHT = ("clicks", "conversions", "value_micros")
@@ -50,6 +54,7 @@ def evidence_expression(
     batches: Sequence[datetime] = (),
     changes: Sequence[datetime] = (),
     turns: int = 1,
+    known_until: datetime | None = None,
 ) -> ir.Table:
     """All facts about an experiment as rows of ``fact, arm, scope, segment, batch, date, moment, value``, all integers.
 
@@ -64,60 +69,77 @@ def evidence_expression(
         batches: where the second batch begins, the third ..., in order; none where there are no batches.
         changes: those of them, or others, at which the arms' shares changed.
         turns: in which units are told apart (`people_of`); the facts are the same.
+        known_until: up to here the engine knows what was found (`past`), where there are no batches; the facts are the
+            same.
     """
+    past, since, windows = Past(known_until, plan.segments), known_until or plan.start, plan.attribution
     everything = impressions.mutate(date=day_of(impressions.ts), said=said_of(impressions, plan.segments))
-    shown = _between(everything.filter(everything.experiment == plan.experiment), plan.start, as_of)
+    own = everything.filter(everything.experiment == plan.experiment)
+    shown = _between(own, plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
-    bots = shown.filter(shown.invalid.notnull())
-    everybody = people_of(valid, turns)
+    new, new_valid = _between(shown, since, as_of), _between(valid, since, as_of)
+    everybody = _everybody(new_valid, turns, past)
+    texts = past.and_since("texts", new_valid.select("said", "arm", *plan.segments).distinct())
+    tally = new.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max())
+    tally = past.and_since("tally", tally)
 
     outcomes = outcomes.mutate(date=day_of(outcomes.ts))
     adjustments = adjustments_of(outcomes, as_of).alias("adjustments")
-    happened = _happened(outcomes.filter(outcomes.adjusts.isnull()), plan.start, as_of).alias("happened")
+    happened = _happened(outcomes.filter(outcomes.adjusts.isnull()), since, as_of).alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
-    moved = everybody.filter(everybody.tied | everybody.crossed).alias("moved")
+    ties = everybody.filter(everybody.tied & (everybody.first_shown >= since)).alias("ties")
     suspects = suspects_of(everybody, plan.traffic).alias("suspects")
-    asked = _asked(shown, happened, moved, suspects).alias("asked")
+    clickable = _between(shown, past.reach(windows.click_days, plan.start), as_of)
+    asked = _asked(clickable, clicks, bot_clicks, ties, suspects).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
-    clicked = _click_impressions(clicks, asked_valid, plan.attribution.click_days).alias("clicked")
-    machines = machines_of(suspects, asked_valid, clicked, plan.traffic)
-    rushed = machines.shown(valid, asked_valid).alias("rushed")
-    people = everybody.anti_join(machines.units, "unit")
-    asked_of_people = asked_valid.anti_join(machines.units, "unit")
+    clicked = _click_impressions(clicks, asked_valid, windows.click_days).alias("clicked")
+    fast, clicking = machines_of(suspects, asked_valid, past.recent("clicks", clicked, hours=1), plan.traffic)
+    machines = past.and_since("machines", past.unknown("machines", ibis.union(fast, clicking), "unit"))
+    rushed = _rushed(fast, clicking, machines, asked_valid, valid, past).alias("rushed")
+    people = everybody.anti_join(machines, "unit")
 
-    decisions = decided(moved.filter(moved.tied), asked_of_people).alias("decisions")
-    sayings = sayings_of(valid, people, decisions, plan.segments).alias("sayings")
-    homes = settled(moved, decisions)
-    kept = _at_home(asked_of_people, homes, sayings).alias("kept")
+    decisions = past.and_since("decisions", decided(ties, asked_valid))
+    sayings = sayings_of(texts.distinct(), people, decisions.anti_join(machines, "unit"), plan.segments).alias(
+        "sayings"
+    )
+    crossed = people.filter(people.sole.isnull()).alias("crossed")
+    homes = _homes(crossed, decisions, sayings).alias("homes")
+    earlier = _between(valid, past.reach(windows.conversion_days, plan.start), since)
+    followed = _followed(new_valid, earlier, conversions, crossed, machines).alias("followed")
+    kept = _at_home(followed, homes)
+    moves = past.and_since("moves", kept.filter((kept.arm != kept.shown_arm) & (kept.ts >= since)))
 
-    attributed = _at_home(clicked.anti_join(machines.units, "unit"), homes, sayings)
-    ranked = first_clicks_of(attributed, plan.traffic).alias("ranked")
-    first_clicks = ranked.filter(ranked.counts)
-    bots_clicked = _bots_clicked(bot_clicks, clicked, asked, machines, plan.attribution.click_days).alias(
-        "bots_clicked"
-    )
-    bought = credited(
-        conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, plan.attribution
-    )
+    attributed = past.recent("clicks", _at_home(clicked, homes), hours=24 * windows.click_days)
+    ranked = first_clicks_of(attributed, plan.traffic)
+    all_clicks = past.and_since("clicks", ranked.filter(ranked.ts >= since))
+    person_clicks = all_clicks.anti_join(machines, "unit")
+    first_clicks = person_clicks.filter(person_clicks.counts)
+    repeated = person_clicks.filter(~person_clicks.counts)
+    by_bots = _click_impressions(bot_clicks, asked, windows.click_days).select("event_id", "arm")
+    by_bots = past.and_since("bot_clicks", by_bots.join(bot_clicks.select("event_id", "invalid"), "event_id"))
+    by_machines = all_clicks.semi_join(machines, "unit").select(arm="shown_arm", invalid=ibis.literal(IMPOSSIBLE_RATE))
+    bots_clicked = ibis.union(by_bots, by_machines)
+
+    bought = credited(conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, windows)
+    bought = past.and_since("bought", bought).anti_join(machines, "unit")
     left = adjusted(bought, adjustments).alias("left")
     converted = left.filter(left.counts)
 
-    brought = _brought(first_clicks, converted).alias("brought")
+    brought = _brought(first_clicks, converted, by_arm=plan.cap is not None).alias("brought")
     capped = brought if plan.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, plan.cap))
-    mature_at = as_of - timedelta(days=plan.attribution.matures_after)
-    units = _counted(settled(people, decisions).join(sayings, "said"), capped)
+    mature_at = as_of - timedelta(days=windows.matures_after)
+    units = settled(people, decisions)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
-    tally = shown.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max()).alias("tally")
     rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
-    bots = ibis.union(bots.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
+    bots = past.and_since("bots", new.filter(new.invalid.notnull()).select("unit", "arm").distinct())
 
     return ibis.union(
-        *moments(units, plan.segments, batched=bool(batches)),
+        *moments(units, capped, sayings, plan.segments, batched=bool(batches)),
         *(() if plan.cap is None else (by_arm("capped_units", brought.filter(brought.value_micros > plan.cap)),)),
-        _daily("impressions", _shown_daily(tally, rushed_daily, kept)),
+        _daily("impressions", _shown_daily(tally, rushed_daily, moves.anti_join(machines, "unit"))),
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
         _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
@@ -125,23 +147,26 @@ def evidence_expression(
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
         *_of_bots(tally, rushed_daily),
-        by_arm("invalid_units", bots.select("unit", "arm").distinct()),
-        *((_bots_by_batch(bots, batches),) if batches else ()),
+        by_arm("invalid_units", ibis.union(bots, rushed.select("unit", "arm")).distinct()),
+        *((_bots_by_batch(shown.filter(shown.invalid.notnull()), rushed, batches),) if batches else ()),
         by_arm("invalid_clicks", bots_clicked),
-        _click_rules(bots_clicked, ranked.filter(~ranked.counts)),
-        total("crossover_units", _crossover(kept.semi_join(moved, "unit"), changes)),
-        total("repeated_clicks", ranked.filter(~ranked.counts)),
-        total(
-            "unmatched_clicks",
-            _unmatched(clicks, clicked, _beyond(everything, asked, machines, plan, as_of), kept),
-        ),
+        _click_rules(bots_clicked, repeated),
+        total("crossover_units", _crossed(kept, changes) if changes else crossed),
+        total("repeated_clicks", repeated),
+        total("unmatched_clicks", _unmatched(clicks, clicked, asked, everything, machines, plan, as_of, past)),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
         fact("last_event", tally.aggregate(value=_.value.sum().fill_null(0), moment=_.moment.max()), moment=_.moment),
         *(
             fact("last_event", events.aggregate(value=_.count(), moment=_.ts.max()), moment=_.moment)
-            for events in (ranked, converted)
+            for events in (person_clicks, converted)
         ),
     )
+
+
+def _everybody(new_valid: ir.Table, turns: int, past: Past) -> ir.Table:
+    if past.until is None:
+        return people_of(new_valid, turns, WHOLE)
+    return known_and(past.table(WHOLE), new_valid, turns, WHOLE)
 
 
 def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
@@ -158,22 +183,43 @@ def _happened(outcomes: ir.Table, start: datetime, end: datetime) -> ir.Table:
     return once.anti_join(outcomes.filter(outcomes.ts < start).select("kind", "event_id"), ["kind", "event_id"])
 
 
-def _asked(shown: ir.Table, happened: ir.Table, moved: ir.Table, suspects: ir.Table) -> ir.Table:
+def _asked(shown: ir.Table, clicks: ir.Table, bot_clicks: ir.Table, ties: ir.Table, suspects: ir.Table) -> ir.Table:
     """The impressions that must be looked at one by one, and a few whose ids only have the key of one that must."""
-    of_clicks = happened.kind == "click"
-    named = happened.filter(of_clicks & happened.impression_id.notnull())
-    by_unit = happened.filter(~(of_clicks & happened.impression_id.notnull()) & happened.unit.notnull())
+    all_clicks = ibis.union(*(each.select("impression_id", "unit") for each in (clicks, bot_clicks)))
+    named, unnamed = _named_and_not(all_clicks)
     names = named.select(name=key(named.impression_id)).distinct()
-    units = ibis.union(by_unit.select("unit"), moved.select("unit"), suspects, distinct=True)
+    of_units = unnamed.filter(unnamed.unit.notnull()).select("unit")
+    units = ibis.union(of_units, ties.select("unit"), suspects, distinct=True)
     found = shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit))
     return found.select("event_id", "unit", "ts", "date", "arm", "invalid", "said", creative=creative_of(found))
 
 
-def _at_home(asked: ir.Table, moved: ir.Table, sayings: ir.Table) -> ir.Table:
+def _followed(
+    new: ir.Table, earlier: ir.Table, conversions: ir.Table, crossed: ir.Table, machines: ir.Table
+) -> ir.Table:
+    """The impressions of people who bought something, or saw several arms; of ``earlier`` ones only those of buyers."""
+    buyers = conversions.filter(conversions.unit.notnull()).select("unit")
+    both = ((new, ibis.union(buyers, crossed.select("unit"), distinct=True)), (earlier, buyers.distinct()))
+    columns = ("unit", "arm", "ts", "date")
+    return ibis.union(
+        *(events.semi_join(units.anti_join(machines, "unit"), "unit").select(*columns) for events, units in both)
+    )
+
+
+def _homes(crossed: ir.Table, decisions: ir.Table, sayings: ir.Table) -> ir.Table:
+    """The arms that units who saw several belong to: ``home_unit, home``. All others belong to the one they saw."""
+    return settled(crossed, decisions).join(sayings, "said").select(home_unit="unit", home="arm")
+
+
+def _at_home(events: ir.Table, homes: ir.Table) -> ir.Table:
     """Impressions, or clicks on them, with the arm that their unit belongs to, and the ``shown_arm``."""
-    homes = moved.join(sayings, "said").select("arm", moved_unit="unit")
-    joined = asked.rename(shown_arm="arm").left_join(homes, asked.unit == homes.moved_unit)
-    return joined.mutate(arm=ibis.coalesce(joined.arm, joined.shown_arm)).drop("moved_unit")
+    joined = events.rename(shown_arm="arm").left_join(homes, events.unit == homes.home_unit)
+    return joined.mutate(arm=ibis.coalesce(joined.home, joined.shown_arm)).drop("home_unit", "home")
+
+
+def _named_and_not(clicks: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Clicks that name an impression, and those that name none."""
+    return clicks.filter(clicks.impression_id.notnull()), clicks.filter(clicks.impression_id.isnull())
 
 
 def _click_impressions(clicks: ir.Table, impressions: ir.Table, days: int) -> ir.Table:
@@ -193,24 +239,15 @@ def _latest_shown(pairs: ir.Table, days: int) -> ir.Table:
     return in_time.mutate(rank=ibis.row_number().over(latest)).filter(_.rank == 0).drop("rank", "shown_at")
 
 
-def _brought(clicks: ir.Table, conversions: ir.Table) -> ir.Table:
-    """Each unit that did anything, with its arm and the sums, exact, of what it did."""
+def _brought(clicks: ir.Table, conversions: ir.Table, *, by_arm: bool) -> ir.Table:
+    """Each unit that did anything, with the sums, exact, of what it did, and its arm where that is asked for."""
     none, one = ibis.literal(0, "int64"), ibis.literal(1, "int64")
     did = ibis.union(
         clicks.select("unit", "arm", clicks=one, conversions=none, value_micros=none),
         conversions.select("unit", "arm", clicks=none, conversions=one, value_micros=_.value_micros),
     )
-    return did.group_by("unit", "arm").aggregate({name: did[name].sum().cast(EXACT) for name in _BROUGHT})
-
-
-def _counted(people: ir.Table, brought: ir.Table) -> ir.Table:
-    """Each unit with its sums of all outcomes."""
-    sums = brought.select(*_BROUGHT, did_unit="unit")
-    units = people.left_join(sums, people.unit == sums.did_unit)
-    return units.mutate(
-        impressions=units.impressions.cast(EXACT),
-        **{name: units[name].fill_null(ibis.literal(0, EXACT)) for name in _BROUGHT},
-    )
+    sums = {name: did[name].sum().cast(EXACT) for name in _BROUGHT}
+    return did.group_by("unit", *(("arm",) if by_arm else ())).aggregate(sums)
 
 
 def _batch(instant: ir.TimestampValue, begin: Sequence[datetime]) -> ir.IntegerValue:
@@ -221,21 +258,34 @@ def _batch(instant: ir.TimestampValue, begin: Sequence[datetime]) -> ir.IntegerV
     return number.cast("int32")
 
 
-def _shown_daily(tally: ir.Table, rushed_daily: ir.Table, kept: ir.Table) -> ir.Table:
+def _rushed(
+    fast: ir.Table, clicking: ir.Table, machines: ir.Table, asked: ir.Table, valid: ir.Table, past: Past
+) -> ir.Table:
+    """What machines were shown. All impressions are read once more for it only where there are any that all of them
+    were not asked for anyway.
+    """
+    columns = ("unit", "arm", "date", "ts")
+    if past.until is not None:
+        return valid.semi_join(machines, "unit").select(*columns)
+    return ibis.union(
+        asked.semi_join(fast, "unit").select(*columns), valid.semi_join(clicking, "unit").select(*columns)
+    )
+
+
+def _shown_daily(tally: ir.Table, rushed_daily: ir.Table, moves: ir.Table) -> ir.Table:
     """Kept impressions by the arm of their unit: all by the arm that was shown, less and more where that is another."""
-    elsewhere = kept.filter(kept.arm != kept.shown_arm)
     counts = ibis.union(
         tally.filter(tally.invalid.isnull()).select("arm", "date", "value"),
         rushed_daily.select("arm", "date", value=-_.value),
-        elsewhere.select("arm", "date", value=ibis.literal(1, "int64")),
-        elsewhere.select(arm="shown_arm", date="date", value=ibis.literal(-1, "int64")),
+        moves.select("arm", "date", value=ibis.literal(1, "int64")),
+        moves.select(arm="shown_arm", date="date", value=ibis.literal(-1, "int64")),
     )
     return counts.group_by("arm", "date").aggregate(value=_.value.sum()).filter(_.value != 0)
 
 
-def _crossover(crossed: ir.Table, changes: Sequence[datetime]) -> ir.Table:
+def _crossed(kept: ir.Table, changes: Sequence[datetime]) -> ir.Table:
     """Units that saw several arms between two changes of the shares."""
-    between = crossed.select("unit", "shown_arm", dealing=_batch(crossed.ts, changes))
+    between = kept.select("unit", "shown_arm", dealing=_batch(kept.ts, changes))
     arms_of_unit = between.group_by("unit", "dealing").aggregate(arms=between.shown_arm.nunique())
     return arms_of_unit.filter(arms_of_unit.arms > 1).select("unit").distinct()
 
@@ -251,14 +301,6 @@ def _of_bots(tally: ir.Table, rushed_daily: ir.Table) -> tuple[ir.Table, ir.Tabl
     return fact("invalid_impressions", arms, arm=_.arm), fact("invalid_rules", rules, arm=_.arm, segment=_.invalid)
 
 
-def _bots_clicked(bot_clicks: ir.Table, clicked: ir.Table, asked: ir.Table, machines: Machines, days: int) -> ir.Table:
-    """Clicks by no person that belong to an impression, whoever saw it: ``arm``, the one shown, and ``invalid``."""
-    found = _click_impressions(bot_clicks, asked, days).select("event_id", "arm")
-    told = found.join(bot_clicks.select("event_id", "invalid"), "event_id").select("arm", "invalid")
-    rushed = clicked.semi_join(machines.units, "unit").select("arm", invalid=ibis.literal(IMPOSSIBLE_RATE))
-    return ibis.union(told, rushed)
-
-
 def _currencies(bought: ir.Table) -> ir.Table:
     """Conversions with money by the currency that it counts in: where it was converted, that is the reporting one."""
     unconverted = bought.filter(bought.value_micros.notnull() & bought.paid_micros.isnull() & bought.currency.notnull())
@@ -271,44 +313,47 @@ def _click_rules(bots_clicked: ir.Table, repeated: ir.Table) -> ir.Table:
     return fact("click_rules", told.group_by("arm", "invalid").aggregate(value=_.count()), arm=_.arm, segment=_.invalid)
 
 
-def _bots_by_batch(bots: ir.Table, batches: Sequence[datetime]) -> ir.Table:
+def _bots_by_batch(marked: ir.Table, rushed: ir.Table, batches: Sequence[datetime]) -> ir.Table:
     """Units with an impression by no person in each batch."""
+    bots = ibis.union(marked.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
     shown = bots.select("unit", "arm", batch=_batch(bots.ts, batches)).distinct()
     counts = shown.group_by("arm", "batch").aggregate(value=_.count())
     return fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
 
 
-def _unmatched(clicks: ir.Table, clicked: ir.Table, beyond: ir.Table, kept: ir.Table) -> ir.Table:
-    """Clicks that nothing explains: of no impression here, nor naming an impression (or unit) left out or elsewhere.
+def _unmatched(
+    clicks: ir.Table, clicked: ir.Table, asked: ir.Table, everything: ir.Table, machines: ir.Table, plan: Plan,
+    as_of: datetime, past: Past,
+) -> ir.Table:  # fmt: skip
+    """Clicks that nothing explains: neither an impression that they belong to, whoever saw it, nor a machine, nor an
+    impression elsewhere: another experiment's, or one before the start or after the end.
 
-    An id may have come twice, for a kept impression and another: what is kept is not elsewhere.
+    What is elsewhere is read in parts that the engine can leave unread by what files say of themselves.
     """
-    loose = clicks.anti_join(clicked, "event_id").alias("loose")
-    named = loose.filter(loose.impression_id.notnull())
-    unnamed = loose.filter(loose.impression_id.isnull() & loose.unit.notnull())
-    found = beyond.filter(beyond.event_id.isin(named.impression_id) | beyond.unit.isin(unnamed.unit)).alias("elsewhere")
-    by_name = found.anti_join(kept, "event_id")
-    by_unit = found.anti_join(kept, ["event_id", "unit"])
-    return ibis.union(
-        named.anti_join(by_name, named.impression_id == by_name.event_id).select("event_id"),
-        loose.filter(loose.impression_id.isnull()).anti_join(by_unit, "unit").select("event_id"),
-    )
-
-
-def _beyond(everything: ir.Table, asked: ir.Table, machines: Machines, plan: Plan, as_of: datetime) -> ir.Table:
-    """All impressions that are not kept, in parts that the engine can leave unread by what files say of themselves.
-
-    Of those by no person only the ones that were asked for; what is not asked for is named by no click.
-    """
+    of_bots = _click_impressions(clicks, asked.filter(asked.invalid.notnull()), plan.attribution.click_days)
+    loose = clicks.anti_join(clicked, "event_id").anti_join(of_bots, "event_id").select("impression_id", "unit")
+    loose = loose.alias("loose_ends")
+    candidates = loose if past.until is None else ibis.union(past.table("loose"), loose)
     own = everything.filter(everything.experiment == plan.experiment)
-    parts = (
-        everything.filter(everything.experiment != plan.experiment),
-        own.filter(own.ts < plan.start),
-        own.filter(own.ts >= as_of),
-        asked.filter(asked.invalid.notnull()),
-        asked.filter(asked.invalid.isnull()).semi_join(machines.units, "unit"),
-    )
-    return ibis.union(*(part.select("event_id", "unit") for part in parts))
+    others = (everything.filter(everything.experiment != plan.experiment), own.filter(own.ts < plan.start))
+    elsewhere = _named_by(candidates, others).alias("elsewhere")
+    later = _named_by(candidates, (own.filter(own.ts >= as_of),)).alias("later")
+    rest = past.and_since("loose", _unexplained(loose, elsewhere))
+    return _unexplained(rest, ibis.union(elsewhere, later)).anti_join(machines, "unit")
+
+
+def _named_by(clicks: ir.Table, parts: Sequence[ir.Table]) -> ir.Table:
+    """The impressions that clicks name or, of clicks that name none, those of their units."""
+    named, unnamed = _named_and_not(clicks)
+    all_parts = ibis.union(*(part.select("event_id", "unit") for part in parts)) if len(parts) > 1 else parts[0]
+    found = all_parts.filter(all_parts.event_id.isin(named.impression_id) | all_parts.unit.isin(unnamed.unit))
+    return found.select("event_id", "unit")
+
+
+def _unexplained(clicks: ir.Table, found: ir.Table) -> ir.Table:
+    """Clicks of which no such impression was found."""
+    named, unnamed = _named_and_not(clicks)
+    return ibis.union(named.anti_join(found, named.impression_id == found.event_id), unnamed.anti_join(found, "unit"))
 
 
 def _daily(name: str, counts: ir.Table) -> ir.Table:

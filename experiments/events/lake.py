@@ -1,13 +1,15 @@
 """The event lake: four Delta tables, appended to once per delivery, readable as of any version."""
 
 import errno
+import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -39,6 +41,8 @@ LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _ROWS_A_BATCH = 20_000
+_COARSEST = timedelta(seconds=1)
+"""The log of another writer may round instants down, to milliseconds as a rule."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _COLOURS, _CAUSED_BY = re.compile(r"\x1b\[\d*m"), "↳ "
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
@@ -102,6 +106,29 @@ class EventLake:
             if table.protocol().reader_features or ("://" in self.root and not self.engine.reads_urls):
                 return table.to_pyarrow_dataset()
             return StoredTable(name, f"{self.root}/{name}", tuple(Append(table, name, self.root).files()))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints of evidence are (`checkpoints`), which only a lake in a folder has."""
+        return Path(self.root, "checkpoints")
+
+    def forget_checkpoints(self) -> None:
+        """Remove them all: they were made of what is to be forgotten."""
+        if "://" not in self.root:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def mark(self, name: str, version: int) -> str:
+        """Of all commits of a table up to a version, one that no other history of it has."""
+        with storage_failures(self.root):
+            return self.begin(name).mark(version)
+
+    def kept_before(self, instant: datetime, name: str, since: int, mark: str, version: int) -> bool:
+        """Whether a table has, at a version, the same events of before an instant that it had at an earlier one, which
+        was marked then: a table that was restored from a backup may have got another version of that number since.
+        """
+        with storage_failures(self.root):
+            table = self.begin(name)
+            return since <= version and mark == table.mark(since) and table.kept_before(instant, since, version)
 
     def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
@@ -222,6 +249,34 @@ class Append:
         objects = self.objects()
         return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
 
+    def kept_before(self, instant: datetime, since: int, version: int) -> bool:
+        """Whether nothing went after version ``since``, up to ``version``, and nothing came of before an instant.
+
+        Also false where the log does not tell. That rows moved to other files is no change.
+        """
+        for number in range(since + 1, version + 1):
+            entry = self._entry(number)
+            if not entry:
+                return False
+            for action in map(json.loads, entry.splitlines()):
+                told = action.get("add") or action.get("remove")
+                if told and told.get("dataChange", True):
+                    least = json.loads(told.get("stats") or "{}").get("minValues", {}).get("ts")
+                    if "remove" in action or least is None or datetime.fromisoformat(least) < instant:
+                        return False
+        return True
+
+    def mark(self, version: int) -> str:
+        """Of the commit that made a version: its files have names that no others have. Empty where the log lost it."""
+        entry = self._entry(version)
+        return entry and hashlib.sha256(entry.encode()).hexdigest()
+
+    def _entry(self, version: int) -> str:
+        try:
+            return self.objects().text(f"{LOG}/{version:020d}.json")
+        except OSError:
+            return ""
+
     def removed(self, before: datetime) -> dict[str, Keys]:
         """Files that commits before an instant took out of the table, and what their folders are named after."""
         columns, found = TABLES[self._name].partition_by, dict[str, Keys]()
@@ -256,6 +311,15 @@ class Append:
         """The greatest value of a column, by what the log says of the files; None where it says nothing."""
         actions, name = _actions(self._table), f"max.{column}"
         return pc.max(actions[name]).as_py() if name in actions.column_names else None
+
+    def end(self, otherwise: datetime) -> datetime:
+        """An instant after all events of the table, as the log tells; ``otherwise`` where it does not tell of all."""
+        actions = _actions(self._table)
+        if actions.num_rows == 0:
+            return datetime.min.replace(tzinfo=UTC)
+        if "max.ts" not in actions.column_names or actions["max.ts"].null_count:
+            return otherwise
+        return pc.max(actions["max.ts"]).as_py() + _COARSEST
 
     def delivered(self, delivery: str) -> bool:
         """True when the delivery's rows are in the table already: all of them, since a commit is all or nothing."""

@@ -1,6 +1,12 @@
-"""Units, and what the first impression of each said: one pass over all impressions, keeping a few numbers a unit."""
+"""Units, and what the first impression of each said: one pass over all impressions, keeping a few numbers a unit.
 
-from collections.abc import Sequence
+Of each unit: ``unit, first_shown, impressions``; ``said`` by the first of them; ``tied`` where impressions at its first
+instant differ in what they say, and their ids must tell which is first; ``sole``, the key of its arm, nothing where it
+saw several.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import ibis
@@ -46,31 +52,82 @@ def said_of(events: ir.Table, segments: Sequence[str]) -> ir.IntegerValue:
     return reduce(lambda so_far, column: _key_with(so_far, events[column]), segments, key(events.arm))
 
 
-def people_of(valid: ir.Table, turns: int = 1) -> ir.Table:
-    """Each unit: ``unit, first_shown, impressions, said`` by the first of them, ``tied``, ``crossed``.
+def people_of(valid: ir.Table, turns: int, name: str) -> ir.Table:
+    """Each unit of these impressions.
 
-    It is tied where impressions at its first instant differ in what they say, and their ids must tell which is first;
-    it has crossed where it saw several arms. In each of ``turns``, a power of two, an equal share of units is told
-    apart, so that an engine need not know all of them at a time.
+    In each of ``turns``, a power of two, an equal share of units is told apart, so that an engine need not know all of
+    them at a time.
     """
+
+    def people(part: ir.Table, called: str) -> ir.Table:
+        found = _found(part)
+        told = _Told(found.first_shown, found.least, found.most, found.one, found.other)
+        columns = {"said": told.said, "tied": told.tied, "sole": told.sole}
+        return found.select("unit", "first_shown", "impressions", **columns).alias(called)
+
+    return _in_turns(valid, turns, people, name)
+
+
+def known_and(before: ir.Table, valid: ir.Table, turns: int, name: str) -> ir.Table:
+    """Units known ``before`` these impressions, with what they were shown since, and those that are new."""
+    found = _in_turns(valid, turns, lambda part, called: _found(part).alias(called), "newcomers")
+    new = found.rename({f"new_{column}": column for column in found.columns})
+    both = before.outer_join(new, before.unit == new.new_unit)
+    told = _Told(both.new_first_shown, both.new_least, both.new_most, both.new_one, both.new_other)
+    is_new = both.unit.isnull()
+    same = both.new_unit.isnull() | (both.sole == told.sole)
+    return both.select(
+        unit=ibis.ifelse(is_new, both.new_unit, both.unit),
+        first_shown=ibis.ifelse(is_new, both.new_first_shown, both.first_shown),
+        impressions=both.impressions.fill_null(0) + both.new_impressions.fill_null(0),
+        said=ibis.ifelse(is_new, told.said, both.said),  # it is costly, and so only asked of those that are new
+        tied=ibis.ifelse(is_new, told.tied, both.tied),
+        sole=ibis.ifelse(is_new, told.sole, ibis.ifelse(same, both.sole, None)),
+    ).alias(name)
+
+
+def _in_turns(valid: ir.Table, turns: int, of: Callable[[ir.Table, str], ir.Table], name: str) -> ir.Table:
     if turns == 1:
-        return _people(valid).alias("people")
+        return of(valid, name)
     last = ibis.literal(turns - 1, "int64")
-    return ibis.union(*(_people(valid.filter(valid.unit & last == n)).alias(f"people_{n}") for n in range(turns)))
+    return ibis.union(*(of(valid.filter(valid.unit & last == n), f"{name}_{n}") for n in range(turns)))
 
 
-def _people(valid: ir.Table) -> ir.Table:
-    instant, said, arm = epoch_us(valid.ts).cast(EXACT) * _WORD, valid.said.cast(EXACT), key(valid.arm)
-    # An instant and what was said then, in one number: its least is the first instant's least said, and so is its most.
-    found = valid.group_by("unit").aggregate(
+def _found(valid: ir.Table) -> ir.Table:
+    """Of each unit a few least and greatest numbers, which tell the rest (`_Told`)."""
+    instant, said, arm = _packed(valid.ts), valid.said.cast(EXACT), key(valid.arm)
+    return valid.group_by("unit").aggregate(
         impressions=_.count(), first_shown=valid.ts.min(), least=(instant + said).min(), most=(said - instant).max(),
         one=arm.min(), other=arm.max(),
     )  # fmt: skip
-    first = epoch_us(found.first_shown).cast(EXACT) * _WORD
-    return found.select(
-        "unit", "first_shown", "impressions", said=(found.least - first).cast("uint64"),
-        tied=found.least - first != found.most + first, crossed=found.one != found.other,
-    )  # fmt: skip
+
+
+def _packed(instant: ir.TimestampValue) -> ir.DecimalValue:
+    """An instant, with room for what was said then: the least is the first instant's least said, and so is the most."""
+    return epoch_us(instant).cast(EXACT) * _WORD
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What those numbers tell."""
+
+    first_shown: ir.TimestampValue
+    least: ir.DecimalValue
+    most: ir.DecimalValue
+    one: ir.IntegerValue
+    other: ir.IntegerValue
+
+    @property
+    def said(self) -> ir.IntegerValue:
+        return (self.least - _packed(self.first_shown)).cast("uint64")
+
+    @property
+    def tied(self) -> ir.BooleanValue:
+        return self.least - _packed(self.first_shown) != self.most + _packed(self.first_shown)
+
+    @property
+    def sole(self) -> ir.IntegerValue:
+        return ibis.ifelse(self.one == self.other, self.one, None)
 
 
 def decided(tied: ir.Table, asked: ir.Table) -> ir.Table:
@@ -89,11 +146,10 @@ def settled(people: ir.Table, decisions: ir.Table) -> ir.Table:
     return joined.mutate(said=ibis.coalesce(joined.decision, joined.said)).drop("decided_unit", "decision")
 
 
-def sayings_of(valid: ir.Table, people: ir.Table, decisions: ir.Table, segments: Sequence[str]) -> ir.Table:
+def sayings_of(texts: ir.Table, people: ir.Table, decisions: ir.Table, segments: Sequence[str]) -> ir.Table:
     """What the numbers of first impressions stand for: ``said, arm`` and the segments, small ones folded."""
     firsts = ibis.union(people.filter(~people.tied).select("said"), decisions.select("said"))
     units = firsts.group_by(first_said="said").aggregate(units=_.count())
-    texts = valid.select("said", "arm", *segments).distinct()
     sayings = texts.join(units, texts.said == units.first_said).drop("first_said")
     for column in segments:
         sayings = _folded(sayings, column)

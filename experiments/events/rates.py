@@ -26,8 +26,6 @@ Media Rating Council's Invalid Traffic Detection and Filtration Guidelines (medi
 Measurement Guidelines (iab.com/guidelines/click-measurement-guidelines).
 """
 
-from dataclasses import dataclass
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -45,36 +43,13 @@ def creative_of(impressions: ir.Table) -> ir.IntegerValue:
     return said_of(impressions, ("variant",))
 
 
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """Units that no person is behind."""
-
-    by_impressions: ir.Table
-    """``unit``; all their impressions are among those that were asked for."""
-    by_clicks: ir.Table
-    """``unit``; the others."""
-
-    @property
-    def units(self) -> ir.Table:
-        """All of them."""
-        return ibis.union(self.by_impressions, self.by_clicks)
-
-    def shown(self, valid: ir.Table, asked: ir.Table) -> ir.Table:
-        """Their impressions, without reading all impressions again unless some of these units only clicked too fast."""
-        columns = ("unit", "arm", "date", "ts")
-        return ibis.union(
-            asked.semi_join(self.by_impressions, "unit").select(*columns),
-            valid.semi_join(self.by_clicks, "unit").select(*columns),
-        )
-
-
 def suspects_of(people: ir.Table, traffic: Traffic) -> ir.Table:
     """Units whose impressions must be looked at one by one: within an hour there are never more than in all."""
     return people.filter(people.impressions > (traffic.impressions_an_hour or _NO_LIMIT)).select("unit")
 
 
-def machines_of(suspects: ir.Table, asked: ir.Table, clicked: ir.Table, traffic: Traffic) -> Machines:
-    """Units that did more in an hour than the plan takes for possible.
+def machines_of(suspects: ir.Table, asked: ir.Table, clicked: ir.Table, traffic: Traffic) -> tuple[ir.Table, ir.Table]:
+    """Units that did more in an hour than the plan takes for possible: were shown more, and of the others clicked more.
 
     Args:
         suspects: as `suspects_of` names them.
@@ -84,7 +59,7 @@ def machines_of(suspects: ir.Table, asked: ir.Table, clicked: ir.Table, traffic:
     """
     fast = _beyond(asked.semi_join(suspects, "unit"), traffic.impressions_an_hour).alias("machines_by_impressions")
     clicking = _beyond(clicked, traffic.clicks_an_hour).alias("machines_by_clicks")
-    return Machines(fast, clicking.anti_join(fast, "unit"))
+    return fast, clicking.anti_join(fast, "unit")
 
 
 def _beyond(events: ir.Table, limit: int | None) -> ir.Table:
@@ -100,7 +75,7 @@ def first_clicks_of(clicked: ir.Table, traffic: Traffic) -> ir.Table:
     The first click on an impression follows, if any, a click on another impression; so one look back is enough.
     """
     order = [clicked.ts, clicked.event_id]
-    place = ibis.row_number().over(ibis.window(group_by=clicked.impression, order_by=order))
+    place = ibis.row_number().over(ibis.window(group_by=[clicked.unit, clicked.impression], order_by=order))
     if traffic.repeat_seconds is None:
         return clicked.mutate(counts=place == 0)
     before = clicked.ts.lag().over(ibis.window(group_by=[clicked.unit, clicked.creative], order_by=order))

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from experiments.core.errors import ExperimentError
-from experiments.events.engine import MEMORY, Source, bytes_of
+from experiments.events.engine import MEMORY, NO_PAST, Source, bytes_of
 from experiments.events.schema import TABLES
 from experiments.events.scratch import Scratch
 from experiments.events.sparksession import one_session
@@ -53,8 +53,18 @@ class Spark:
         """One: it deals units out to its tasks itself."""
         return 1
 
+    @property
+    def keeps_parts(self) -> bool:
+        """Not: lakes of a size for Spark are not in a folder beside it."""
+        return False
+
     def answer(
-        self, expression: "ir.Table", sources: Mapping[str, Source], columns: Mapping[str, Sequence[str]]
+        self,
+        expression: "ir.Table",
+        sources: Mapping[str, Source],
+        columns: Mapping[str, Sequence[str]],
+        past: Mapping[str, Sequence[Path]] = NO_PAST,  # noqa: ARG002
+        keep: Path | None = None,  # noqa: ARG002
     ) -> pa.Table:
         """Each named part is computed once and held, in memory or on disk, until the end."""
         with one_session(self.master, self._options()) as session, Scratch() as near:

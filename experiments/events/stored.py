@@ -47,10 +47,11 @@ class StoredTable:
         """Whether all units have."""
         return all(file.numbered for file in self.files)
 
-    def rows(self, column: str, value: str) -> int:
-        """Of the files that have this value throughout, as the log tells."""
-        place = TABLES[self.name].partition_by.index(column)
-        return sum(file.rows for file in self.files if file.keys[place] == value)
+    def rows(self, experiment: str, since: str = "") -> int:
+        """An experiment's, of a day and later ones, as the log tells."""
+        by = TABLES[self.name].partition_by
+        name, day = by.index("experiment"), by.index("date")
+        return sum(file.rows for file in self.files if file.keys[name] == experiment and file.keys[day] >= since)
 
     def apart(self, column: str, value: str) -> "StoredTable":
         """The same table, but all other values of the column are one that is nobody's: two parts instead of many."""

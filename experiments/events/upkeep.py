@@ -127,6 +127,7 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
             gone += files
     if gone:
         handle.replace(gone, handle.parts(), data_change=True)
+        lake.forget_checkpoints()
     return Upkeep(name, rows=sum(each.rows for each in gone), files=len(gone), version=handle.version)
 
 
@@ -162,6 +163,7 @@ def erase(
             _delete(lake, engine, "outcomes", _followed(unit)),
             _delete(lake, engine, "impressions", f"unit = '{unit}'"),
         )
+    lake.forget_checkpoints()
     for name in TABLES:
         vacuum(lake, name, 0)
         handle = lake.begin(name)
@@ -279,6 +281,7 @@ def rewrite(
             rows, done = rows + found, done + file.rows
             progress(done, of)
         handle.replace(gone, parts, data_change=True, also=told)
+    lake.forget_checkpoints()
     return Upkeep(name, rows=rows, files=len(gone), version=handle.version)
 
 

@@ -44,8 +44,8 @@ class Loops:
         days = plan.attribution.click_conversion_days
         self.click_counts_for = None if days is None else days * DAY
         self.impressions = impressions
-        in_time = [event for event in impressions if plan.start <= event["ts"] < as_of]
-        self.shown = [event for event in in_time if event["experiment"] == plan.experiment]
+        self.is_own = lambda i: plan.start <= i["ts"] < as_of and i["experiment"] == plan.experiment
+        self.shown = [event for event in impressions if self.is_own(event)]
         first_of = {}
         adjusting = {}
         for event in sorted(outcomes, key=lambda e: e["ts"]):
@@ -166,11 +166,11 @@ class Loops:
         return self.latest(click, named, self.click_window)
 
     def explained(self, click):
-        kept = {i["event_id"] for i in self.kept}
-        if click["impression_id"] is not None:
-            return click["impression_id"] in {i["event_id"] for i in self.impressions} - kept
-        own = {i["event_id"] for i in self.kept if i["unit"] == click["unit"]}
-        return any(i["unit"] == click["unit"] and i["event_id"] not in own for i in self.impressions)
+        if click["unit"] in self.machines or self.impression_of(click, [i for i in self.shown if i["invalid"]]):
+            return True
+        named = "event_id" if click["impression_id"] is not None else "unit"
+        wanted = click["impression_id"] or click["unit"]
+        return any(i[named] == wanted for i in self.impressions if not self.is_own(i))
 
     def segment(self, unit, column):
         """Of its first impression; the largest by name."""

@@ -297,11 +297,20 @@ def test_clicks_on_other_experiments_are_not_unmatched(measure, impression, outc
     assert measure(shown, clicks, at(days=1)).health.unmatched_clicks == 1
 
 
-def test_an_impression_that_came_twice_is_kept_and_not_elsewhere(measure, impression, outcome, at):
-    autumn = [impression(name, unit, experiment="autumn") for name, unit in (("i1", "u1"), ("i2", "u3"), ("i1", "u2"))]
-    clicks = [outcome("c1", unit="u1", hours=90), outcome("c2", impression_id="i1", hours=90)]
-    explained = [outcome("c3", unit="u3"), outcome("c4", unit="u2")]
-    assert measure([impression("i1"), *autumn], clicks + explained, at(days=9)).health.unmatched_clicks == 2
+def test_an_impression_that_came_twice_is_elsewhere_too(measure, impression, outcome, at):
+    autumn = [impression(name, unit, experiment="autumn") for name, unit in (("i1", "u1"), ("i2", "u3"))]
+    late = [outcome("c1", unit="u1", hours=90), outcome("c2", impression_id="i1", hours=90), outcome("c3", unit="u3")]
+    assert measure([impression("i1"), *autumn], late, at(days=9)).health.unmatched_clicks == 0
+    assert measure([impression("i1")], late, at(days=9)).health.unmatched_clicks == 3
+
+
+def test_a_click_on_a_bots_impression_is_explained_while_it_may_belong_to_it(measure, impression, outcome, at):
+    bots = [impression("i1", invalid=DECLARED_BOT), impression("i2", "u2", invalid=DECLARED_BOT)]
+    soon = [outcome("c1", impression_id="i1", hours=25), outcome("c2", unit="u2", hours=25)]
+    late = [outcome("c3", impression_id="i1", hours=25.1), outcome("c4", unit="u2", hours=25.1)]
+    early = [outcome("c5", impression_id="i1", hours=0.9)]
+    assert measure(bots, soon, at(days=9)).health.unmatched_clicks == 0
+    assert measure(bots, [*soon, *late, *early], at(days=9)).health.unmatched_clicks == 3
 
 
 def test_of_two_segments_at_the_same_instant_the_lower_event_id_decides(measure, plan, impression, at):

@@ -142,7 +142,7 @@ def test_all_that_a_machine_did_is_left_out_and_told_by_the_arm_it_was_shown(mea
     slow = [shown("i4", "u1", "original", seconds=86_400), shown("i5", "u2", "original")]
     bought = {"event_id": "v1", "kind": "conversion", "ts": at(hours=30), "unit": "u1", "value_micros": 7}
     clicks = [click(0, seconds=50), click(4, seconds=86_500), click(5, seconds=60)]
-    clicks += [click(1, seconds=5 * 86_400), click(9, seconds=70)]
+    clicks += [click(1, seconds=5 * 86_400, unit="u1"), click(9, seconds=70)]
     clicks += [click(7, seconds=86_600, impression_id=None, unit="u1")]
     clicks += [click(8, seconds=6 * 86_400, impression_id=None, unit="u1")]
     evidence = measure([*fast, *slow], [*clicks, bought], segments=("device",))
@@ -156,8 +156,10 @@ def test_all_that_a_machine_did_is_left_out_and_told_by_the_arm_it_was_shown(mea
     assert health.invalid_clicks == {"original": 2, "mosaic": 1}
     assert health.click_rules == {"original": {IMPOSSIBLE_RATE: 2}, "mosaic": {IMPOSSIBLE_RATE: 1}}
     assert health.crossover_units == 0
-    assert health.unmatched_clicks == 1, "the one on an impression that nobody knows; the late ones are explained"
+    assert health.unmatched_clicks == 1, "the one on an impression that nobody knows; the late ones are a machine's"
     assert sum(day.impressions for day in evidence.daily) == 1
+    unsaid = measure([*fast, *slow], [*clicks, click(2, seconds=5 * 86_400)])
+    assert unsaid.health.unmatched_clicks == 2, "so late a click belongs to no impression, and nobody says whose it is"
 
 
 def test_a_machine_by_both_limits_is_told_once(measure, shown, click):

@@ -130,8 +130,8 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
     put(lake, tables)
     real = reading.answer
 
-    def watching(engine, expression):
-        facts = real(engine, expression)
+    def watching(engine, *asked):
+        facts = real(engine, *asked)
         spilled.append(engine.sql("SELECT coalesce(sum(size), 0) FROM duckdb_temporary_files()").fetchall()[0][0])
         return facts
 

@@ -1,0 +1,300 @@
+"""Evidence that begins with what was found before is the evidence of all events, whatever came, when and in what order.
+
+The worlds are those of the loops (``loops.py``), which the whole expression is held against.
+"""
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from experiments.core.lifecycle import Dealing
+from experiments.core.metrics import metric_named
+from experiments.core.plan import UNLIMITED, Attribution, Traffic
+from experiments.events import evidence as gathering
+from experiments.events import upkeep
+from experiments.events.checkpoints import KEPT, Checkpoints
+from experiments.events.evidence import evidence_of, gather
+
+HOURS = (48, 100, 240)
+LOOSE, STRICT = Traffic(), Traffic(3600, 2, 1)
+VARIANTS = (
+    {"traffic": LOOSE, "segments": ("device", "placement")},
+    {"traffic": STRICT, "attribution": Attribution(2, 1, 5)},
+    {"traffic": Traffic(86_400, 2, None), "segments": ("device",), "attribution": Attribution(1, 3, 2)},
+    {"traffic": Traffic(86_400, None, 1), "segments": ("placement",)},
+    {"traffic": UNLIMITED, "attribution": Attribution(1, 7, 7)},
+)
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """From which instants evidence began, ``None`` for none; checkpoints are kept of however few impressions."""
+    instants = []
+    real = Checkpoints.find
+
+    def find(self, *asked):
+        found = real(self, *asked)
+        instants.append(found.until if found else None)
+        return found
+
+    monkeypatch.setattr(Checkpoints, "find", find)
+    monkeypatch.setattr(gathering, "WORTH", 0)
+    return instants
+
+
+@pytest.fixture
+def deliver(lake, rows):
+    """Events into the lake, each call a delivery."""
+    deliveries = Counter()
+
+    def deliver(impressions=(), outcomes=()):
+        for name, events in (("impressions", impressions), ("outcomes", outcomes)):
+            deliveries[name] += 1
+            if events:
+                delivery = f"{name}-{deliveries[name]}"
+                lake.begin(name).commit(rows(name, list(events), delivery), delivery)
+
+    return deliver
+
+
+def same(evidence, other):
+    return replace(evidence, lake_versions={}) == replace(other, lake_versions={})
+
+
+def between(events, since, until):
+    return [event for event in events if (since is None or event["ts"] >= since) and event["ts"] < until]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_evidence_that_begins_with_what_was_found_is_the_same(lake, plan, rows, start, seed, world, deliver, begun):
+    impressions, outcomes = world(seed, start)
+    money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
+    chosen = replace(plan, metrics=(money,), **VARIANTS[seed % 5])
+    since = None
+    for hours in HOURS:
+        until = start + timedelta(hours=hours)
+        deliver(between(impressions, since, until), between(outcomes, since, until))
+        known = between(impressions, None, until), between(outcomes, None, until)
+        tables = rows("impressions", known[0]), rows("outcomes", known[1])
+        assert same(gather(lake, chosen, until), evidence_of(*tables, chosen, until, {})), hours
+        since = until
+    assert begun[0] is None
+    assert all(begun[1:]), "or nothing was begun with"
+
+
+def test_the_worlds_have_what_is_found_before_and_after(plan, start, loops, world):
+    """Or the test above would prove nothing of them: clicks and orders that look back over an instant, machines that
+    show themselves after it, people who cross over it, adjustments of earlier orders.
+    """
+    seen = Counter()
+    for seed in range(30):
+        impressions, outcomes = world(seed, start)
+        chosen = replace(plan, **VARIANTS[seed % 5])
+        for before, after in pairwise(HOURS):
+            instant = start + timedelta(hours=before)
+            then = loops(between(impressions, None, instant), between(outcomes, None, instant), chosen, instant)
+            now = loops(impressions, outcomes, chosen, start + timedelta(hours=after))
+            seen["machines"] += len(now.machines - then.machines)
+            seen["crossed"] += len((now.crossover - then.crossover) & set(then.first))
+            seen["clicks"] += sum(shown["ts"] < instant <= moment for moment, _, shown in now.first_clicks)
+            seen["orders"] += sum(shown["ts"] < instant <= event["ts"] for event, shown in now.conversions)
+            seen["matured"] += len(now.mature - then.mature)
+            earlier = {event["event_id"] for event in then.outcomes}
+            seen["adjusted"] += sum(each["adjusts"] in earlier and each["ts"] >= instant for each in now.adjustments)
+            seen["repeated"] += now.repeated - then.repeated
+    assert min(seen.values()) >= 5, seen
+    assert len(seen) == 7
+
+
+def test_what_came_late_is_counted_and_an_older_checkpoint_serves(lake, plan, start, world, rows, deliver, begun):
+    impressions, outcomes = world(1, start)
+    first, second, until = (start + timedelta(hours=hours) for hours in HOURS)
+    deliver(between(impressions, None, first), between(outcomes, None, first))
+    gather(lake, plan, first)
+    deliver(between(impressions, first, second), between(outcomes, first, second))
+    gather(lake, plan, second)
+    late = {**impressions[0], "event_id": "late", "ts": second - timedelta(hours=1), "experiment": "spring"}
+    deliver([late, *between(impressions, second, until)], between(outcomes, second, until))
+    tables = rows("impressions", [*between(impressions, None, until), late]), rows("outcomes", outcomes)
+    assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+    deliver([], [{**outcomes[0], "event_id": "later", "ts": start, "kind": "click"}])
+    gather(lake, plan, until)
+    assert begun[:2] == [None, begun[1]]
+    assert begun[2] == begun[1] < second, "the newest is worth nothing, the one before is"
+    assert begun[3] is None, "what came is older than all of them"
+
+
+@pytest.fixture
+def halves(lake, plan, start, crowd, begun):
+    """A lake with a checkpoint in the middle of its events, the plan, the end, and the tables it is made of."""
+    instant, until = start + timedelta(days=4), start + timedelta(days=9)
+    tables, later = crowd(3000), []
+    for name, table in zip(("impressions", "outcomes"), tables, strict=True):
+        early = [event["ts"] < instant for event in table.to_pylist()]
+        lake.begin(name).commit(table.filter(early), f"{name}-early")
+        later.append((name, table.filter([not each for each in early])))
+    gather(lake, plan, instant)
+    for name, table in later:
+        lake.begin(name).commit(table, f"{name}-late")
+    begun.clear()
+    return plan, until, tables
+
+
+def test_files_made_fewer_do_no_harm(lake, halves, begun, monkeypatch):
+    plan, until, tables = halves
+    monkeypatch.setattr(upkeep, "MANY_FILES", 1)
+    assert upkeep.compact(lake, "impressions").files > 0
+    assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+    assert begun[0] is not None
+
+
+def test_whatever_is_forgotten_takes_all_checkpoints_along(lake, halves, begun):
+    plan, until, tables = halves
+    unit = tables[0]["unit"][0].as_py()
+    assert list(lake.checkpoints.rglob("*.parquet"))
+    upkeep.erase(lake, unit)
+    assert list(lake.checkpoints.rglob("*.parquet")) == []
+    found = gather(lake, plan, until)
+    assert begun == [None]
+    assert sum(arm.units for arm in found.arms.values()) < sum(
+        arm.units for arm in evidence_of(*tables, plan, until, {}).arms.values()
+    )
+    upkeep.forget(lake, "outcomes", (until - timedelta(days=5)).date())
+    assert list(lake.checkpoints.rglob("*.parquet")) == []
+
+
+def test_a_delivery_that_is_replaced_makes_what_was_found_of_it_worth_nothing(lake, halves, begun):
+    plan, until, tables = halves
+    handle = lake.begin("outcomes", replacing=["outcomes-early"])
+    handle.commit(tables[1].slice(0, 10).filter([True] * 10), "outcomes-again")
+    gather(lake, plan, until)
+    assert begun == [None]
+
+
+def test_a_lake_with_another_history_begins_anew(lake, halves, begun, rows, impression):
+    """Restored from a backup that had no checkpoints in it, and delivered other events since."""
+    plan, until, _ = halves
+    log = Path(lake.root, "impressions", "_delta_log")
+    (log / "00000000000000000002.json").unlink()
+    (log / "00000000000000000001.json").unlink()
+    for number in range(3):
+        lake.begin("impressions").commit(rows("impressions", [impression(f"i{number}")], f"d{number}"), f"d{number}")
+    found = gather(lake, plan, until)
+    assert begun == [None]
+    assert sum(arm.units for arm in found.arms.values()) == 1
+
+
+def test_an_older_version_or_an_earlier_instant_begins_anew(lake, halves, begun):
+    plan, until, tables = halves
+    instant = plan.start + timedelta(days=2)
+    assert same(gather(lake, plan, instant), evidence_of(*tables, plan, instant, {}))
+    before = {"impressions": 0, "outcomes": 0}
+    assert gather(lake, plan, until, before).health.last_event is None
+    assert begun == [None, None]
+
+
+@pytest.mark.parametrize("change", [{"segments": ("device",)}, {"traffic": STRICT}, {"attribution": Attribution(2, 7)}])
+def test_another_plan_begins_anew(lake, halves, begun, change):
+    plan, until, tables = halves
+    other = replace(plan, **change)
+    assert same(gather(lake, other, until), evidence_of(*tables, other, until, {}))
+    assert begun == [None]
+
+
+def test_another_definition_begins_anew(lake, halves, begun, monkeypatch, tmp_path):
+    plan, until, _ = halves
+    other = tmp_path / "rates.py"
+    other.write_text("# another one")
+    monkeypatch.setattr("experiments.events.rates.__file__", str(other))
+    gather(lake, plan, until)
+    assert begun == [None]
+
+
+@pytest.mark.parametrize("harm", ["cut", "part gone", "nonsense", "told nothing"])
+def test_a_damaged_checkpoint_costs_nothing_but_time(lake, halves, harm):
+    plan, until, tables = halves
+    people = next(lake.checkpoints.rglob("people-*.parquet"))
+    told = next(lake.checkpoints.rglob("checkpoint.json"))
+    if harm == "cut":
+        os.truncate(people, people.stat().st_size // 2)
+    elif harm == "part gone":
+        people.unlink()
+    else:
+        told.write_text("{" if harm == "nonsense" else "{}")
+    assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_nothing_but_time(lake, halves):
+    plan, until, tables = halves
+    lake.forget_checkpoints()
+    lake.checkpoints.write_text("a file in its place")
+    assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+
+
+def test_few_are_kept_and_nothing_unfinished(lake, plan, start, world, deliver, begun):
+    impressions, outcomes = world(2, start)
+    since = None
+    for hours in range(24, 24 * (KEPT + 3), 24):
+        until = start + timedelta(hours=hours)
+        deliver(between(impressions, since, until), between(outcomes, since, until))
+        gather(lake, plan, until)
+        since = until
+        (folder,) = (lake.checkpoints / "spring").iterdir()
+        if hours == 72:
+            (folder / "unfinished-long-ago").mkdir()
+            os.utime(folder / "unfinished-long-ago", (time.time() - 3 * 86_400,) * 2)
+            (folder / "unfinished-now").mkdir()
+            (lake.checkpoints / "spring" / "an older key").mkdir()
+    names = [each.name for each in folder.iterdir()]
+    assert "unfinished-now" in names
+    assert "unfinished-long-ago" not in names
+    assert len(names) == KEPT + 1
+    untils = sorted(json.loads(told.read_text())["until"] for told in folder.rglob("checkpoint.json"))
+    assert untils == sorted(untils)[-KEPT:]
+    assert len(set(untils)) == KEPT
+
+
+def test_work_that_fails_leaves_nothing_behind(lake, plan, start, deliver, world, begun, monkeypatch):
+    impressions, outcomes = world(3, start)
+    deliver(impressions, outcomes)
+
+    def failing(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gathering, "_evidence", failing)
+    with pytest.raises(KeyboardInterrupt):
+        gather(lake, plan, start + timedelta(days=9))
+    assert list(lake.checkpoints.rglob("*.*")) == []
+
+
+def test_several_at_once_find_the_same(lake, halves):
+    plan, until, tables = halves
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(gather(lake, plan, until))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(same(each, evidence_of(*tables, plan, until, {})) for each in found)
+
+
+def test_small_lakes_and_changing_shares_keep_nothing(lake, plan, start, world, deliver, monkeypatch):
+    impressions, outcomes = world(4, start)
+    deliver(impressions, outcomes)
+    gather(lake, plan, start + timedelta(days=9))
+    monkeypatch.setattr(gathering, "WORTH", 0)
+    shares = {"original": 0.5, "mosaic": 0.5}
+    dealt = [Dealing(start, shares), Dealing(start + timedelta(days=2), {"original": 0.2, "mosaic": 0.8})]
+    gather(lake, plan, start + timedelta(days=9), dealt=dealt)
+    assert not lake.checkpoints.exists()
+    gather(lake, plan, start + timedelta(days=9))
+    assert Path(lake.checkpoints, "spring").is_dir()
