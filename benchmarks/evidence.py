@@ -4,14 +4,18 @@ Beside it, what an analyst would write in SQL over the same files: each unit's i
 they name, all orders of the unit; sums and squares by arm. It attributes nothing, filters nobody, takes a unit that saw
 two arms for two, and has no limit of memory: within evidence's own it cannot do a hundred million.
 
-The lakes are made at once, as ingest would have left them, because it is not ingest that is measured here. Each figure
-is that of a process of its own, start and imports included.
+The lakes are made at once, as ingest would have left them, because it is not ingest that is measured here: all but the
+last day, of which evidence is taken; then the last day, whose evidence begins with what was found the day before; then
+that of all days again, as if nothing had been found. Both must say the same. Each figure is that of a process of its
+own, start and imports included.
 
     python -m benchmarks.evidence IMPRESSIONS...
 
-measures other sizes: a hundred million take five minutes and 4 GB of disk.
+measures other sizes: a hundred million take ten minutes and 5 GB of disk.
 """
 
+import json
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -23,12 +27,12 @@ from benchmarks.table import Table
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 """Impressions; one unit has 20 in three on average."""
-ARMS, DAYS = 12, 7
+ARMS, DAYS = 12, 28
 LARGE = "3500MiB"
 """Of memory, for evidence that is to stay within 4 GiB; without a word it takes 2."""
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
-_DELIVERED = "repeat('d', 64) AS delivery, TIMESTAMPTZ '2026-11-09 00:00:00+00' AS delivered_at"
+_DELIVERED = "repeat('d', 64) AS delivery, TIMESTAMPTZ '2026-11-30 00:00:00+00' AS delivered_at"
 _AT = "to_timestamp(epoch(TIMESTAMPTZ '{day} 00:00:00+00') + (i - {first}) * 86400.0 / {count})"
 _PERSON = "(hash(i) % {units})"
 _IMPRESSIONS = f"""
@@ -72,35 +76,42 @@ _CONVERSIONS = f"""
     FROM range({{first}}, {{first}} + {{count}} - {{count}} // 20) t(i) WHERE hash(i + 10) % 1000 < 3"""
 
 
-def make(impressions: int) -> None:
-    """A lake in the folder this runs in."""
+def make(impressions: int, first: int = 0, last: int = DAYS) -> None:
+    """Some days of events, into a lake in the folder this runs in."""
     from experiments.events.lake import EventLake
     from experiments.events.numbers import UNIT_NUMBER, number_of
 
-    lake = EventLake("lake")
+    lake, days = EventLake("lake"), range(first, last)
     numbered = f"SELECT *, {number_of('unit')} AS {UNIT_NUMBER} FROM ({_IMPRESSIONS})"
-    _fill(lake, "impressions", numbered, impressions)
-    _fill(lake, "outcomes", f"{_CLICKS} UNION ALL {_CONVERSIONS}", impressions)
+    _fill(lake, "impressions", numbered, impressions, days)
+    _fill(lake, "outcomes", f"{_CLICKS} UNION ALL {_CONVERSIONS}", impressions, days)
 
 
-def evidence(impressions: int, segments: Sequence[str] = ("device", "country"), memory: str | None = None) -> None:
+def evidence(
+    impressions: int, days: int = DAYS, segments: Sequence[str] = ("device", "country"), memory: str | None = None
+) -> None:
     """Every unit's moments, with attribution, filters, crossover and maturity, in all and by segment."""
     from experiments.core.plan import Arm, Plan
     from experiments.events.evidence import gather
     from experiments.events.lake import EventLake
+    from experiments.store.codec import evidence_document
 
     arms = tuple(Arm(f"arm{n}", f"arm{n}") for n in range(ARMS))
     plan = Plan("spring", "salt", "arm0", arms, start=START, segments=segments)
-    found = gather(EventLake("lake", memory), plan, START + timedelta(days=DAYS, hours=6))
+    found = gather(EventLake("lake", memory), plan, START + timedelta(days=days, hours=6))
     counted = sum(arm.total("impressions") for arm in found.arms.values())
     left_out = sum(found.health.invalid_impressions.values())
-    if counted + left_out != impressions:
+    if counted + left_out != sum(_each(impressions)[:days]):
         raise AssertionError(f"{counted} and {left_out} of {impressions} impressions")
+    said, before = json.dumps(evidence_document(found)), Path(f"said-{days}-{len(segments)}.json")
+    if before.exists() and before.read_text() != said:
+        raise AssertionError("evidence that began with what was found before says something else")
+    before.write_text(said)
 
 
 def undivided(impressions: int) -> None:
     """The same without segments, in more memory."""
-    evidence(impressions, (), LARGE)
+    evidence(impressions, segments=(), memory=LARGE)
 
 
 def by_hand(impressions: int) -> None:
@@ -117,13 +128,18 @@ def measure(sizes: Sequence[int] = SIZES) -> Table:
     """What evidence takes from small and large lakes."""
     rows = []
     for impressions in sizes:
-        with TemporaryDirectory() as folder:
-            _process(f"make({impressions})", Path(folder))
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            _process(f"make({impressions}, 0, {DAYS - 1})", folder)
+            _process(f"evidence({impressions}, {DAYS - 1})", folder)
+            _process(f"make({impressions}, {DAYS - 1})", folder)
+            daily = _process(f"evidence({impressions})", folder)
+            shutil.rmtree(folder / "lake" / "checkpoints", ignore_errors=True)
             ours, plain, theirs = (
-                _process(f"{who}({impressions})", Path(folder)) for who in ("evidence", "undivided", "by_hand")
+                _process(f"{who}({impressions})", folder) for who in ("evidence", "undivided", "by_hand")
             )
         speed = f"{impressions / ours.seconds / 1e6:.1f} M"
-        figures = (*_figures(ours), speed, *_figures(plain), *_figures(theirs))
+        figures = (*_figures(ours), speed, *_figures(daily), *_figures(plain), *_figures(theirs))
         rows.append((f"{impressions:,}", f"{_units(impressions):,}", *figures))
     return Table(
         f"From lake to moments: {ARMS} arms, {DAYS} days, 3 clicks and orders per 100 impressions, two segment columns",
@@ -133,6 +149,8 @@ def measure(sizes: Sequence[int] = SIZES) -> Table:
             "seconds",
             "peak memory",
             "a second",
+            "the day before known: seconds",
+            "peak memory",
             f"without segments, in {LARGE}: seconds",
             "peak memory",
             "SQL without rules: seconds",
@@ -150,23 +168,28 @@ def _units(impressions: int) -> int:
     return impressions * 3 // 20
 
 
-def _fill(lake, name: str, query: str, impressions: int) -> None:  # type: ignore[no-untyped-def]
+def _each(impressions: int) -> list[int]:
+    """Impressions of each day."""
+    each = impressions // DAYS
+    return [each] * (DAYS - 1) + [impressions - each * (DAYS - 1)]
+
+
+def _fill(lake, name: str, query: str, impressions: int, days: Sequence[int]) -> None:  # type: ignore[no-untyped-def]
     import duckdb
 
-    handle, each = lake.begin(name), impressions // DAYS
+    handle, counts = lake.begin(name), _each(impressions)
     parts = handle.parts()
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.execute("SET enable_progress_bar = false")
-        for number in range(DAYS):
+        for number in days:
             day: date = START.date() + timedelta(days=number)
-            count = each if number < DAYS - 1 else impressions - each * (DAYS - 1)
-            told = {"day": day, "first": number * each, "count": count, "units": _units(impressions)}
+            told = {"day": day, "first": number * counts[0], "count": counts[number], "units": _units(impressions)}
             target = parts.beginning(("spring", str(day)) if name == "impressions" else (str(day),))
             engine.execute(
                 f"COPY ({query.format(**told)}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
             )
-    handle.commit(parts, "made")
+    handle.commit(parts, f"made-{days[0]}")
 
 
 def _process(call: str, folder: Path) -> Run:

@@ -20,10 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from experiments.core.plan import Plan
 from experiments.events import adjustments, attribution, expression, facts, past, people, rates
 from experiments.events.lake import EventLake
-from experiments.events.past import WHOLE, part_files
+from experiments.events.past import PARTS, WHOLE, part_files
 from experiments.events.stored import StoredTable
 
 WORTH = 2_000_000
@@ -67,7 +70,7 @@ class Checkpoints:
     def find(self, as_of: datetime, versions: Mapping[str, int]) -> Checkpoint | None:
         """The newest that holds for the lake at these versions."""
         for found in reversed(self._all()):
-            if found.until <= as_of and self._holds(found, versions):
+            if found.until <= as_of and _is_whole(found) and self._holds(found, versions):
                 return found
         return None
 
@@ -122,6 +125,17 @@ class Checkpoints:
         for folder in self._folder.iterdir():
             if folder not in kept and (not folder.name.startswith(_ASIDE) or _is_old(folder)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(found: Checkpoint) -> bool:
+    """Whether all its files are there to their ends: a machine that stopped may have written some in part."""
+    files = part_files(found.folder)
+    try:
+        for file in (each for part in files.values() for each in part):
+            pq.read_metadata(file)
+    except (OSError, pa.ArrowException):
+        return False
+    return files.keys() == PARTS
 
 
 def _link(file: Path, name: Path) -> None:

@@ -41,8 +41,8 @@ LOG = "_delta_log"
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _ROWS_A_BATCH = 20_000
-_COARSEST = timedelta(seconds=1)
-"""The log of another writer may round instants down, to milliseconds as a rule."""
+_FINEST, _COARSEST = timedelta(microseconds=1), timedelta(milliseconds=1)
+"""Ours, and Delta's protocol: the log of another writer has rounded instants down."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _COLOURS, _CAUSED_BY = re.compile(r"\x1b\[\d*m"), "↳ "
 _DISK_FULL_WORDS = ("No space left", "File too large", "quota exceeded")
@@ -319,7 +319,7 @@ class Append:
             return datetime.min.replace(tzinfo=UTC)
         if "max.ts" not in actions.column_names or actions["max.ts"].null_count:
             return otherwise
-        return pc.max(actions["max.ts"]).as_py() + _COARSEST
+        return max(_after(instant) for instant in actions["max.ts"].to_pylist())
 
     def delivered(self, delivery: str) -> bool:
         """True when the delivery's rows are in the table already: all of them, since a commit is all or nothing."""
@@ -500,6 +500,11 @@ class Append:
             parts.told()
         else:
             self._withdraw(parts)
+
+
+def _after(instant: datetime) -> datetime:
+    """Later than whatever the log may have told so."""
+    return instant + (_FINEST if instant.microsecond % 1000 else _COARSEST)
 
 
 def _create(uri: str, layout: TableLayout, options: dict[str, str]) -> None:

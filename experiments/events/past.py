@@ -42,6 +42,7 @@ _PARTS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 """Each a part of the evidence expression by its name there, and its columns; texts have those of segments, too."""
+PARTS = frozenset(_PARTS)
 WHOLE = "people"
 """The part that is made anew each time; to all others rows are added."""
 PREFIX = "past_"
@@ -64,7 +65,7 @@ def part_file(folder: Path, name: str) -> Path | None:
 
 
 def part_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder by part."""
+    """The files of a folder by part; of what is whole no part is missing (`PARTS`)."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
         found.setdefault(file.name.partition(_OF_PART)[0], []).append(file)

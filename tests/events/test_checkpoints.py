@@ -20,7 +20,7 @@ from experiments.core.metrics import metric_named
 from experiments.core.plan import UNLIMITED, Attribution, Traffic
 from experiments.events import evidence as gathering
 from experiments.events import upkeep
-from experiments.events.checkpoints import KEPT, Checkpoints
+from experiments.events.checkpoints import KEPT
 from experiments.events.evidence import evidence_of, gather
 
 HOURS = (48, 100, 240)
@@ -36,16 +36,15 @@ VARIANTS = (
 
 @pytest.fixture
 def begun(monkeypatch):
-    """From which instants evidence began, ``None`` for none; checkpoints are kept of however few impressions."""
+    """From which instants evidence began in the end, ``None`` for none; however few impressions are worth it."""
     instants = []
-    real = Checkpoints.find
 
-    def find(self, *asked):
-        found = real(self, *asked)
-        instants.append(found.until if found else None)
+    def watched(*asked, known=None, **further):
+        found = evidence_of(*asked, known=known, **further)
+        instants.append(known.until if known else None)
         return found
 
-    monkeypatch.setattr(Checkpoints, "find", find)
+    monkeypatch.setattr(gathering, "evidence_of", watched)
     monkeypatch.setattr(gathering, "WORTH", 0)
     return instants
 
@@ -95,7 +94,7 @@ def test_the_worlds_have_what_is_found_before_and_after(plan, start, loops, worl
     show themselves after it, people who cross over it, adjustments of earlier orders.
     """
     seen = Counter()
-    for seed in range(30):
+    for seed in range(10):
         impressions, outcomes = world(seed, start)
         chosen = replace(plan, **VARIANTS[seed % 5])
         for before, after in pairwise(HOURS):
@@ -112,6 +111,37 @@ def test_the_worlds_have_what_is_found_before_and_after(plan, start, loops, worl
             seen["repeated"] += now.repeated - then.repeated
     assert min(seen.values()) >= 5, seen
     assert len(seen) == 7
+
+
+@pytest.mark.parametrize("by", ["impressions", "clicks"])
+def test_who_turns_out_to_be_a_machine_is_left_out_with_all_that_was_found(
+    lake, plan, rows, at, impression, outcome, deliver, begun, by
+):
+    chosen = replace(plan, traffic=Traffic(30, 3, 2), segments=("device",))
+    shown = [
+        impression("i1", device="phone"), impression("i2", arm="mosaic", hours=5), impression("i3", "u2"),
+        impression("i4", "u2", "mosaic", hours=7),
+    ]  # fmt: skip
+    did = [
+        outcome("c1", impression_id="i1"), outcome("c2", impression_id="i3"),
+        outcome("c3", impression_id="i1", hours=3),
+        outcome("v1", "conversion", unit="u1", value_micros=7, currency="EUR", hours=6),
+        outcome("v2", "conversion", unit="u2", value_micros=9, currency="EUR", hours=6),
+    ]  # fmt: skip
+    deliver(shown, did)
+    assert sum(arm.total("conversions") for arm in gather(lake, chosen, at(days=1)).arms.values()) == 2
+    many = 4 if by == "impressions" else 1
+    later = [impression(f"l{number}", hours=30 + number / 10) for number in range(many)]
+    clicks = [] if by == "impressions" else [outcome(f"d{n}", impression_id="l0", hours=31 + n / 10) for n in range(3)]
+    deliver(later, clicks)
+    found = gather(lake, chosen, at(days=2))
+    tables = rows("impressions", shown + later), rows("outcomes", did + clicks)
+    assert same(found, evidence_of(*tables, chosen, at(days=2), {}))
+    assert begun[-1]
+    left = {arm: (moments.units, *moments.sums) for arm, moments in found.arms.items()}
+    assert left == {"original": (1, 2, 1, 1, 9), "mosaic": (0, 0, 0, 0, 0)}
+    assert found.health.currencies == {"EUR": 1}
+    assert (found.health.crossover_units, found.health.repeated_clicks) == (1, 0)
 
 
 def test_what_came_late_is_counted_and_an_older_checkpoint_serves(lake, plan, start, world, rows, deliver, begun):
@@ -219,7 +249,7 @@ def test_another_definition_begins_anew(lake, halves, begun, monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("harm", ["cut", "part gone", "nonsense", "told nothing"])
-def test_a_damaged_checkpoint_costs_nothing_but_time(lake, halves, harm):
+def test_a_damaged_checkpoint_costs_nothing_but_time(lake, halves, begun, harm):
     plan, until, tables = halves
     people = next(lake.checkpoints.rglob("people-*.parquet"))
     told = next(lake.checkpoints.rglob("checkpoint.json"))
@@ -230,13 +260,17 @@ def test_a_damaged_checkpoint_costs_nothing_but_time(lake, halves, harm):
     else:
         told.write_text("{" if harm == "nonsense" else "{}")
     assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+    assert begun == [None]
+    assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+    assert begun[1] is not None, "it has been replaced"
 
 
-def test_a_checkpoint_that_cannot_be_written_costs_nothing_but_time(lake, halves):
+def test_a_checkpoint_that_cannot_be_written_costs_nothing_but_time(lake, halves, begun):
     plan, until, tables = halves
     lake.forget_checkpoints()
     lake.checkpoints.write_text("a file in its place")
     assert same(gather(lake, plan, until), evidence_of(*tables, plan, until, {}))
+    assert begun == [None]
 
 
 def test_few_are_kept_and_nothing_unfinished(lake, plan, start, world, deliver, begun):
