@@ -112,7 +112,8 @@ def evidence_expression(
     kept = _at_home(followed, homes)
     moves = past.and_since("moves", kept.filter((kept.arm != kept.shown_arm) & (kept.ts >= since)))
 
-    attributed = past.recent("clicks", _at_home(clicked, homes), hours=24 * windows.click_days)
+    repeated_hours = -(-(plan.traffic.repeat_seconds or 0) // 3600)
+    attributed = past.recent("clicks", _at_home(clicked, homes), hours=max(24 * windows.click_days, repeated_hours))
     ranked = first_clicks_of(attributed, plan.traffic)
     all_clicks = past.and_since("clicks", ranked.filter(ranked.ts >= since))
     person_clicks = all_clicks.anti_join(machines, "unit")

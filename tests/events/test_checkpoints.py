@@ -13,6 +13,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.lifecycle import Dealing
@@ -29,7 +30,7 @@ VARIANTS = (
     {"traffic": LOOSE, "segments": ("device", "placement")},
     {"traffic": STRICT, "attribution": Attribution(2, 1, 5)},
     {"traffic": Traffic(86_400, 2, None), "segments": ("device",), "attribution": Attribution(1, 3, 2)},
-    {"traffic": Traffic(86_400, None, 1), "segments": ("placement",)},
+    {"traffic": Traffic(5 * 86_400, None, 1), "segments": ("placement",)},
     {"traffic": UNLIMITED, "attribution": Attribution(1, 7, 7)},
 )
 
@@ -237,6 +238,21 @@ def test_another_plan_begins_anew(lake, halves, begun, change):
     other = replace(plan, **change)
     assert same(gather(lake, other, until), evidence_of(*tables, other, until, {}))
     assert begun == [None]
+
+
+def test_the_end_of_a_table_is_after_all_of_its_events(lake, rows, impression, at, start):
+    assert lake.begin("impressions").end(start).year == 1
+    for number, more in enumerate(({"microseconds": 1500}, {"microseconds": 7000}, {"microseconds": 7001})):
+        lake.begin("impressions").commit(rows("impressions", [impression("i", ts=at(**more))]), f"d{number}")
+        tick = 1 if more["microseconds"] % 1000 else 1000  # what is told in milliseconds may have been more
+        expected = max(at(**more) + timedelta(microseconds=tick), at(microseconds=8000 * (number > 0)))
+        assert lake.begin("impressions").end(start) == expected
+    handle = lake.begin("impressions")
+    parts = handle.parts()
+    stored = rows("impressions", [impression("i", ts=at(days=1))]).drop_columns(["experiment", "date"])
+    pq.write_table(stored, parts.beginning(("spring", str(start.date()))), write_statistics=False)
+    handle.commit(parts, "untold")
+    assert lake.begin("impressions").end(at(days=5)) == at(days=5), "the log does not tell"
 
 
 def test_another_definition_begins_anew(lake, halves, begun, monkeypatch, tmp_path):
