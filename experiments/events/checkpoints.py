@@ -1,9 +1,9 @@
 """What evidence found of a large experiment, kept beside the lake, so that the next look reads what came since.
 
 A checkpoint is of one plan, of all events before one instant, and of the lake at one version. It holds for a later
-version as long as nothing came that is older than that instant and nothing went. It is never needed: one that is
-missing, damaged or of an older AdStyle costs time. Whatever makes the lake forget something removes all of them
-(`EventLake.forget_checkpoints`), because they speak of units, too.
+version as long as nothing came that is older than that instant, and nothing went that it may have been made of. It is
+never needed: one that is missing, damaged or of an older AdStyle costs time. Whatever makes the lake forget something
+removes those that may have been made of it (`EventLake.forget_checkpoints`), because they speak of units, too.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from experiments.core.plan import Plan
 from experiments.events import adjustments, attribution, expression, facts, past, people, rates
-from experiments.events.lake import EventLake
+from experiments.events.lake import CHECKPOINT, EventLake
 from experiments.events.past import PARTS, WHOLE, part_files
 from experiments.events.stored import StoredTable
 
@@ -33,7 +33,6 @@ WORTH = 2_000_000
 """So many impressions since the last checkpoint, and the next is kept; it takes a second for some million units."""
 KEPT = 3
 """An event may come late, and the newest checkpoints be worth nothing: then an older one is."""
-_TOLD = "checkpoint.json"
 _ASIDE = "unfinished-"
 _ABANDONED = 2 * 24 * 3600
 """Seconds."""
@@ -66,6 +65,7 @@ class Checkpoints:
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
         self._of_experiment = lake.checkpoints / quote(plan.experiment, safe="")
         self._folder = self._of_experiment / key
+        self._made_from = (plan.start - expression.LOOKS_BACK).astimezone(UTC).date()
 
     def find(self, as_of: datetime, versions: Mapping[str, int]) -> Checkpoint | None:
         """The newest that holds for the lake at these versions."""
@@ -94,7 +94,8 @@ class Checkpoints:
             for file in files if part != WHOLE else ():
                 _link(file, aside / file.name)
         marked = {name: (number, self._lake.mark(name, number)) for name, number in versions.items()}
-        (aside / _TOLD).write_text(json.dumps({"until": until.isoformat(), "versions": marked}))
+        told = {"until": until.isoformat(), "made_from": self._made_from.isoformat(), "versions": marked}
+        (aside / CHECKPOINT).write_text(json.dumps(told))
         kept = Checkpoint(aside.rename(self._folder / uuid.uuid4().hex), until, marked)
         if not self._holds(kept, self._lake.versions()):  # something was forgotten meanwhile
             shutil.rmtree(kept.folder, ignore_errors=True)
@@ -102,14 +103,14 @@ class Checkpoints:
 
     def _holds(self, found: Checkpoint, now: Mapping[str, int]) -> bool:
         return all(
-            self._lake.kept_before(found.until, name, since, mark, now[name])
-            for name, (since, mark) in found.versions.items()
+            self._lake.kept_between(self._made_from, found.until, name, since, now[name])
+            for name, since in found.versions.items()
         )
 
     def _all(self) -> list[Checkpoint]:
         """From the oldest instant on."""
         found = []
-        for told in self._folder.glob(f"*/{_TOLD}"):
+        for told in self._folder.glob(f"*/{CHECKPOINT}"):
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it goes just now, or was damaged
                 document = json.loads(told.read_text())
                 versions = {name: (int(number), str(mark)) for name, (number, mark) in document["versions"].items()}

@@ -22,6 +22,8 @@ not crossed over: that is one which saw several arms while the shares were the s
 Impressions are read a few columns at a time, and only those *asked* for one by one are held: clicks name them, or their
 units did something, or saw several arms. Of all others it takes sums. What has a name (``alias``) is computed once.
 
+Of what came more than `LOOKS_BACK` before the start nothing is asked, so that it may be forgotten meanwhile.
+
 All of that looks back, so what was found of events up to some instant can be the beginning of what is found up to a
 later one (`past`). It is said once for both: ``new`` are the events since then, or all.
 """
@@ -42,6 +44,8 @@ from experiments.events.people import day_of, decided, key, known_and, people_of
 from experiments.events.rates import creative_of, first_clicks_of, machines_of, suspects_of
 from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK
 
+LOOKS_BACK = timedelta(days=7)
+"""Before the start, for events that come again after it, and for impressions that later clicks belong to."""
 _BROUGHT = ("clicks", "conversions", "value_micros")
 
 
@@ -73,7 +77,9 @@ def evidence_expression(
             same.
     """
     past, since, windows = Past(known_until, plan.segments), known_until or plan.start, plan.attribution
-    everything = impressions.mutate(date=day_of(impressions.ts), said=said_of(impressions, plan.segments))
+    first = plan.start - LOOKS_BACK
+    everything = impressions.filter(impressions.ts >= first)
+    everything = everything.mutate(date=day_of(everything.ts), said=said_of(everything, plan.segments))
     own = everything.filter(everything.experiment == plan.experiment)
     shown = _between(own, plan.start, as_of)
     valid = shown.filter(shown.invalid.isnull())
@@ -85,7 +91,8 @@ def evidence_expression(
 
     outcomes = outcomes.mutate(date=day_of(outcomes.ts))
     adjustments = adjustments_of(outcomes, as_of).alias("adjustments")
-    happened = _happened(outcomes.filter(outcomes.adjusts.isnull()), since, as_of).alias("happened")
+    happened = _happened(outcomes.filter(outcomes.adjusts.isnull() & (outcomes.ts >= first)), since, as_of)
+    happened = happened.alias("happened")
     clicks = happened.filter((happened.kind == "click") & happened.invalid.isnull())
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())

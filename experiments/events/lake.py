@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 LOG = "_delta_log"
+CHECKPOINT = "checkpoint.json"
+"""What a checkpoint of evidence says of itself."""
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """A verdict names the versions it was computed from; they stay readable until someone vacuums on purpose."""
 _ROWS_A_BATCH = 20_000
@@ -112,23 +115,36 @@ class EventLake:
         """Where checkpoints of evidence are (`checkpoints`), which only a lake in a folder has."""
         return Path(self.root, "checkpoints")
 
-    def forget_checkpoints(self) -> None:
-        """Remove them all: they were made of what is to be forgotten."""
-        if "://" not in self.root:
+    def forget_checkpoints(self, before: date | None = None) -> None:
+        """Remove those that may have been made of what is forgotten: of days ``before`` one or, without it, of any."""
+        if "://" in self.root:
+            return
+        if before is None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for folder in [Path(folder) for folder, _, names in os.walk(self.checkpoints) if CHECKPOINT in names]:
+            try:
+                told = json.loads((folder / CHECKPOINT).read_text())
+                spared = before is not None and date.fromisoformat(told["made_from"]) >= before
+            except (OSError, ValueError, KeyError, TypeError):
+                spared = False
+            if not spared:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def mark(self, name: str, version: int) -> str:
         """Of all commits of a table up to a version, one that no other history of it has."""
         with storage_failures(self.root):
             return self.begin(name).mark(version)
 
-    def kept_before(self, instant: datetime, name: str, since: int, mark: str, version: int) -> bool:
-        """Whether a table has, at a version, the same events of before an instant that it had at an earlier one, which
-        was marked then: a table that was restored from a backup may have got another version of that number since.
+    def kept_between(self, day: date, instant: datetime, name: str, since: tuple[int, str], version: int) -> bool:
+        """Whether a table has, at a version, the same events between a day and an instant that it had ``since`` one.
+
+        That one was marked then: a table restored from a backup may have got another version of that number meanwhile.
         """
+        number, mark = since
         with storage_failures(self.root):
             table = self.begin(name)
-            return since <= version and mark == table.mark(since) and table.kept_before(instant, since, version)
+            known = number <= version and mark == table.mark(number)
+            return known and table.kept_between(day, instant, number, version)
 
     def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
@@ -249,8 +265,9 @@ class Append:
         objects = self.objects()
         return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
 
-    def kept_before(self, instant: datetime, since: int, version: int) -> bool:
-        """Whether nothing went after version ``since``, up to ``version``, and nothing came of before an instant.
+    def kept_between(self, day: date, instant: datetime, since: int, version: int) -> bool:
+        """Whether, after version ``since`` and up to ``version``, nothing went of that day and later ones, and nothing
+        came of before that instant.
 
         Also false where the log does not tell. That rows moved to other files is no change.
         """
@@ -259,10 +276,14 @@ class Append:
             if not entry:
                 return False
             for action in map(json.loads, entry.splitlines()):
-                told = action.get("add") or action.get("remove")
-                if told and told.get("dataChange", True):
-                    least = json.loads(told.get("stats") or "{}").get("minValues", {}).get("ts")
-                    if "remove" in action or least is None or datetime.fromisoformat(least) < instant:
+                came, went = action.get("add"), action.get("remove")
+                if came and came.get("dataChange", True):
+                    least = json.loads(came.get("stats") or "{}").get("minValues", {}).get("ts")
+                    if least is None or datetime.fromisoformat(least) < instant:
+                        return False
+                if went and went.get("dataChange", True):
+                    told = (went.get("partitionValues") or {}).get("date")
+                    if told is None or date.fromisoformat(told) >= day:
                         return False
         return True
 

@@ -202,6 +202,38 @@ def test_whatever_is_forgotten_takes_all_checkpoints_along(lake, halves, begun):
     assert list(lake.checkpoints.rglob("*.parquet")) == []
 
 
+def test_what_was_forgotten_of_long_before_is_not_missed(lake, plan, rows, start, at, world, deliver, begun):
+    """In a lake of ninety days, something is forgotten every night."""
+    old = [start - timedelta(days=days) for days in (40, 8, 7)]
+    ids = [("o1", "click"), ("o2", "conversion"), ("o3", "click")]
+    shown = [
+        {"event_id": f"old{n}", "ts": ts, "experiment": "winter", "arm": "a", "unit": "u"} for n, ts in enumerate(old)
+    ]
+    did = [{"event_id": name, "kind": kind, "ts": ts} for (name, kind), ts in zip(ids, old, strict=True)]
+    deliver(shown, did)
+    impressions, outcomes = world(1, start)
+    clicks = [
+        {"event_id": f"late{n}", "kind": "click", "ts": at(hours=n), "impression_id": f"old{n}"} for n in range(3)
+    ]
+    instant, until = at(days=2), at(days=9)
+    deliver(between(impressions, start, instant), [*between(outcomes, start, instant), *clicks])
+    gather(lake, plan, instant)
+    deliver(between(impressions, instant, until), between(outcomes, instant, until))
+    unmatched = [gather(lake, plan, until).health.unmatched_clicks]
+    for name in ("impressions", "outcomes"):
+        assert upkeep.forget(lake, name, (start - timedelta(days=7)).date()).rows == 2
+    begun.clear()
+    found = gather(lake, plan, until)
+    assert begun[0] is not None
+    lake.forget_checkpoints()
+    assert gather(lake, plan, until) == found
+    assert begun[1] is None
+    assert [found.health.unmatched_clicks] == unmatched, "those of more than a week before explained nothing anyway"
+    assert upkeep.forget(lake, "impressions", (start - timedelta(days=6)).date()).rows == 1
+    assert list(lake.checkpoints.rglob("*.parquet")) == []
+    assert gather(lake, plan, until).health.unmatched_clicks == unmatched[0] + 1
+
+
 def test_a_delivery_that_is_replaced_makes_what_was_found_of_it_worth_nothing(lake, halves, begun):
     plan, until, tables = halves
     handle = lake.begin("outcomes", replacing=["outcomes-early"])
