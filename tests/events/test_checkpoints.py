@@ -145,6 +145,24 @@ def test_who_turns_out_to_be_a_machine_is_left_out_with_all_that_was_found(
     assert (found.health.crossover_units, found.health.repeated_clicks) == (1, 0)
 
 
+@pytest.mark.parametrize("by", ["impressions", "clicks"])
+def test_an_hour_that_had_begun_before_is_a_whole_hour_to_machines(
+    lake, plan, at, impression, outcome, deliver, begun, by
+):
+    chosen = replace(plan, traffic=Traffic(1, 3, 2))
+    instants = (24.1, 24.2, 24.6, 24.7) if by == "impressions" else (24.1,)
+    clicks = (
+        [] if by == "impressions" else [outcome(f"c{hours}", unit="u1", hours=hours) for hours in (24.2, 24.3, 24.6)]
+    )
+    shown = [impression(f"i{hours}", hours=hours) for hours in instants]
+    instant = at(hours=24.5)
+    deliver(between(shown, None, instant), between(clicks, None, instant))
+    assert gather(lake, chosen, instant).arms["original"].units == 1
+    deliver(between(shown, instant, at(days=2)), between(clicks, instant, at(days=2)))
+    assert gather(lake, chosen, at(days=2)).arms["original"].units == 0
+    assert begun[-1]
+
+
 def test_what_came_late_is_counted_and_an_older_checkpoint_serves(lake, plan, start, world, rows, deliver, begun):
     impressions, outcomes = world(1, start)
     first, second, until = (start + timedelta(hours=hours) for hours in HOURS)
