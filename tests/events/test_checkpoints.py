@@ -252,10 +252,10 @@ def test_what_was_forgotten_of_long_before_is_not_missed(lake, plan, rows, start
     assert gather(lake, plan, until).health.unmatched_clicks == unmatched[0] + 1
 
 
-def test_a_delivery_that_is_replaced_makes_what_was_found_of_it_worth_nothing(lake, halves, begun):
-    plan, until, tables = halves
-    handle = lake.begin("outcomes", replacing=["outcomes-early"])
-    handle.commit(tables[1].slice(0, 10).filter([True] * 10), "outcomes-again")
+def test_a_delivery_that_is_replaced_makes_what_was_found_of_it_worth_nothing(lake, halves, begun, rows, outcome):
+    plan, until, _ = halves
+    late = rows("outcomes", [outcome("new", ts=until - timedelta(hours=1))], "again")
+    lake.begin("outcomes", replacing=["outcomes-early"]).commit(late, "again")
     gather(lake, plan, until)
     assert begun == [None]
 
