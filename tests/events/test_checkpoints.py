@@ -255,7 +255,7 @@ def test_what_was_forgotten_of_long_before_is_not_missed(lake, plan, rows, start
 def test_a_delivery_that_is_replaced_makes_what_was_found_of_it_worth_nothing(lake, halves, begun, rows, outcome):
     plan, until, _ = halves
     late = rows("outcomes", [outcome("new", ts=until - timedelta(hours=1))], "again")
-    lake.begin("outcomes", replacing=["outcomes-early"]).commit(late, "again")
+    lake.begin("outcomes", replacing=["d"]).commit(late, "again")
     gather(lake, plan, until)
     assert begun == [None]
 
@@ -267,7 +267,9 @@ def test_a_lake_with_another_history_begins_anew(lake, halves, begun, rows, impr
     (log / "00000000000000000002.json").unlink()
     (log / "00000000000000000001.json").unlink()
     for number in range(3):
-        lake.begin("impressions").commit(rows("impressions", [impression(f"i{number}")], f"d{number}"), f"d{number}")
+        lake.begin("impressions").commit(
+            rows("impressions", [impression(f"i{number}", hours=24 * 5)], f"d{number}"), f"d{number}"
+        )
     found = gather(lake, plan, until)
     assert begun == [None]
     assert sum(arm.units for arm in found.arms.values()) == 1
