@@ -268,7 +268,7 @@ def test_a_lake_with_another_history_begins_anew(lake, halves, begun, rows, impr
     (log / "00000000000000000001.json").unlink()
     for number in range(3):
         lake.begin("impressions").commit(
-            rows("impressions", [impression(f"i{number}", hours=24 * 5)], f"d{number}"), f"d{number}"
+            rows("impressions", [impression(f"i{number}", "f" * 32, hours=24 * 5)], f"d{number}"), f"d{number}"
         )
     found = gather(lake, plan, until)
     assert begun == [None]
