@@ -54,7 +54,7 @@ class Checkpoints:
     """Those of one plan."""
 
     def __init__(self, lake: EventLake, plan: Plan, impressions: StoredTable) -> None:
-        self._lake = lake
+        self._lake, self._experiment = lake, plan.experiment
         asked = {
             "plan": [plan.experiment, plan.start.isoformat(), asdict(plan.attribution), asdict(plan.traffic)],
             "segments": list(plan.segments),
@@ -103,7 +103,7 @@ class Checkpoints:
 
     def _holds(self, found: Checkpoint, now: Mapping[str, int]) -> bool:
         return all(
-            self._lake.kept_between(self._made_from, found.until, name, since, now[name])
+            self._lake.kept_between(self._made_from, found.until, self._experiment, name, since, now[name])
             for name, since in found.versions.items()
         )
 

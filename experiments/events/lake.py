@@ -135,8 +135,11 @@ class EventLake:
         with storage_failures(self.root):
             return self.begin(name).mark(version)
 
-    def kept_between(self, day: date, instant: datetime, name: str, since: tuple[int, str], version: int) -> bool:
-        """Whether a table has, at a version, the same events between a day and an instant that it had ``since`` one.
+    def kept_between(
+        self, day: date, instant: datetime, experiment: str, name: str, since: tuple[int, str], version: int
+    ) -> bool:
+        """Whether a table has, at a version, the same events between a day and an instant that it had ``since`` one;
+        other experiments may have got more.
 
         That one was marked then: a table restored from a backup may have got another version of that number meanwhile.
         """
@@ -144,7 +147,7 @@ class EventLake:
         with storage_failures(self.root):
             table = self.begin(name)
             known = number <= version and mark == table.mark(number)
-            return known and table.kept_between(day, instant, number, version)
+            return known and table.kept_between(day, instant, experiment, number, version)
 
     def begin(self, name: str, replacing: Collection[str] = ()) -> "Append":
         """A table as it is now, to be appended to; the append succeeds only if nobody else wrote meanwhile.
@@ -265,9 +268,9 @@ class Append:
         objects = self.objects()
         return (objects.text(path) for path in objects.sizes(LOG) if path.endswith(".json"))
 
-    def kept_between(self, day: date, instant: datetime, since: int, version: int) -> bool:
+    def kept_between(self, day: date, instant: datetime, experiment: str, since: int, version: int) -> bool:
         """Whether, after version ``since`` and up to ``version``, nothing went of that day and later ones, and nothing
-        came of before that instant.
+        came of before that instant, unless it is another experiment's.
 
         Also false where the log does not tell. That rows moved to other files is no change.
         """
@@ -277,7 +280,8 @@ class Append:
                 return False
             for action in map(json.loads, entry.splitlines()):
                 came, went = action.get("add"), action.get("remove")
-                if came and came.get("dataChange", True):
+                others = came and came["partitionValues"].get("experiment", experiment) != experiment
+                if came and came.get("dataChange", True) and not others:
                     least = json.loads(came.get("stats") or "{}").get("minValues", {}).get("ts")
                     if least is None or datetime.fromisoformat(least) < instant:
                         return False

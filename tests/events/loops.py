@@ -44,7 +44,7 @@ class Loops:
         days = plan.attribution.click_conversion_days
         self.click_counts_for = None if days is None else days * DAY
         self.impressions = impressions
-        self.first = plan.start - 7 * DAY
+        self.asked_since = plan.start - 7 * DAY
         self.is_own = lambda i: plan.start <= i["ts"] < as_of and i["experiment"] == plan.experiment
         self.shown = [event for event in impressions if self.is_own(event)]
         first_of = {}
@@ -53,7 +53,7 @@ class Loops:
             if event.get("adjusts") is not None:
                 if event["ts"] < as_of and event["invalid"] is None:
                     adjusting.setdefault(event["event_id"], event)
-            elif self.first <= event["ts"] < as_of:
+            elif self.asked_since <= event["ts"] < as_of:
                 first_of.setdefault((event["kind"], event["event_id"]), event)
         self.adjustments = list(adjusting.values())
         known = {
@@ -171,7 +171,7 @@ class Loops:
             return True
         named = "event_id" if click["impression_id"] is not None else "unit"
         wanted = click["impression_id"] or click["unit"]
-        return any(i[named] == wanted for i in self.impressions if i["ts"] >= self.first and not self.is_own(i))
+        return any(i[named] == wanted for i in self.impressions if i["ts"] >= self.asked_since and not self.is_own(i))
 
     def segment(self, unit, column):
         """Of its first impression; the largest by name."""

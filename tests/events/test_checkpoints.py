@@ -181,6 +181,22 @@ def test_what_came_late_is_counted_and_an_older_checkpoint_serves(lake, plan, st
     assert begun[3] is None, "what came is older than all of them"
 
 
+def test_what_comes_late_of_another_experiment_is_read_anyway(
+    lake, plan, at, rows, impression, outcome, deliver, begun
+):
+    shown, clicks = [impression("i1"), impression("i2", "u2")], [outcome("c1", impression_id="a1")]
+    deliver(shown, clicks)
+    assert gather(lake, plan, at(days=1)).health.unmatched_clicks == 1
+    autumn = [impression("a1", "u3", experiment="autumn")]
+    deliver([*autumn, impression("i3", hours=30)])
+    found = gather(lake, plan, at(days=2))
+    assert begun[-1]
+    assert found.health.unmatched_clicks == 0, "that one was the other experiment's"
+    deliver([impression("i4", hours=1.5)])
+    assert gather(lake, plan, at(days=2)).arms["original"].total("impressions") == 4
+    assert begun[-1] is None
+
+
 @pytest.fixture
 def halves(lake, plan, start, crowd, begun):
     """A lake with a checkpoint in the middle of its events, the plan, the end, and the tables it is made of."""
