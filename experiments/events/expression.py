@@ -20,9 +20,10 @@ in, because only units that were dealt alike can be compared. A change moves som
 not crossed over: that is one which saw several arms while the shares were the same.
 
 Impressions are read a few columns at a time, and only those *asked* for one by one are held: clicks name them, or their
-units did something, or saw several arms. Of all others it takes sums. What has a name (``alias``) is computed once.
+units clicked something unnamed; of units that bought, or saw several arms, only when they saw which. Of all others it
+takes sums. What has a name (``alias``) is computed once.
 
-Of what came more than `LOOKS_BACK` before the start nothing is asked, so that it may be forgotten meanwhile.
+Of what came more than `LOOKS_BACK` before the start only adjustments are asked for, so that it may be forgotten.
 
 All of that looks back, so what was found of events up to some instant can be the beginning of what is found up to a
 later one (`past`). It is said once for both: ``new`` are the events since then, or all.
