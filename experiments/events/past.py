@@ -47,10 +47,7 @@ WHOLE = "people"
 """The part that is made anew each time; to all others rows are added."""
 PREFIX = "past_"
 """Before the names that the expression has for them."""
-_OF_PART = "-"
-
-
-_TURN = re.compile(r"_\d+$")
+_OF_PART, _TURN = "-", re.compile(r"_\d+$")
 
 
 def columns_of(part: str, segments: Sequence[str]) -> dict[str, str]:

@@ -127,7 +127,8 @@ def forget(lake: EventLake, name: str, before: date, keep: Collection[str] = ())
             gone += files
     if gone:
         handle.replace(gone, handle.parts(), data_change=True)
-        lake.forget_checkpoints(before)
+        if name in EVENTS:  # of others no evidence is made
+            lake.forget_checkpoints(before)
     return Upkeep(name, rows=sum(each.rows for each in gone), files=len(gone), version=handle.version)
 
 

@@ -263,6 +263,10 @@ def test_what_was_forgotten_of_long_before_is_not_missed(lake, plan, rows, start
     assert gather(lake, plan, until) == found
     assert begun[1] is None
     assert [found.health.unmatched_clicks] == unmatched, "those of more than a week before explained nothing anyway"
+    reject = {"ts": start, "name": "a.csv", "kind": "click", "reason": "ragged", "text": "x"}
+    lake.begin("rejects").commit(rows("rejects", [reject]), "rejected")
+    assert upkeep.forget(lake, "rejects", until.date()).rows == 1
+    assert list(lake.checkpoints.rglob("*.parquet")), "no evidence is made of rejected lines"
     assert upkeep.forget(lake, "impressions", (start - timedelta(days=6)).date()).rows == 1
     assert list(lake.checkpoints.rglob("*.parquet")) == []
     assert gather(lake, plan, until).health.unmatched_clicks == unmatched[0] + 1
