@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from creatives.cache import cache_folder
 from creatives.neural.discreet import load_openvino
-from creatives.neural.runner import ModelCache, cache_folder, chosen_backend
+from creatives.neural.runner import ModelCache, chosen_backend
 from creatives.neural.shared import PREFIX, file_sha256
 from creatives.neural.tiling import WHOLE_PIXELS, padded_to, windows
 

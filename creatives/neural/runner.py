@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from creatives.cache import cache_folder
 from creatives.errors import CreativeError
 from creatives.neural.discreet import BACKEND_VARIABLE, load_openvino, unusable
 from creatives.neural.shared import PREFIX, file_sha256
@@ -36,7 +37,7 @@ Precision = Literal["own", "float32", "int8"]
 _SIZES = 4
 FORM = 2
 """Raised when the compiled form of the same weights changes."""
-CACHE_VARIABLE, PRECISION_VARIABLE = "ADSTYLE_CACHE", "ADSTYLE_PRECISION"
+PRECISION_VARIABLE = "ADSTYLE_PRECISION"
 
 
 class Runner(Protocol):
@@ -53,13 +54,6 @@ class Runner(Protocol):
     def tiles(self, picture: Floats, folded: Floats) -> Floats:
         """A part of a larger picture under normalisations measured on the whole."""
         ...
-
-
-def cache_folder() -> Path:
-    """Where compiled networks are kept: $ADSTYLE_CACHE, or the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(chosen) if chosen else Path(home) / "adstyle"
 
 
 def chosen_backend() -> Backend:

@@ -14,19 +14,14 @@ conversion either; whole means as much as was paid, in the currency that it was 
 have moved meanwhile.
 """
 
-from datetime import datetime
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from experiments.events.facts import EXACT
 
-MONEY = ("value_micros", "paid_micros", "currency")
-"""A conversion's value in the reporting currency, and what was paid in which currency, where that is another."""
 
-
-def adjustments_of(outcomes: ir.Table, as_of: datetime) -> ir.Table:
+def adjustments_of(outcomes: ir.Table, as_of: ir.TimestampScalar) -> ir.Table:
     """All adjustments before ``as_of``, each once: ``event_id, ts, adjusts`` and money.
 
     However old: a day's refunds may be dated to the midnight before what they refund.
@@ -54,7 +49,9 @@ def adjusted(conversions: ir.Table, adjustments: ir.Table) -> ir.Table:
     )  # fmt: skip
 
 
-def unmatched(adjustments: ir.Table, outcomes: ir.Table, start: datetime, as_of: datetime) -> ir.Table:
+def unmatched(
+    adjustments: ir.Table, outcomes: ir.Table, start: ir.TimestampScalar, as_of: ir.TimestampScalar
+) -> ir.Table:
     """Adjustments since ``start`` of conversions that never came."""
     known = outcomes.filter((outcomes.kind == "conversion") & outcomes.adjusts.isnull() & (outcomes.ts < as_of))
     named = known.filter(known.event_id.isin(adjustments.adjusts)).select("event_id")

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.core.plan import Plan
-from experiments.events import adjustments, attribution, expression, facts, past, people, rates
+from experiments.events.kept import PARTS, WHOLE, part_files
 from experiments.events.lake import CHECKPOINT, EventLake
-from experiments.events.past import PARTS, WHOLE, part_files
+from experiments.events.question import LOOKS_BACK, definition
 from experiments.events.stored import StoredTable
 
 WORTH = 2_000_000
@@ -36,8 +36,6 @@ KEPT = 3
 _ASIDE = "unfinished-"
 _ABANDONED = 2 * 24 * 3600
 """Seconds."""
-_DEFINITION = (adjustments, attribution, expression, facts, past, people, rates)
-"""Who says what counts: where one of them has changed, what was found before is not what would be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,12 @@ class Checkpoints:
             "segments": list(plan.segments),
             "numbered": impressions.numbered,
             "engine": version("duckdb"),  # whose hashes may be others in its next version
-            "definition": [hashlib.sha256(Path(str(each.__file__)).read_bytes()).hexdigest() for each in _DEFINITION],
+            "definition": definition(),
         }
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
         self._of_experiment = lake.checkpoints / quote(plan.experiment, safe="")
         self._folder = self._of_experiment / key
-        self._made_from = (plan.start - expression.LOOKS_BACK).astimezone(UTC).date()
+        self._made_from = (plan.start - LOOKS_BACK).astimezone(UTC).date()
 
     def find(self, as_of: datetime, versions: Mapping[str, int]) -> Checkpoint | None:
         """The newest that holds for the lake at these versions."""

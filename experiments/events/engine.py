@@ -12,13 +12,15 @@ import duckdb
 import pyarrow as pa
 
 from experiments.core.errors import ExperimentError
+from experiments.events.kept import part_file
 from experiments.events.numbers import UNIT_NUMBER, number_of, stand_in_for
+from experiments.events.question import Question
 from experiments.events.schema import TABLES
 from experiments.events.scratch import Scratch
-from experiments.events.stored import StoredTable, parquet, sql_type
+from experiments.events.statements import Statements, duckdb_statements
+from experiments.events.stored import StoredTable, literals, parquet, sql_type
 
-if TYPE_CHECKING:  # nobody but evidence needs Ibis, and few need Arrow's datasets; both take their time
-    import ibis.expr.types as ir
+if TYPE_CHECKING:  # few need Arrow's datasets, and they take their time
     import pyarrow.dataset as ds
 
 Source: TypeAlias = "StoredTable | pa.Table | ds.Dataset"
@@ -39,7 +41,7 @@ _TURNS = (1, 2, 4, 8)
 
 
 class Engine(Protocol):
-    """Says what an expression over tables of the lake comes to."""
+    """Answers questions about tables of the lake."""
 
     @property
     def reads_urls(self) -> bool:
@@ -57,13 +59,13 @@ class Engine(Protocol):
 
     def answer(
         self,
-        expression: "ir.Table",
+        question: Question,
         sources: Mapping[str, Source],
         columns: Mapping[str, Sequence[str]],
         past: Mapping[str, Sequence[Path]] = NO_PAST,
         keep: Path | None = None,
     ) -> pa.Table:
-        """The expression's rows, of tables that have these names; it reads no other columns of theirs.
+        """The rows of the question's expression, of tables that have these names; it reads no other columns of theirs.
 
         Where it ``keeps_parts``, the expression may name parts of the ``past``, which are in these files, and its own
         may be kept as files in a folder.
@@ -102,15 +104,14 @@ class DuckDB:
 
     def answer(
         self,
-        expression: "ir.Table",
+        question: Question,
         sources: Mapping[str, Source],
         columns: Mapping[str, Sequence[str]],
         past: Mapping[str, Sequence[Path]] = NO_PAST,
         keep: Path | None = None,
     ) -> pa.Table:
         """Beyond ``memory`` it takes disk."""
-        from experiments.events.reading import answer
-
+        statements = duckdb_statements(question)
         numbered = all(_has_numbers(source) for name, source in sources.items() if _keeps_numbers(name))
         with bounded_engine(self.memory) as engine:
             for name, source in sources.items():
@@ -123,7 +124,19 @@ class DuckDB:
                 engine.execute(f"CREATE VIEW {name} AS SELECT {told} FROM ({rows})")
             for name, files in past.items():
                 engine.execute(f"CREATE VIEW {name} AS FROM {parquet(files)}")
-            return answer(engine, expression, keep)
+            return _answer(engine, statements, keep)
+
+
+def _answer(engine: duckdb.DuckDBPyConnection, statements: Statements, keep: Path | None) -> pa.Table:
+    """Each named part is a table of its own until the end, or a file of the folder ``keep``."""
+    for step in statements.steps:
+        if keep and (file := part_file(keep, step.name)):
+            target = literals([str(file)])
+            engine.execute(f"COPY ({step.query}) TO {target} (FORMAT parquet, COMPRESSION uncompressed)")
+            engine.execute(f'CREATE TEMP VIEW "{step.name}" AS FROM {parquet([file])}')
+        else:
+            engine.execute(f'CREATE TEMP {"TABLE" if step.named else "VIEW"} "{step.name}" AS {step.query}')
+    return engine.sql(statements.query).to_arrow_table()
 
 
 def _keeps_numbers(table: str) -> bool:

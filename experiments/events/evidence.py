@@ -8,53 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
 
 from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Batch, DailyCounts, Evidence, Health, SegmentMoments
 from experiments.core.lifecycle import Dealing
 from experiments.core.plan import Plan
 from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS, UnitMoments
-from experiments.events.adjustments import MONEY
 from experiments.events.checkpoints import WORTH, Checkpoint, Checkpoints
 from experiments.events.engine import DuckDB, Engine, Source
-from experiments.events.expression import evidence_expression
+from experiments.events.kept import PREFIX, part_files
 from experiments.events.keys import refuse_mixed_keys
 from experiments.events.lake import EventLake, storage_failures
-from experiments.events.past import PREFIX, part_files
-from experiments.events.schema import TABLES
+from experiments.events.question import READ, Question
 from experiments.events.stored import StoredTable
 
 _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
 """Facts by scope, segment and arm."""
 
-_READ = {
-    "impressions": (
-        "event_id", "ts", "experiment", "arm", "unit", "variant", "device", "placement", "country", "invalid",
-    ),
-    "outcomes": ("event_id", "ts", "kind", "impression_id", "unit", *MONEY, "adjusts", "invalid"),
-}  # fmt: skip
-"""The tables evidence is computed from, and their columns."""
 _NEVER_READ = frozenset({"counts"})
 """What platforms counted is no evidence: its versions are not evidence's either, which so stays the same without it."""
 
 _RULES = ("invalid_rules", "click_rules")
 """Facts by arm and rule."""
-
-
-def _unbound(name: str) -> ir.Table:
-    """A table of the lake to the expression, units as numbers.
-
-    Nullable throughout, because a union wants the same type on all sides.
-    """
-    types = {**ibis.Schema.from_pyarrow(TABLES[name].schema), "unit": ibis.dtype("int64")}
-    return ibis.table({column: types[column].copy(nullable=True) for column in _READ[name]}, name=name)
-
-
-_IMPRESSIONS, _OUTCOMES = map(_unbound, _READ)
-
-__all__ = ["evidence_expression", "evidence_of", "gather"]
 
 
 def gather(
@@ -83,7 +58,7 @@ def gather(
     if versions and (unknown := sorted(set(versions) - set(latest))):
         raise ExperimentError(f"the lake has no table {unknown[0]!r}: it has {', '.join(latest)}")
     chosen = latest | dict(versions or {})
-    read = {name: chosen[name] for name in _READ}
+    read = {name: chosen[name] for name in READ}
     refuse_mixed_keys(lake, read)
     impressions, outcomes = (lake.source(name, version) for name, version in read.items())
     batches = _batches(plan, dealt, as_of)
@@ -136,16 +111,16 @@ def evidence_of(
     It begins with what is ``known``, and its parts are left in the folder ``keep``, where these are given.
     """
     batches, engine = _batches(plan, dealt, as_of), engine or DuckDB()
-    expression = evidence_expression(
-        _IMPRESSIONS, _OUTCOMES, plan, as_of,
+    question = Question.of(
+        plan, as_of,
         batches=[batch.since for batch in batches[1:]],
         changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
         turns=_turns(impressions, plan.experiment, engine, known),
         known_until=known.until if known else None,
     )  # fmt: skip
-    sources = dict(zip(_READ, (impressions, outcomes), strict=True))
+    sources = dict(zip(READ, (impressions, outcomes), strict=True))
     past = {f"{PREFIX}{part}": files for part, files in part_files(known.folder).items()} if known else {}
-    facts = engine.answer(expression, sources, _READ, past, keep).to_pylist()
+    facts = engine.answer(question, sources, READ, past, keep).to_pylist()
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
 
 

@@ -30,63 +30,69 @@ later one (`past`). It is said once for both: ``new`` are the events since then,
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from experiments.core.plan import Plan
-from experiments.events.adjustments import MONEY, adjusted, adjustments_of, unmatched
+from experiments.events.adjustments import adjusted, adjustments_of, unmatched
 from experiments.events.attribution import credited
 from experiments.events.facts import EXACT, by_arm, fact, moments, total
-from experiments.events.past import WHOLE, Past
+from experiments.events.kept import WHOLE
+from experiments.events.past import Past
 from experiments.events.people import day_of, decided, key, known_and, people_of, said_of, sayings_of, settled
+from experiments.events.question import (
+    AS_OF,
+    EXPERIMENT,
+    KNOWN_UNTIL,
+    LOOKS_BACK,
+    MONEY,
+    READ,
+    START,
+    Form,
+    batch_name,
+    change_name,
+)
 from experiments.events.rates import creative_of, first_clicks_of, machines_of, suspects_of
-from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK
+from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK, TABLES
+from experiments.events.values import instant, text
 
-LOOKS_BACK = timedelta(days=7)
-"""Before the start, for events that come again after it, and for impressions that later clicks belong to."""
 _BROUGHT = ("clicks", "conversions", "value_micros")
 
 
-def evidence_expression(
-    impressions: ir.Table,
-    outcomes: ir.Table,
-    plan: Plan,
-    as_of: datetime,
-    *,
-    batches: Sequence[datetime] = (),
-    changes: Sequence[datetime] = (),
-    turns: int = 1,
-    known_until: datetime | None = None,
-) -> ir.Table:
+def _unbound(name: str) -> ir.Table:
+    """A table of the lake to the expression, units as numbers.
+
+    Nullable throughout, because a union wants the same type on all sides.
+    """
+    types = {**ibis.Schema.from_pyarrow(TABLES[name].schema), "unit": ibis.dtype("int64")}
+    return ibis.table({column: types[column].copy(nullable=True) for column in READ[name]}, name=name)
+
+
+def evidence_expression(form: Form) -> ir.Table:
     """All facts about an experiment as rows of ``fact, arm, scope, segment, batch, date, moment, value``, all integers.
 
     Moments have a scope: ``all`` units, the ``mature`` ones, or a segment column with its segment (and ``mature:``
     before it for the mature units of that segment). Those of one batch have its number, from 0.
 
-    Args:
-        impressions: columns as in ``schema.IMPRESSIONS``, every experiment's, but units as numbers (`engine`).
-        outcomes: columns as in ``schema.OUTCOMES``, units as the same numbers.
-        plan: gives the name, the start, the attribution windows, the segment columns and the cap on money.
-        as_of: exclusive upper bound of event time, aware.
-        batches: where the second batch begins, the third ..., in order; none where there are no batches.
-        changes: those of them, or others, at which the arms' shares changed.
-        turns: in which units are told apart (`people_of`); the facts are the same.
-        known_until: up to here the engine knows what was found (`past`), where there are no batches; the facts are the
-            same.
+    It is of the tables and columns of `READ`, every experiment's impressions and all outcomes, units as numbers
+    (`engine`), and where it begins with what was found, of parts (`kept`). Names and instants are values (`Question`).
     """
-    past, since, windows = Past(known_until, plan.segments), known_until or plan.start, plan.attribution
-    first = plan.start - LOOKS_BACK
+    experiment, start, as_of, windows = text(EXPERIMENT), instant(START), instant(AS_OF), form.attribution
+    past = Past(instant(KNOWN_UNTIL) if form.knows else None, form.segments)
+    since = start if past.until is None else past.until
+    batches = [instant(batch_name(number)) for number in range(form.batches)]
+    changes = [instant(change_name(number)) for number in range(form.changes)]
+    first = start - ibis.interval(hours=24 * LOOKS_BACK.days)
+    impressions, outcomes = map(_unbound, READ)
     everything = impressions.filter(impressions.ts >= first)
-    everything = everything.mutate(date=day_of(everything.ts), said=said_of(everything, plan.segments))
-    own = everything.filter(everything.experiment == plan.experiment)
-    shown = _between(own, plan.start, as_of)
+    everything = everything.mutate(date=day_of(everything.ts), said=said_of(everything, form.segments))
+    own = everything.filter(everything.experiment == experiment)
+    shown = _between(own, start, as_of)
     valid = shown.filter(shown.invalid.isnull())
     new, new_valid = _between(shown, since, as_of), _between(valid, since, as_of)
-    everybody = _everybody(new_valid, turns, past)
-    texts = past.and_since("texts", new_valid.select("said", "arm", *plan.segments).distinct())
+    everybody = _everybody(new_valid, form.turns, past)
+    texts = past.and_since("texts", new_valid.select("said", "arm", *form.segments).distinct())
     tally = new.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max())
     tally = past.and_since("tally", tally)
 
@@ -99,30 +105,30 @@ def evidence_expression(
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
     ties = everybody.filter(everybody.tied & (everybody.first_shown >= since)).alias("ties")
-    suspects = suspects_of(everybody, plan.traffic).alias("suspects")
-    clickable = _between(shown, past.reach(windows.click_days, plan.start), as_of)
+    suspects = suspects_of(everybody, form.traffic).alias("suspects")
+    clickable = _between(shown, past.reach(windows.click_days, start), as_of)
     asked = _asked(clickable, clicks, bot_clicks, ties, suspects).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
     clicked = _click_impressions(clicks, asked_valid, windows.click_days).alias("clicked")
-    fast, clicking = machines_of(suspects, asked_valid, past.recent("clicks", clicked, hours=1), plan.traffic)
+    fast, clicking = machines_of(suspects, asked_valid, past.recent("clicks", clicked, hours=1), form.traffic)
     machines = past.and_since("machines", past.unknown("machines", ibis.union(fast, clicking), "unit"))
     rushed = _rushed(fast, clicking, machines, asked_valid, valid, past).alias("rushed")
     people = everybody.anti_join(machines, "unit")
 
     decisions = past.and_since("decisions", decided(ties, asked_valid))
-    sayings = sayings_of(texts.distinct(), people, decisions.anti_join(machines, "unit"), plan.segments).alias(
+    sayings = sayings_of(texts.distinct(), people, decisions.anti_join(machines, "unit"), form.segments).alias(
         "sayings"
     )
     crossed = people.filter(people.sole.isnull()).alias("crossed")
     homes = _homes(crossed, decisions, sayings).alias("homes")
-    earlier = _between(valid, past.reach(windows.conversion_days, plan.start), since)
+    earlier = _between(valid, past.reach(windows.conversion_days, start), since)
     followed = _followed(new_valid, earlier, conversions, crossed, machines).alias("followed")
     kept = _at_home(followed, homes)
     moves = past.and_since("moves", kept.filter((kept.arm != kept.shown_arm) & (kept.ts >= since)))
 
-    repeated_hours = -(-(plan.traffic.repeat_seconds or 0) // 3600)
+    repeated_hours = -(-(form.traffic.repeat_seconds or 0) // 3600)
     attributed = past.recent("clicks", _at_home(clicked, homes), hours=max(24 * windows.click_days, repeated_hours))
-    ranked = first_clicks_of(attributed, plan.traffic)
+    ranked = first_clicks_of(attributed, form.traffic)
     all_clicks = past.and_since("clicks", ranked.filter(ranked.ts >= since))
     person_clicks = all_clicks.anti_join(machines, "unit")
     first_clicks = person_clicks.filter(person_clicks.counts)
@@ -131,30 +137,33 @@ def evidence_expression(
     by_bots = past.and_since("bot_clicks", by_bots.join(bot_clicks.select("event_id", "invalid"), "event_id"))
     by_machines = all_clicks.semi_join(machines, "unit").select(arm="shown_arm", invalid=ibis.literal(IMPOSSIBLE_RATE))
     bots_clicked = ibis.union(by_bots, by_machines)
+    of_bots = _click_impressions(clicks, asked.filter(asked.invalid.notnull()), windows.click_days)
+    elsewhere = (everything.filter(everything.experiment != experiment), own.filter(own.ts < start))
+    later = own.filter(own.ts >= as_of)
 
     bought = credited(conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, windows)
     bought = past.and_since("bought", bought).anti_join(machines, "unit")
     left = adjusted(bought, adjustments).alias("left")
     converted = left.filter(left.counts)
 
-    brought = _brought(first_clicks, converted, by_arm=plan.cap is not None).alias("brought")
-    capped = brought if plan.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, plan.cap))
-    mature_at = as_of - timedelta(days=windows.matures_after)
+    brought = _brought(first_clicks, converted, by_arm=form.cap is not None).alias("brought")
+    capped = brought if form.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, form.cap))
+    mature_at = as_of - ibis.interval(hours=24 * windows.matures_after)
     units = settled(people, decisions)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
     bots = past.and_since("bots", new.filter(new.invalid.notnull()).select("unit", "arm").distinct())
 
     return ibis.union(
-        *moments(units, capped, sayings, plan.segments, batched=bool(batches)),
-        *(() if plan.cap is None else (by_arm("capped_units", brought.filter(brought.value_micros > plan.cap)),)),
+        *moments(units, capped, sayings, form.segments, batched=bool(batches)),
+        *(() if form.cap is None else (by_arm("capped_units", brought.filter(brought.value_micros > form.cap)),)),
         _daily("impressions", _shown_daily(tally, rushed_daily, moves.anti_join(machines, "unit"))),
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
         _daily("conversions", converted.group_by("arm", "date").aggregate(value=_.count())),
         _daily("by_click", converted.filter(converted.clicked).group_by("arm", "date").aggregate(value=_.count())),
         _currencies(bought),
         total("withdrawn_conversions", left.filter(~left.counts)),
-        total("unmatched_adjustments", unmatched(adjustments, outcomes, plan.start, as_of)),
+        total("unmatched_adjustments", unmatched(adjustments, outcomes, start, as_of)),
         *_of_bots(tally, rushed_daily),
         by_arm("invalid_units", ibis.union(bots, rushed.select("unit", "arm")).distinct()),
         *((_bots_by_batch(shown.filter(shown.invalid.notnull()), rushed, batches),) if batches else ()),
@@ -162,7 +171,7 @@ def evidence_expression(
         _click_rules(bots_clicked, repeated),
         total("crossover_units", _crossed(kept, changes) if changes else crossed),
         total("repeated_clicks", repeated),
-        total("unmatched_clicks", _unmatched(clicks, clicked, asked, everything, machines, plan, as_of, past)),
+        total("unmatched_clicks", _unmatched(clicks, clicked, of_bots, elsewhere, later, machines, past)),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
         fact("last_event", tally.aggregate(value=_.value.sum().fill_null(0), moment=_.moment.max()), moment=_.moment),
         *(
@@ -178,11 +187,11 @@ def _everybody(new_valid: ir.Table, turns: int, past: Past) -> ir.Table:
     return known_and(past.table(WHOLE), new_valid, turns, WHOLE)
 
 
-def _between(events: ir.Table, start: datetime, end: datetime) -> ir.Table:
+def _between(events: ir.Table, start: ir.TimestampScalar, end: ir.TimestampScalar) -> ir.Table:
     return events.filter((events.ts >= start) & (events.ts < end))
 
 
-def _happened(outcomes: ir.Table, start: datetime, end: datetime) -> ir.Table:
+def _happened(outcomes: ir.Table, start: ir.TimestampScalar, end: ir.TimestampScalar) -> ir.Table:
     """Each event once: the lake drops repetitions within a day, an id that came on several days counts on the first,
     and not at all where that was before ``start``.
     """
@@ -259,11 +268,11 @@ def _brought(clicks: ir.Table, conversions: ir.Table, *, by_arm: bool) -> ir.Tab
     return did.group_by("unit", *(("arm",) if by_arm else ())).aggregate(sums)
 
 
-def _batch(instant: ir.TimestampValue, begin: Sequence[datetime]) -> ir.IntegerValue:
-    """The number of the batch that the instant lies in."""
+def _batch(moment: ir.TimestampValue, begin: Sequence[ir.TimestampScalar]) -> ir.IntegerValue:
+    """The number of the batch that it lies in."""
     number = ibis.literal(0, "int32")
     for boundary in begin:
-        number = number + (instant >= boundary).cast("int32")
+        number = number + (moment >= boundary).cast("int32")
     return number.cast("int32")
 
 
@@ -292,7 +301,7 @@ def _shown_daily(tally: ir.Table, rushed_daily: ir.Table, moves: ir.Table) -> ir
     return counts.group_by("arm", "date").aggregate(value=_.value.sum()).filter(_.value != 0)
 
 
-def _crossed(kept: ir.Table, changes: Sequence[datetime]) -> ir.Table:
+def _crossed(kept: ir.Table, changes: Sequence[ir.TimestampScalar]) -> ir.Table:
     """Units that saw several arms between two changes of the shares."""
     between = kept.select("unit", "shown_arm", dealing=_batch(kept.ts, changes))
     arms_of_unit = between.group_by("unit", "dealing").aggregate(arms=between.shown_arm.nunique())
@@ -322,7 +331,7 @@ def _click_rules(bots_clicked: ir.Table, repeated: ir.Table) -> ir.Table:
     return fact("click_rules", told.group_by("arm", "invalid").aggregate(value=_.count()), arm=_.arm, segment=_.invalid)
 
 
-def _bots_by_batch(marked: ir.Table, rushed: ir.Table, batches: Sequence[datetime]) -> ir.Table:
+def _bots_by_batch(marked: ir.Table, rushed: ir.Table, batches: Sequence[ir.TimestampScalar]) -> ir.Table:
     """Units with an impression by no person in each batch."""
     bots = ibis.union(marked.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
     shown = bots.select("unit", "arm", batch=_batch(bots.ts, batches)).distinct()
@@ -331,24 +340,21 @@ def _bots_by_batch(marked: ir.Table, rushed: ir.Table, batches: Sequence[datetim
 
 
 def _unmatched(
-    clicks: ir.Table, clicked: ir.Table, asked: ir.Table, everything: ir.Table, machines: ir.Table, plan: Plan,
-    as_of: datetime, past: Past,
+    clicks: ir.Table, clicked: ir.Table, of_bots: ir.Table, elsewhere: Sequence[ir.Table], later: ir.Table,
+    machines: ir.Table, past: Past,
 ) -> ir.Table:  # fmt: skip
     """Clicks that nothing explains: neither an impression that they belong to, whoever saw it, nor a machine, nor an
     impression elsewhere: another experiment's, or one before the start or after the end.
 
     What is elsewhere is read in parts that the engine can leave unread by what files say of themselves.
     """
-    of_bots = _click_impressions(clicks, asked.filter(asked.invalid.notnull()), plan.attribution.click_days)
     loose = clicks.anti_join(clicked, "event_id").anti_join(of_bots, "event_id").select("impression_id", "unit")
     loose = loose.alias("loose_ends")
     candidates = loose if past.until is None else ibis.union(past.table("loose"), loose)
-    own = everything.filter(everything.experiment == plan.experiment)
-    others = (everything.filter(everything.experiment != plan.experiment), own.filter(own.ts < plan.start))
-    elsewhere = _named_by(candidates, others).alias("elsewhere")
-    later = _named_by(candidates, (own.filter(own.ts >= as_of),)).alias("later")
-    rest = past.and_since("loose", _unexplained(loose, elsewhere))
-    return _unexplained(rest, ibis.union(elsewhere, later)).anti_join(machines, "unit")
+    named_elsewhere = _named_by(candidates, elsewhere).alias("elsewhere")
+    named_later = _named_by(candidates, (later,)).alias("later")
+    rest = past.and_since("loose", _unexplained(loose, named_elsewhere))
+    return _unexplained(rest, ibis.union(named_elsewhere, named_later)).anti_join(machines, "unit")
 
 
 def _named_by(clicks: ir.Table, parts: Sequence[ir.Table]) -> ir.Table:

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from experiments.core.errors import ExperimentError
 from experiments.events.engine import MEMORY, NO_PAST, Source, bytes_of
+from experiments.events.question import Question
 from experiments.events.schema import TABLES
 from experiments.events.scratch import Scratch
 from experiments.events.sparksession import one_session
 from experiments.events.stored import StoredTable
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     from pyspark.sql import DataFrame, SparkSession
 
 MASTER = "local[*]"
@@ -60,7 +60,7 @@ class Spark:
 
     def answer(
         self,
-        expression: "ir.Table",
+        question: Question,
         sources: Mapping[str, Source],
         columns: Mapping[str, Sequence[str]],
         past: Mapping[str, Sequence[Path]] = NO_PAST,  # noqa: ARG002
@@ -73,33 +73,32 @@ class Spark:
             for name, table in tables.items():
                 frame = _frame(session, table, columns[name])
                 (frame.coalesce(1) if small else frame).createOrReplaceTempView(name)
-            return _answer(session, expression, small=small)
+            return _answer(session, question, small=small)
 
     def _options(self) -> dict[str, str]:
         memory = {"spark.driver.memory": f"{bytes_of(self.memory) >> 20}m"} if self.master.startswith("local") else {}
         return memory | dict(self.settings)
 
 
-def _answer(session: "SparkSession", expression: "ir.Table", *, small: bool) -> pa.Table:
-    from experiments.events.reading import steps
-    from experiments.events.sparksql import SparkCompiler, column_type
+def _answer(session: "SparkSession", question: Question, *, small: bool) -> pa.Table:
+    from experiments.events.sparksql import column_type, spark_statements
 
-    parts, query = steps(SparkCompiler(), expression)
+    statements = spark_statements(question)
     lasting = session.conf.get("spark.checkpoint.dir", None)
-    for part in parts:
+    for part in statements.steps:
         frame = session.sql(part.query)
         if part.named:  # held, and its plan forgotten: each later plan would repeat it wherever it is named
             frame = frame.coalesce(1) if small else frame
             frame = frame.checkpoint() if lasting else frame.localCheckpoint()
         frame.createOrReplaceTempView(part.name)
-    schema = expression.schema()
+    schema = question.expression().schema()
     # Instants travel as numbers: in Python Spark takes them for local time.
     plain = [
         f"unix_micros(`{name}`) AS `{name}`" if kind.is_timestamp()
         else f"CAST(`{name}` AS {column_type(kind)}) AS `{name}`"
         for name, kind in schema.items()
     ]  # fmt: skip
-    rows = session.sql(query).selectExpr(*plain).collect()
+    rows = session.sql(statements.query).selectExpr(*plain).collect()
     return pa.Table.from_pylist([row.asDict() for row in rows], schema=schema.to_pyarrow())
 
 

@@ -5,6 +5,7 @@ same to whoever compares them, and sums of integers are decimal. What overflows 
 number: that is ANSI mode, on which ``sparksession.py`` insists.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -13,7 +14,15 @@ from ibis.backends.sql.compilers import PySparkCompiler
 from ibis.backends.sql.datatypes import PySparkType
 from sqlglot import expressions as sge
 
-_WORDS = {"hash": "xxhash64", "epoch_us": "unix_micros", "make_date": "date_from_unix_date"}
+from experiments.events.compiling import statements_of
+from experiments.events.question import Form, Question, Value
+from experiments.events.statements import Statements
+from experiments.events.values import FUNCTION
+
+_WORDS = {
+    "hash": "xxhash64", "epoch_us": "unix_micros", "make_date": "date_from_unix_date",
+    FUNCTION: FUNCTION,
+}  # fmt: skip
 """DuckDB's functions that the expression calls by name. Spark has others by some of these names."""
 _SIGNED: dict[type[dt.DataType], dt.DataType] = {
     dt.UInt64: dt.int64, dt.UInt32: dt.int64, dt.UInt16: dt.int32, dt.UInt8: dt.int16,
@@ -47,6 +56,22 @@ class SparkCompiler(PySparkCompiler):
     def visit_Sum(self, op: ops.Sum, *, arg: sge.Expression, where: sge.Expression | None) -> sge.Expression:  # noqa: N802
         """Of integers exact, as DuckDB's 128 bits are."""
         return self.agg.sum(self.cast(arg, _SUM) if op.arg.dtype.is_integer() else arg, where=where)
+
+
+_compiled: dict[Form, Statements] = {}
+
+
+def spark_statements(question: Question) -> Statements:
+    """In Spark's words."""
+    if question.form not in _compiled:
+        _compiled[question.form] = statements_of(SparkCompiler(), question)
+    return _compiled[question.form].about(question.values, _literal)
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, datetime):
+        return f"CAST('{value.astimezone(UTC).isoformat()}' AS TIMESTAMP)"
+    return sge.Literal.string(value).sql("spark")
 
 
 def column_type(dtype: dt.DataType) -> str:

@@ -5,11 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
+from creatives.cache import CACHE_VARIABLE
 from creatives.engines import EngineError, engine_named
 from creatives.engines.cartoon import Cartoon
 from creatives.errors import CreativeError
 from creatives.neural import drawing
-from creatives.neural.runner import BACKEND_VARIABLE, CACHE_VARIABLE
+from creatives.neural.runner import BACKEND_VARIABLE
 from creatives.packs import Look, PackError, read_pack
 
 torch = pytest.importorskip("torch")

@@ -11,6 +11,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from creatives import enlarging, packs
+from creatives.cache import CACHE_VARIABLE
 from creatives.engines import EngineError, Part, engine_named
 from creatives.engines.network import adapter_size
 from creatives.errors import CreativeError
@@ -66,7 +67,7 @@ def at_hand(files, tmp_path, monkeypatch):
     """That network as the shipped one, in plain torch."""
     monkeypatch.setattr(shared, "SHARED", files / "shared.safetensors")
     monkeypatch.setenv(runner.BACKEND_VARIABLE, "torch")
-    monkeypatch.setenv(runner.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     runner._runner_of.cache_clear()
     yield files
     runner._runner_of.cache_clear()

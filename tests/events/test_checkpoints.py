@@ -20,7 +20,7 @@ from experiments.core.lifecycle import Dealing
 from experiments.core.metrics import metric_named
 from experiments.core.plan import UNLIMITED, Attribution, Traffic
 from experiments.events import evidence as gathering
-from experiments.events import upkeep
+from experiments.events import question, upkeep
 from experiments.events.checkpoints import KEPT
 from experiments.events.evidence import evidence_of, gather
 
@@ -331,7 +331,7 @@ def test_another_definition_begins_anew(lake, halves, begun, monkeypatch, tmp_pa
     plan, until, _ = halves
     other = tmp_path / "rates.py"
     other.write_text("# another one")
-    monkeypatch.setattr("experiments.events.rates.__file__", str(other))
+    monkeypatch.setattr(question, "DEFINED_BY", (*question.DEFINED_BY, other))
     gather(lake, plan, until)
     assert begun == [None]
 

@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import ibis
 import pyarrow as pa
@@ -134,15 +135,25 @@ def test_an_object_store_that_spark_cannot_read_is_named(spark, plan, start, roo
     assert "\n" not in str(caught.value)
 
 
+class Repeated:
+    """A question of another kind."""
+
+    form = "repeated"
+    values: ClassVar = {}
+
+    def expression(self):
+        events = ibis.table({"event_id": "string"}, name="impressions")
+        held = events.group_by("event_id").aggregate(times=events.count()).alias("held")
+        return held.filter(held.times > 1)
+
+
 @pytest.mark.spark
 def test_nothing_is_held_afterwards_and_ctrl_c_stays_ours(spark):
     from pyspark.sql import SparkSession
 
     before = signal.getsignal(signal.SIGINT)
-    events = ibis.table({"event_id": "string"}, name="impressions")
-    held = events.group_by("event_id").aggregate(times=events.count()).alias("held")
     impressions = TABLES["impressions"].schema.empty_table()
-    found = spark.answer(held.filter(held.times > 1), {"impressions": impressions}, {"impressions": ("event_id",)})
+    found = spark.answer(Repeated(), {"impressions": impressions}, {"impressions": ("event_id",)})
     assert found.num_rows == 0
     session = SparkSession.getActiveSession()
     assert session.sql("SHOW VIEWS").collect() == []

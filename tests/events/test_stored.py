@@ -13,7 +13,7 @@ from creatives.documents import DocumentError
 from experiments.composition import open_context
 from experiments.core.errors import ExperimentError, StorageFailure
 from experiments.core.plan import Looks
-from experiments.events import reading, upkeep
+from experiments.events import engine, upkeep
 from experiments.events.engine import DuckDB
 from experiments.events.evidence import evidence_of, gather
 from experiments.events.lake import EventLake
@@ -128,14 +128,14 @@ def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
 ):
     tables, spilled = crowd(400_000), []
     put(lake, tables)
-    real = reading.answer
+    real = engine._answer
 
-    def watching(engine, *asked):
-        facts = real(engine, *asked)
-        spilled.append(engine.sql("SELECT coalesce(sum(size), 0) FROM duckdb_temporary_files()").fetchall()[0][0])
+    def watching(connection, *asked):
+        facts = real(connection, *asked)
+        spilled.append(connection.sql("SELECT coalesce(sum(size), 0) FROM duckdb_temporary_files()").fetchall()[0][0])
         return facts
 
-    monkeypatch.setattr(reading, "answer", watching)
+    monkeypatch.setattr(engine, "_answer", watching)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "it's temporary"))
     (tmp_path / "it's temporary").mkdir()
     in_memory = gather(lake, plan, start + DAYS)

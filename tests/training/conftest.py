@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from skimage import data
 
 from creatives import packaging, packs
+from creatives.cache import CACHE_VARIABLE
 from creatives.neural import shared
 from creatives.neural.features import VGG_LAYERS
-from creatives.neural.runner import BACKEND_VARIABLE, CACHE_VARIABLE
+from creatives.neural.runner import BACKEND_VARIABLE
 from creatives.neural.transformer import StyleTransformer
 from creatives.training.base import write_shared
 
