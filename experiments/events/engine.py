@@ -36,6 +36,8 @@ _AN_IMPRESSION = 80
 _FROM_TEXT = f"coalesce({number_of('unit')}, {stand_in_for('unit')})"
 """A unit's number where it is not kept; what is no hash has one that nothing kept has."""
 NO_PAST: Mapping[str, Sequence[Path]] = MappingProxyType({})
+_KEPT = "FORMAT parquet, COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 5000"
+"""How parts are written: most have few values, or one of each, and a dictionary of those is begun in vain."""
 _TURNS = (1, 2, 4, 8)
 """Each reads all impressions once more; with more of them that takes longer than disk does."""
 
@@ -132,7 +134,7 @@ def _answer(engine: duckdb.DuckDBPyConnection, statements: Statements, keep: Pat
     for step in statements.steps:
         if keep and (file := part_file(keep, step.name)):
             target = literals([str(file)])
-            engine.execute(f"COPY ({step.query}) TO {target} (FORMAT parquet, COMPRESSION uncompressed)")
+            engine.execute(f"COPY ({step.query}) TO {target} ({_KEPT})")
             engine.execute(f'CREATE TEMP VIEW "{step.name}" AS FROM {parquet([file])}')
         else:
             engine.execute(f'CREATE TEMP {"TABLE" if step.named else "VIEW"} "{step.name}" AS {step.query}')

@@ -104,14 +104,14 @@ def evidence_expression(form: Form) -> ir.Table:
     bot_clicks = happened.filter((happened.kind == "click") & happened.invalid.notnull())
     conversions = happened.filter((happened.kind == "conversion") & happened.invalid.isnull())
 
-    ties = everybody.filter(everybody.tied & (everybody.first_shown >= since)).alias("ties")
+    ties = everybody.filter(everybody.said.isnull() & (everybody.first_shown >= since)).alias("ties")
     suspects = suspects_of(everybody, form.traffic).alias("suspects")
     clickable = _between(shown, past.reach(windows.click_days, start), as_of)
     asked = _asked(clickable, clicks, bot_clicks, ties, suspects).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
     clicked = _click_impressions(clicks, asked_valid, windows.click_days).alias("clicked")
     fast, clicking = machines_of(suspects, asked_valid, past.recent("clicks", clicked, hours=1), form.traffic)
-    machines = past.and_since("machines", past.unknown("machines", ibis.union(fast, clicking), "unit"))
+    machines = past.and_since("machines", past.unknown("machines", ibis.union(fast, clicking), ["unit"]))
     rushed = _rushed(fast, clicking, machines, asked_valid, valid, past).alias("rushed")
     people = everybody.anti_join(machines, "unit")
 
@@ -152,7 +152,10 @@ def evidence_expression(form: Form) -> ir.Table:
     units = settled(people, decisions)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
-    bots = past.and_since("bots", new.filter(new.invalid.notnull()).select("unit", "arm").distinct())
+    whose = ["unit", "arm"]
+    new_bots = new.filter(new.invalid.notnull()).select(*whose).distinct()
+    bots = past.and_since("bots", past.unknown("bots", new_bots, whose))
+    rushed_units = rushed.select(*whose).distinct().anti_join(bots, whose)
 
     return ibis.union(
         *moments(units, capped, sayings, form.segments, batched=bool(batches)),
@@ -165,7 +168,7 @@ def evidence_expression(form: Form) -> ir.Table:
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, start, as_of)),
         *_of_bots(tally, rushed_daily),
-        by_arm("invalid_units", ibis.union(bots, rushed.select("unit", "arm")).distinct()),
+        by_arm("invalid_units", ibis.union(bots, rushed_units)),
         *((_bots_by_batch(shown.filter(shown.invalid.notnull()), rushed, batches),) if batches else ()),
         by_arm("invalid_clicks", bots_clicked),
         _click_rules(bots_clicked, repeated),
@@ -259,13 +262,14 @@ def _latest_shown(pairs: ir.Table, days: int) -> ir.Table:
 
 def _brought(clicks: ir.Table, conversions: ir.Table, *, by_arm: bool) -> ir.Table:
     """Each unit that did anything, with the sums, exact, of what it did, and its arm where that is asked for."""
-    none, one = ibis.literal(0, "int64"), ibis.literal(1, "int64")
-    did = ibis.union(
-        clicks.select("unit", "arm", clicks=one, conversions=none, value_micros=none),
-        conversions.select("unit", "arm", clicks=none, conversions=one, value_micros=_.value_micros),
-    )
-    sums = {name: did[name].sum().cast(EXACT) for name in _BROUGHT}
-    return did.group_by("unit", *(("arm",) if by_arm else ())).aggregate(sums)
+    keys = ("unit", *(("arm",) if by_arm else ()))
+    clicked = clicks.group_by(*keys).aggregate(clicks=_.count())
+    money = conversions.value_micros.sum().cast(EXACT)
+    bought = conversions.group_by(*keys).aggregate(conversions=_.count(), value_micros=money)
+    bought = bought.rename({f"buyer_{key}": key for key in keys})
+    both = clicked.outer_join(bought, clicked.unit == bought.buyer_unit)
+    who = {key: ibis.coalesce(both[key], both[f"buyer_{key}"]) for key in keys}
+    return both.select(**who, **{name: both[name].fill_null(0) for name in _BROUGHT})
 
 
 def _batch(moment: ir.TimestampValue, begin: Sequence[ir.TimestampScalar]) -> ir.IntegerValue:

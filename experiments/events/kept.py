@@ -8,8 +8,7 @@ from pathlib import Path
 _INSTANT = "timestamp('UTC', 6)"
 _PARTS: dict[str, dict[str, str]] = {
     "people": {
-        "unit": "int64", "first_shown": _INSTANT, "impressions": "int64", "said": "uint64", "tied": "boolean",
-        "sole": "uint64",
+        "unit": "int64", "first_shown": _INSTANT, "impressions": "int64", "said": "uint64", "sole": "uint64",
     },
     "decisions": {"unit": "int64", "said": "uint64"},
     "texts": {"said": "uint64", "arm": "string"},

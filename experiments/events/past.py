@@ -38,9 +38,9 @@ class Past:
         named = since.select(*columns_of(part, self.segments)).alias(part)
         return named if self.until is None else ibis.union(self.table(part), named)
 
-    def unknown(self, part: str, since: ir.Table, column: str) -> ir.Table:
-        """What was found since and not yet then."""
-        return since if self.until is None else since.anti_join(self.table(part), column)
+    def unknown(self, part: str, since: ir.Table, columns: Sequence[str]) -> ir.Table:
+        """What was found since and, by these columns, not yet then."""
+        return since if self.until is None else since.anti_join(self.table(part), columns)
 
     def recent(self, part: str, since: ir.Table, *, hours: int) -> ir.Table:
         """What was found since, and in so many hours before then; what a part does not keep is missing there."""

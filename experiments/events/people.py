@@ -1,8 +1,8 @@
 """Units, and what the first impression of each said: one pass over all impressions, keeping a few numbers a unit.
 
-Of each unit: ``unit, first_shown, impressions``; ``said`` by the first of them; ``tied`` where impressions at its first
-instant differ in what they say, and their ids must tell which is first; ``sole``, the key of its arm, nothing where it
-saw several.
+Of each unit: ``unit, first_shown, impressions``; what was ``said`` by the first of them, nothing where it is *tied*:
+impressions at its first instant differ in what they say, and their ids must tell which is first; ``sole``, the key of
+its arm, nothing where it saw several.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,8 +62,7 @@ def people_of(valid: ir.Table, turns: int, name: str) -> ir.Table:
     def people(part: ir.Table, called: str) -> ir.Table:
         found = _found(part)
         told = _Told(found.first_shown, found.least, found.most, found.one, found.other)
-        columns = {"said": told.said, "tied": told.tied, "sole": told.sole}
-        return found.select("unit", "first_shown", "impressions", **columns).alias(called)
+        return found.select("unit", "first_shown", "impressions", said=told.said, sole=told.sole).alias(called)
 
     return _in_turns(valid, turns, people, name)
 
@@ -81,7 +80,6 @@ def known_and(before: ir.Table, valid: ir.Table, turns: int, name: str) -> ir.Ta
         first_shown=ibis.ifelse(is_new, both.new_first_shown, both.first_shown),
         impressions=both.impressions.fill_null(0) + both.new_impressions.fill_null(0),
         said=ibis.ifelse(is_new, told.said, both.said),  # it is costly, and so only asked of those that are new
-        tied=ibis.ifelse(is_new, told.tied, both.tied),
         sole=ibis.ifelse(is_new, told.sole, ibis.ifelse(same, both.sole, None)),
     ).alias(name)
 
@@ -119,11 +117,8 @@ class _Told:
 
     @property
     def said(self) -> ir.IntegerValue:
-        return (self.least - _packed(self.first_shown)).cast("uint64")
-
-    @property
-    def tied(self) -> ir.BooleanValue:
-        return self.least - _packed(self.first_shown) != self.most + _packed(self.first_shown)
+        least, most = self.least - _packed(self.first_shown), self.most + _packed(self.first_shown)
+        return ibis.ifelse(least == most, least, None).cast("uint64")
 
     @property
     def sole(self) -> ir.IntegerValue:
@@ -148,7 +143,7 @@ def settled(people: ir.Table, decisions: ir.Table) -> ir.Table:
 
 def sayings_of(texts: ir.Table, people: ir.Table, decisions: ir.Table, segments: Sequence[str]) -> ir.Table:
     """What the numbers of first impressions stand for: ``said, arm`` and the segments, small ones folded."""
-    firsts = ibis.union(people.filter(~people.tied).select("said"), decisions.select("said"))
+    firsts = ibis.union(people.filter(people.said.notnull()).select("said"), decisions.select("said"))
     units = firsts.group_by(first_said="said").aggregate(units=_.count())
     sayings = texts.join(units, texts.said == units.first_said).drop("first_said")
     for column in segments:
