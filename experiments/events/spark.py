@@ -114,7 +114,8 @@ class _Table:
 def _table(name: str, source: Source, columns: Sequence[str], near: Path) -> _Table:
     """What is in no file that Spark could read is written to one."""
     if isinstance(source, StoredTable):
-        return _Table(name, source.size, source.alike(columns))
+        groups = [(told, source.paths(files)) for told, files in source.alike(columns)]
+        return _Table(name, source.size, groups)
     path = near / f"{name}.parquet"
     dataset = source if isinstance(source, ds.Dataset) else ds.dataset(source)
     batches = dataset.scanner(columns=[each for each in columns if each in dataset.schema.names]).to_reader()

@@ -66,21 +66,27 @@ class StoredTable:
             ),
         )
 
-    def alike(self, columns: Sequence[str]) -> list[tuple[Mapping[str, str], list[str]]]:
+    def alike(self, columns: Sequence[str]) -> list[tuple[Mapping[str, str], list[StoredFile]]]:
         """What the log says of these columns, and the files that it says it of: they do not say it themselves."""
         told = [(place, name) for place, name in enumerate(TABLES[self.name].partition_by) if name in columns]
-        found: dict[Keys, list[str]] = {}
+        found: dict[Keys, list[StoredFile]] = {}
         for file in self.files:
-            found.setdefault(tuple(file.keys[place] for place, _ in told), []).append(f"{self.root}/{file.path}")
-        return [(dict(zip((name for _, name in told), keys, strict=True)), paths) for keys, paths in found.items()]
+            found.setdefault(tuple(file.keys[place] for place, _ in told), []).append(file)
+        return [(dict(zip((name for _, name in told), keys, strict=True)), files) for keys, files in found.items()]
+
+    def paths(self, files: Sequence[StoredFile]) -> list[str]:
+        """Of its files, whole."""
+        return [f"{self.root}/{file.path}" for file in files]
 
     def query(self, columns: Sequence[str]) -> str:
         """These columns for DuckDB, typed as in the schema; what a file is too old to have is missing."""
         kinds = {name: sql_type(self.name, name) for name in columns}
         parts = [f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in kinds.items())} WHERE false"]
-        for told, paths in self.alike(columns):
+        for told, files in self.alike(columns):
             constants = [f"{literals([value])}::{kinds[name]} AS {name}" for name, value in told.items()]
-            parts.append(f"SELECT {', '.join(['*', *constants])} FROM {parquet(list(map(Path, paths)))}")
+            held = {name: kind for name, kind in kinds.items() if name not in told}
+            source = _held(self.paths(files), held, sum(file.rows for file in files))
+            parts.append(f"SELECT {', '.join([*held, *constants])} FROM {source}")
         return f"SELECT {', '.join(columns)} FROM ({' UNION ALL BY NAME '.join(parts)})"
 
 
@@ -92,6 +98,18 @@ def sql_type(table: str, column: str) -> str:
 def parquet(paths: Sequence[Path]) -> str:
     """Files as a table of SQL; what their folders are called says nothing."""
     return f"read_parquet([{literals(map(str, paths))}], hive_partitioning = false, union_by_name = true)"
+
+
+def _held(paths: Sequence[str], kinds: Mapping[str, str], rows: int) -> str:
+    """Files of which the log has said what they hold, and how much of it.
+
+    Otherwise DuckDB opens each, of thousands, whenever they are named, and that is often.
+    """
+    schema = ", ".join(
+        f"'{name}': {{name: '{name}', type: '{kind}', default_value: NULL}}" for name, kind in kinds.items()
+    )
+    told = f"schema = MAP {{{schema}}}, explicit_cardinality = {rows}"
+    return f"read_parquet([{literals(paths)}], hive_partitioning = false, {told})"
 
 
 def literals(texts: Iterable[str]) -> str:

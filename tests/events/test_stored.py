@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -121,6 +122,32 @@ def test_columns_that_older_files_lack_are_missing_there(lake, crowd, plan, star
     whole = {"experiment": "spring", "date": start.date(), **row}
     more = pa.concat_tables([impressions, pa.Table.from_pylist([whole], schema=impressions.schema)])
     assert same(gather(lake, plan, start + DAYS), evidence_of(more, outcomes, plan, start + DAYS, {}))
+
+
+def test_files_that_a_question_does_not_need_are_not_opened(lake, crowd):
+    """A lake of many experiments has thousands; to open all of them for each part of a question takes seconds."""
+    put(lake, crowd(30))
+    own = lake.source("impressions")
+    unread = [StoredFile(f"{name}.parquet", ("autumn", "2026-11-02"), 10, 7) for name in "ab"]
+    table = StoredTable("impressions", own.root, (*own.files, *unread))
+    for path in table.paths(unread):
+        Path(path).write_text("no Parquet")
+    with duckdb.connect() as engine:
+        engine.execute(f"CREATE VIEW impressions AS {table.query(('experiment', 'unit'))}")
+        shown = "SELECT count(unit) FROM impressions WHERE experiment ="
+        ((found,),) = engine.execute(f"{shown} 'spring'").fetchall()
+        assert found == sum(file.rows for file in own.files) > 0
+        with pytest.raises(duckdb.Error, match="Parquet"):
+            engine.execute(f"{shown} 'autumn'")
+
+
+def test_the_engine_is_told_how_much_there_is(lake, crowd):
+    """Or it would guess from one file, and hold the larger table in memory instead of the smaller."""
+    put(lake, crowd(3000))
+    table = lake.source("impressions")
+    with duckdb.connect() as engine:
+        ((_, plan),) = engine.execute(f"EXPLAIN {table.query(('unit',))}").fetchall()
+    assert f"{sum(file.rows for file in table.files):,} rows" in plan
 
 
 def test_what_does_not_fit_in_memory_goes_to_disk_and_is_gone_afterwards(
