@@ -9,9 +9,9 @@ from creatives.errors import CreativeError
 from experiments.composition import lake_of, library_of
 from experiments.core.delivery import Delivery
 from experiments.core.errors import ExperimentError
+from experiments.events.append import LOG
 from experiments.events.inspection import inspect
 from experiments.events.keys import HASHED, refuse_other_keys
-from experiments.events.lake import LOG
 from experiments.events.schema import TABLES
 from experiments.events.sparksession import check_installed
 from experiments.events.upkeep import ORPHAN_HOURS

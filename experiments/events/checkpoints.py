@@ -1,9 +1,10 @@
 """What evidence found of a large experiment, kept beside the lake, so that the next look reads what came since.
 
 A checkpoint is of one plan, of all events before one instant, and of the lake at one version. It holds for a later
-version as long as nothing came that is older than that instant, and nothing went that it may have been made of. It is
-never needed: one that is missing, damaged or of an older AdStyle costs time. Whatever makes the lake forget something
-removes those that may have been made of it (`EventLake.forget_checkpoints`), because they speak of units, too.
+version as long as nothing came that is older than that instant, nothing went that it may have been made of, and the
+time before it is divided as it was (`question.Divisions`). It is never needed: one that is missing, damaged or of an
+older AdStyle costs time. Whatever makes the lake forget something removes those that may have been made of it
+(`EventLake.forget_checkpoints`), because they speak of units, too.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +27,7 @@ import pyarrow.parquet as pq
 from experiments.core.plan import Plan
 from experiments.events.kept import PARTS, WHOLE, part_files
 from experiments.events.lake import CHECKPOINT, EventLake
-from experiments.events.question import LOOKS_BACK, definition
+from experiments.events.question import LOOKS_BACK, Divisions, definition
 from experiments.events.stored import StoredTable
 
 WORTH = 2_000_000
@@ -46,13 +47,15 @@ class Checkpoint:
     until: datetime
     versions: Mapping[str, tuple[int, str]]
     """Of the lake's tables, and their marks."""
+    divided: Divisions
+    """Before ``until``."""
 
 
 class Checkpoints:
     """Those of one plan."""
 
-    def __init__(self, lake: EventLake, plan: Plan, impressions: StoredTable) -> None:
-        self._lake, self._experiment = lake, plan.experiment
+    def __init__(self, lake: EventLake, plan: Plan, impressions: StoredTable, divided: Divisions) -> None:
+        self._lake, self._experiment, self._divided = lake, plan.experiment, divided
         asked = {
             "plan": [plan.experiment, plan.start.isoformat(), asdict(plan.attribution), asdict(plan.traffic)],
             "segments": list(plan.segments),
@@ -92,15 +95,21 @@ class Checkpoints:
             for file in files if part != WHOLE else ():
                 _link(file, aside / file.name)
         marked = {name: (number, self._lake.mark(name, number)) for name, number in versions.items()}
-        told = {"until": until.isoformat(), "made_from": self._made_from.isoformat(), "versions": marked}
+        divided = self._divided.before(until)
+        told = {
+            "until": until.isoformat(),
+            "made_from": self._made_from.isoformat(),
+            "versions": marked,
+            "divided": [[each.isoformat() for each in instants] for instants in astuple(divided)],
+        }
         (aside / CHECKPOINT).write_text(json.dumps(told))
-        kept = Checkpoint(aside.rename(self._folder / uuid.uuid4().hex), until, marked)
+        kept = Checkpoint(aside.rename(self._folder / uuid.uuid4().hex), until, marked, divided)
         if not self._holds(kept, self._lake.versions()):  # something was forgotten meanwhile
             shutil.rmtree(kept.folder, ignore_errors=True)
         self._prune()
 
     def _holds(self, found: Checkpoint, now: Mapping[str, int]) -> bool:
-        return all(
+        return found.divided == self._divided.before(found.until) and all(
             self._lake.kept_between(self._made_from, found.until, self._experiment, name, since, now[name])
             for name, since in found.versions.items()
         )
@@ -112,7 +121,8 @@ class Checkpoints:
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it goes just now, or was damaged
                 document = json.loads(told.read_text())
                 versions = {name: (int(number), str(mark)) for name, (number, mark) in document["versions"].items()}
-                found.append(Checkpoint(told.parent, datetime.fromisoformat(document["until"]), versions))
+                divided = Divisions(*(tuple(map(datetime.fromisoformat, instants)) for instants in document["divided"]))
+                found.append(Checkpoint(told.parent, datetime.fromisoformat(document["until"]), versions, divided))
         return sorted(found, key=lambda each: (each.until, sorted(each.versions.items())))
 
     def _prune(self) -> None:

@@ -1,4 +1,4 @@
-"""Questions as engines' SQL (`statements`)."""
+"""Questions of one form as engines' SQL (`statements`)."""
 
 import gc
 import re
@@ -9,7 +9,7 @@ import ibis
 from ibis.backends.sql.compilers import DuckDBCompiler
 from ibis.backends.sql.compilers.base import SQLGlotCompiler
 
-from experiments.events.question import Question
+from experiments.events.question import Form, expression_of
 from experiments.events.statements import Statements, Step
 
 ibis.options.sql.fuse_selects = False
@@ -30,15 +30,15 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def for_duckdb(question: Question) -> Statements:
+def for_duckdb(form: Form) -> Statements:
     """In DuckDB's words."""
-    return statements_of(DuckDBCompiler(), question)
+    return statements_of(DuckDBCompiler(), form)
 
 
 @uncollected()
-def statements_of(compiler: SQLGlotCompiler, question: Question) -> Statements:
+def statements_of(compiler: SQLGlotCompiler, form: Form) -> Statements:
     """In a compiler's words, step by step."""
-    query = compiler.to_sqlglot(question.expression())
+    query = compiler.to_sqlglot(expression_of(form))
     parts = query.args.pop("with_").expressions if "with_" in query.args else []
     dialect = compiler.dialect
     steps = (Step(part.alias, part.this.sql(dialect), not _UNNAMED.fullmatch(part.alias)) for part in parts)

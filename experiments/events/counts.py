@@ -14,8 +14,9 @@ from datetime import date
 import duckdb
 
 from experiments.events.engine import bounded_engine
-from experiments.events.lake import EventLake, storage_failures
+from experiments.events.lake import EventLake
 from experiments.events.schema import COUNTS
+from experiments.events.storage import storage_failures
 from experiments.events.stored import StoredTable
 
 AD_DAY = "regexp_replace(event_id, '/[^/]*$', '')"

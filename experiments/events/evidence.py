@@ -18,8 +18,9 @@ from experiments.events.checkpoints import WORTH, Checkpoint, Checkpoints
 from experiments.events.engine import DuckDB, Engine, Source
 from experiments.events.kept import PREFIX, part_files
 from experiments.events.keys import refuse_mixed_keys
-from experiments.events.lake import EventLake, storage_failures
-from experiments.events.question import READ, Question
+from experiments.events.lake import EventLake
+from experiments.events.question import READ, Divisions, Question
+from experiments.events.storage import storage_failures
 from experiments.events.stored import StoredTable
 
 _Scopes = dict[tuple[str, str | None, str], dict[str, int]]
@@ -61,18 +62,18 @@ def gather(
     read = {name: chosen[name] for name in READ}
     refuse_mixed_keys(lake, read)
     impressions, outcomes = (lake.source(name, version) for name, version in read.items())
-    batches = _batches(plan, dealt, as_of)
     ask = partial(evidence_of, plan=plan, as_of=as_of, lake_versions=chosen, dealt=dealt, engine=lake.engine)
     with storage_failures(lake.root):
         if not isinstance(impressions, StoredTable):
             return ask(impressions, outcomes)
         impressions = impressions.apart("experiment", plan.experiment)  # of others' it only matters that they are
-        if batches or not lake.engine.keeps_parts:
-            return ask(impressions, outcomes)
+        ask = partial(ask, impressions, outcomes)
+        if not lake.engine.keeps_parts:
+            return ask()
         try:
-            return _with_checkpoints(lake, plan, as_of, read, impressions, partial(ask, impressions, outcomes))
+            return _with_checkpoints(lake, plan, as_of, read, impressions, _divisions(plan, dealt, as_of), ask)
         except (OSError, duckdb.Error):  # a checkpoint is never needed
-            return ask(impressions, outcomes)
+            return ask()
 
 
 def _with_checkpoints(
@@ -81,10 +82,11 @@ def _with_checkpoints(
     as_of: datetime,
     versions: Mapping[str, int],
     impressions: StoredTable,
+    divided: Divisions,
     ask: Callable[..., Evidence],
 ) -> Evidence:
     """Begun with what was found before, where something was; and what is found is kept where that is worth it."""
-    checkpoints = Checkpoints(lake, plan, impressions)
+    checkpoints = Checkpoints(lake, plan, impressions, divided)
     known = checkpoints.find(as_of, versions)
     began = known.until if known else plan.start
     until = min(as_of, max(lake.at(name, version).end(as_of) for name, version in versions.items()))
@@ -110,18 +112,17 @@ def evidence_of(
 
     It begins with what is ``known``, and its parts are left in the folder ``keep``, where these are given.
     """
-    batches, engine = _batches(plan, dealt, as_of), engine or DuckDB()
+    engine = engine or DuckDB()
     question = Question.of(
         plan, as_of,
-        batches=[batch.since for batch in batches[1:]],
-        changes=[dealing.since for dealing in dealt[1:] if dealing.since < as_of],
+        divided=_divisions(plan, dealt, as_of),
         turns=_turns(impressions, plan.experiment, engine, known),
         known_until=known.until if known else None,
     )  # fmt: skip
     sources = dict(zip(READ, (impressions, outcomes), strict=True))
     past = {f"{PREFIX}{part}": files for part, files in part_files(known.folder).items()} if known else {}
     facts = engine.answer(question, sources, READ, past, keep).to_pylist()
-    return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, batches)
+    return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, _batches(plan, dealt, as_of))
 
 
 def _turns(impressions: Source, experiment: str, engine: Engine, known: Checkpoint | None) -> int:
@@ -130,6 +131,11 @@ def _turns(impressions: Source, experiment: str, engine: Engine, known: Checkpoi
         return 1
     since = str(known.until.date()) if known else ""
     return engine.turns(impressions.rows(experiment, since), numbered=impressions.numbered)
+
+
+def _divisions(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> Divisions:
+    batches = tuple(batch.since for batch in _batches(plan, dealt, as_of)[1:])
+    return Divisions(batches, tuple(dealing.since for dealing in dealt[1:] if dealing.since < as_of))
 
 
 def _batches(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> tuple[Dealing, ...]:

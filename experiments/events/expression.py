@@ -121,10 +121,14 @@ def evidence_expression(form: Form) -> ir.Table:
     )
     crossed = people.filter(people.sole.isnull()).alias("crossed")
     homes = _homes(crossed, decisions, sayings).alias("homes")
-    earlier = _between(valid, past.reach(windows.conversion_days, start), since)
-    followed = _followed(new_valid, earlier, conversions, crossed, machines).alias("followed")
+    buyers = conversions.filter(conversions.unit.notnull()).select("unit").distinct()
+    followed = _followed(new_valid, buyers, crossed, machines).alias("followed")
     kept = _at_home(followed, homes)
-    moves = past.and_since("moves", kept.filter((kept.arm != kept.shown_arm) & (kept.ts >= since)))
+    moves = past.and_since("moves", kept.filter(kept.arm != kept.shown_arm))
+    earlier = _earlier(past, buyers, crossed)
+    newly_seen = _arms_seen(kept, earlier, crossed, changes)
+    arms_seen = past.and_since("arms_seen", past.unknown("arms_seen", newly_seen, newly_seen.columns))
+    views = _views(kept, earlier, decisions, sayings)
 
     repeated_hours = -(-(form.traffic.repeat_seconds or 0) // 3600)
     attributed = past.recent("clicks", _at_home(clicked, homes), hours=max(24 * windows.click_days, repeated_hours))
@@ -141,7 +145,7 @@ def evidence_expression(form: Form) -> ir.Table:
     elsewhere = (everything.filter(everything.experiment != experiment), own.filter(own.ts < start))
     later = own.filter(own.ts >= as_of)
 
-    bought = credited(conversions.select("event_id", "ts", "date", "unit", *MONEY), kept, first_clicks, windows)
+    bought = credited(conversions.select("event_id", "ts", "date", "unit", *MONEY), views, first_clicks, windows)
     bought = past.and_since("bought", bought).anti_join(machines, "unit")
     left = adjusted(bought, adjustments).alias("left")
     converted = left.filter(left.counts)
@@ -152,10 +156,9 @@ def evidence_expression(form: Form) -> ir.Table:
     units = settled(people, decisions)
     units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
-    whose = ["unit", "arm"]
-    new_bots = new.filter(new.invalid.notnull()).select(*whose).distinct()
-    bots = past.and_since("bots", past.unknown("bots", new_bots, whose))
-    rushed_units = rushed.select(*whose).distinct().anti_join(bots, whose)
+    new_bots = _in_batches(new.filter(new.invalid.notnull()), batches)
+    bots = past.and_since("bots", past.unknown("bots", new_bots, new_bots.columns))
+    no_people = ibis.union(bots, _in_batches(rushed, batches).anti_join(bots, new_bots.columns))
 
     return ibis.union(
         *moments(units, capped, sayings, form.segments, batched=bool(batches)),
@@ -168,11 +171,11 @@ def evidence_expression(form: Form) -> ir.Table:
         total("withdrawn_conversions", left.filter(~left.counts)),
         total("unmatched_adjustments", unmatched(adjustments, outcomes, start, as_of)),
         *_of_bots(tally, rushed_daily),
-        by_arm("invalid_units", ibis.union(bots, rushed_units)),
-        *((_bots_by_batch(shown.filter(shown.invalid.notnull()), rushed, batches),) if batches else ()),
+        by_arm("invalid_units", no_people.select("unit", "arm").distinct() if batches else no_people),
+        *((_by_batch("invalid_units", no_people),) if batches else ()),
         by_arm("invalid_clicks", bots_clicked),
         _click_rules(bots_clicked, repeated),
-        total("crossover_units", _crossed(kept, changes) if changes else crossed),
+        total("crossover_units", _crossed(arms_seen.anti_join(machines, "unit"))),
         total("repeated_clicks", repeated),
         total("unmatched_clicks", _unmatched(clicks, clicked, of_bots, elsewhere, later, machines, past)),
         fact("seen", tally.group_by("date").aggregate(value=_.value.sum()), day=_.date),
@@ -215,16 +218,48 @@ def _asked(shown: ir.Table, clicks: ir.Table, bot_clicks: ir.Table, ties: ir.Tab
     return found.select("event_id", "unit", "ts", "date", "arm", "invalid", "said", creative=creative_of(found))
 
 
-def _followed(
-    new: ir.Table, earlier: ir.Table, conversions: ir.Table, crossed: ir.Table, machines: ir.Table
+def _followed(new: ir.Table, buyers: ir.Table, crossed: ir.Table, machines: ir.Table) -> ir.Table:
+    """The impressions of people who bought something, or saw several arms."""
+    units = ibis.union(buyers, crossed.select("unit"), distinct=True).anti_join(machines, "unit")
+    return new.semi_join(units, "unit").select("unit", "arm", "ts", "date")
+
+
+def _earlier(past: Past, buyers: ir.Table, crossed: ir.Table) -> ir.Table | None:
+    """People known before who bought something since, or who since then have seen several arms; where all is new, none
+    were.
+    """
+    if past.until is None:
+        return None
+    newly = crossed.anti_join(past.table("arms_seen"), "unit").select("unit")
+    units = ibis.union(buyers, newly, distinct=True)
+    return past.table(WHOLE).semi_join(units, "unit").alias("earlier")
+
+
+def _arms_seen(
+    kept: ir.Table, earlier: ir.Table | None, crossed: ir.Table, changes: Sequence[ir.TimestampScalar]
 ) -> ir.Table:
-    """The impressions of people who bought something, or saw several arms; of ``earlier`` ones only those of buyers."""
-    buyers = conversions.filter(conversions.unit.notnull()).select("unit")
-    both = ((new, ibis.union(buyers, crossed.select("unit"), distinct=True)), (earlier, buyers.distinct()))
-    columns = ("unit", "arm", "ts", "date")
-    return ibis.union(
-        *(events.semi_join(units.anti_join(machines, "unit"), "unit").select(*columns) for events, units in both)
-    )
+    """Of units that saw several arms, which they saw since which change of the shares: ``unit, arm, dealing``.
+
+    Until they saw another they had all seen the same: the last time tells whether that was since the same change.
+    """
+    theirs = kept.semi_join(crossed, "unit")
+    seen = theirs.select("unit", arm=key(theirs.shown_arm), dealing=_batch(theirs.ts, changes))
+    if earlier is None:
+        return seen.distinct()
+    first = earlier.filter(earlier.sole.notnull()).semi_join(crossed, "unit")
+    return ibis.union(seen, first.select("unit", arm="sole", dealing=_batch(first.last_shown, changes)), distinct=True)
+
+
+def _views(kept: ir.Table, earlier: ir.Table | None, decisions: ir.Table, sayings: ir.Table) -> ir.Table:
+    """What people who bought something had seen before, with the arm that they belong to.
+
+    Of all before ``past.until`` only the last can have the credit for what they did since.
+    """
+    views = kept.select("unit", "arm", "ts")
+    if earlier is None:
+        return views
+    known = settled(earlier, decisions).join(sayings.select("said", "arm"), "said")
+    return ibis.union(views, known.select("unit", "arm", ts="last_shown"))
 
 
 def _homes(crossed: ir.Table, decisions: ir.Table, sayings: ir.Table) -> ir.Table:
@@ -305,11 +340,10 @@ def _shown_daily(tally: ir.Table, rushed_daily: ir.Table, moves: ir.Table) -> ir
     return counts.group_by("arm", "date").aggregate(value=_.value.sum()).filter(_.value != 0)
 
 
-def _crossed(kept: ir.Table, changes: Sequence[ir.TimestampScalar]) -> ir.Table:
+def _crossed(arms_seen: ir.Table) -> ir.Table:
     """Units that saw several arms between two changes of the shares."""
-    between = kept.select("unit", "shown_arm", dealing=_batch(kept.ts, changes))
-    arms_of_unit = between.group_by("unit", "dealing").aggregate(arms=between.shown_arm.nunique())
-    return arms_of_unit.filter(arms_of_unit.arms > 1).select("unit").distinct()
+    arms = arms_seen.group_by("unit", "dealing").aggregate(one=_.arm.min(), other=_.arm.max())
+    return arms.filter(arms.one != arms.other).select("unit").distinct()
 
 
 def _of_bots(tally: ir.Table, rushed_daily: ir.Table) -> tuple[ir.Table, ir.Table]:
@@ -335,12 +369,14 @@ def _click_rules(bots_clicked: ir.Table, repeated: ir.Table) -> ir.Table:
     return fact("click_rules", told.group_by("arm", "invalid").aggregate(value=_.count()), arm=_.arm, segment=_.invalid)
 
 
-def _bots_by_batch(marked: ir.Table, rushed: ir.Table, batches: Sequence[ir.TimestampScalar]) -> ir.Table:
-    """Units with an impression by no person in each batch."""
-    bots = ibis.union(marked.select("unit", "arm", "ts"), rushed.select("unit", "arm", "ts"))
-    shown = bots.select("unit", "arm", batch=_batch(bots.ts, batches)).distinct()
-    counts = shown.group_by("arm", "batch").aggregate(value=_.count())
-    return fact("invalid_units", counts, arm=_.arm, scope="all", batch=_.batch)
+def _in_batches(shown: ir.Table, batches: Sequence[ir.TimestampScalar]) -> ir.Table:
+    """Units that impressions were shown to, of each arm and in each batch once."""
+    return shown.select("unit", "arm", batch=_batch(shown.ts, batches)).distinct()
+
+
+def _by_batch(name: str, units: ir.Table) -> ir.Table:
+    counts = units.group_by("arm", "batch").aggregate(value=_.count())
+    return fact(name, counts, arm=_.arm, scope="all", batch=_.batch)
 
 
 def _unmatched(

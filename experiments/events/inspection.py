@@ -7,8 +7,9 @@ from datetime import datetime
 import duckdb
 
 from experiments.events.engine import bounded_engine
-from experiments.events.lake import EventLake, storage_failures
+from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES
+from experiments.events.storage import storage_failures
 from experiments.events.stored import StoredTable
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 _INSTANT = "timestamp('UTC', 6)"
 _PARTS: dict[str, dict[str, str]] = {
     "people": {
-        "unit": "int64", "first_shown": _INSTANT, "impressions": "int64", "said": "uint64", "sole": "uint64",
+        "unit": "int64", "first_shown": _INSTANT, "last_shown": _INSTANT, "impressions": "int64", "said": "uint64",
+        "sole": "uint64",
     },
     "decisions": {"unit": "int64", "said": "uint64"},
     "texts": {"said": "uint64", "arm": "string"},
     "tally": {"arm": "string", "date": "date", "invalid": "string", "value": "int64", "moment": _INSTANT},
-    "bots": {"unit": "int64", "arm": "string"},
+    "bots": {"unit": "int64", "arm": "string", "batch": "int32"},
     "machines": {"unit": "int64"},
+    "arms_seen": {"unit": "int64", "arm": "uint64", "dealing": "int32"},
     "moves": {"unit": "int64", "arm": "string", "shown_arm": "string", "date": "date"},
     "clicks": {
         "ts": _INSTANT, "date": "date", "impression": "string", "unit": "int64", "creative": "uint64", "arm": "string",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from deltalake import Transaction
 
 from experiments.core.errors import ExperimentError, TryLater
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES
 
 _LAYERS = "unit-keys"

@@ -1,8 +1,8 @@
 """Units, and what the first impression of each said: one pass over all impressions, keeping a few numbers a unit.
 
-Of each unit: ``unit, first_shown, impressions``; what was ``said`` by the first of them, nothing where it is *tied*:
-impressions at its first instant differ in what they say, and their ids must tell which is first; ``sole``, the key of
-its arm, nothing where it saw several.
+Of each unit: ``unit, first_shown, last_shown, impressions``; what was ``said`` by the first of them, nothing where it
+is *tied*: impressions at its first instant differ in what they say, and their ids must tell which is first; ``sole``,
+the key of its arm, nothing where it saw several.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +62,8 @@ def people_of(valid: ir.Table, turns: int, name: str) -> ir.Table:
     def people(part: ir.Table, called: str) -> ir.Table:
         found = _found(part)
         told = _Told(found.first_shown, found.least, found.most, found.one, found.other)
-        return found.select("unit", "first_shown", "impressions", said=told.said, sole=told.sole).alias(called)
+        columns = ("unit", "first_shown", "last_shown", "impressions")
+        return found.select(*columns, said=told.said, sole=told.sole).alias(called)
 
     return _in_turns(valid, turns, people, name)
 
@@ -78,6 +79,7 @@ def known_and(before: ir.Table, valid: ir.Table, turns: int, name: str) -> ir.Ta
     return both.select(
         unit=ibis.ifelse(is_new, both.new_unit, both.unit),
         first_shown=ibis.ifelse(is_new, both.new_first_shown, both.first_shown),
+        last_shown=ibis.coalesce(both.new_last_shown, both.last_shown),
         impressions=both.impressions.fill_null(0) + both.new_impressions.fill_null(0),
         said=ibis.ifelse(is_new, told.said, both.said),  # it is costly, and so only asked of those that are new
         sole=ibis.ifelse(is_new, told.sole, ibis.ifelse(same, both.sole, None)),
@@ -95,8 +97,8 @@ def _found(valid: ir.Table) -> ir.Table:
     """Of each unit a few least and greatest numbers, which tell the rest (`_Told`)."""
     instant, said, arm = _packed(valid.ts), valid.said.cast(EXACT), key(valid.arm)
     return valid.group_by("unit").aggregate(
-        impressions=_.count(), first_shown=valid.ts.min(), least=(instant + said).min(), most=(said - instant).max(),
-        one=arm.min(), other=arm.max(),
+        impressions=_.count(), first_shown=valid.ts.min(), last_shown=valid.ts.max(), least=(instant + said).min(),
+        most=(said - instant).max(), one=arm.min(), other=arm.max(),
     )  # fmt: skip
 
 

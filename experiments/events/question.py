@@ -6,7 +6,7 @@ So these have names in the expression, and what was put into SQL once is kept (`
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -48,6 +48,21 @@ DEFINED_BY = (
 
 
 @dataclass(frozen=True, slots=True)
+class Divisions:
+    """Where an experiment's time is divided, because units were dealt otherwise: instants in order."""
+
+    batches: tuple[datetime, ...] = ()
+    """Where the second batch begins, the third ...; none where there are no batches."""
+    changes: tuple[datetime, ...] = ()
+    """Those of them, or others, at which the arms' shares changed."""
+
+    def before(self, instant: datetime) -> Self:
+        """What of it was known by then, for good."""
+        both = (self.batches, self.changes)
+        return type(self)(*(tuple(each for each in instants if each < instant) for instants in both))
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """All that decides how evidence is asked for, but the values."""
 
@@ -63,7 +78,7 @@ class Form:
     turns: int = 1
     """In which units are told apart (`people.people_of`); the facts are the same."""
     knows: bool = False
-    """Whether it begins with what was found before (`past`), where there are no batches; the facts are the same."""
+    """Whether it begins with what was found before (`past`); the facts are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +94,7 @@ class Question:
         plan: Plan,
         as_of: datetime,
         *,
-        batches: Sequence[datetime] = (),
-        changes: Sequence[datetime] = (),
+        divided: Divisions = Divisions(),
         turns: int = 1,
         known_until: datetime | None = None,
     ) -> Self:
@@ -89,24 +103,23 @@ class Question:
         Args:
             plan: gives the name, the start, the attribution windows, the segment columns and the cap on money.
             as_of: exclusive upper bound of event time, aware.
-            batches: where the second batch begins, the third ..., in order; none where there are no batches.
-            changes: those of them, or others, at which the arms' shares changed.
+            divided: where its time is.
             turns: in which units are told apart.
             known_until: up to here the engine knows what was found.
         """
         values: dict[str, Value] = {EXPERIMENT: plan.experiment, START: plan.start, AS_OF: as_of}
-        values |= {batch_name(number): instant for number, instant in enumerate(batches)}
-        values |= {change_name(number): instant for number, instant in enumerate(changes)}
+        values |= {batch_name(number): instant for number, instant in enumerate(divided.batches)}
+        values |= {change_name(number): instant for number, instant in enumerate(divided.changes)}
         values |= {KNOWN_UNTIL: known_until} if known_until else {}
         form = Form(
-            tuple(plan.segments), plan.attribution, plan.traffic, plan.cap, len(batches), len(changes), turns,
-            knows=known_until is not None,
+            tuple(plan.segments), plan.attribution, plan.traffic, plan.cap, len(divided.batches), len(divided.changes),
+            turns, knows=known_until is not None,
         )  # fmt: skip
         return cls(form, values)
 
     def expression(self) -> "ir.Table":
         """In Ibis."""
-        return _expression(self.form)
+        return expression_of(self.form)
 
 
 def batch_name(number: int) -> str:
@@ -126,7 +139,8 @@ def definition() -> str:
 
 
 @lru_cache(maxsize=64)
-def _expression(form: Form) -> "ir.Table":
+def expression_of(form: Form) -> "ir.Table":
+    """What all questions of one form ask, in Ibis."""
     from experiments.events.expression import evidence_expression
 
     return evidence_expression(form)

@@ -6,6 +6,7 @@ number: that is ANSI mode, on which ``sparksession.py`` insists.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -58,14 +59,14 @@ class SparkCompiler(PySparkCompiler):
         return self.agg.sum(self.cast(arg, _SUM) if op.arg.dtype.is_integer() else arg, where=where)
 
 
-_compiled: dict[Form, Statements] = {}
-
-
 def spark_statements(question: Question) -> Statements:
     """In Spark's words."""
-    if question.form not in _compiled:
-        _compiled[question.form] = statements_of(SparkCompiler(), question)
-    return _compiled[question.form].about(question.values, _literal)
+    return _of_form(question.form).about(question.values, _literal)
+
+
+@lru_cache(maxsize=64)
+def _of_form(form: Form) -> Statements:
+    return statements_of(SparkCompiler(), form)
 
 
 def _literal(value: Value) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +30,6 @@ _VALUE = re.compile(r"adstyle_value\('(\w+)'\)", re.IGNORECASE)
 """Of `values.FUNCTION`."""
 _MOST_FILES = 200
 _TOGETHER = stat.S_IWGRP | stat.S_IWOTH
-_compiled: dict[Form, "Statements"] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,19 @@ class Statements:
 
 def duckdb_statements(question: Question) -> Statements:
     """In DuckDB's words."""
-    found = _compiled.get(question.form) or _read(question.form)
+    return of_form(question.form).about(question.values, duckdb_literal)
+
+
+@lru_cache(maxsize=64)
+def of_form(form: Form) -> Statements:
+    """In DuckDB's words, but the values."""
+    found = _read(form)
     if found is None:
         from experiments.events.compiling import for_duckdb
 
-        found = for_duckdb(question)
-        _write(question.form, found)
-    _compiled[question.form] = found
-    return found.about(question.values, duckdb_literal)
+        found = for_duckdb(form)
+        _write(form, found)
+    return found
 
 
 def duckdb_literal(value: Value) -> str:

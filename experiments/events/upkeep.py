@@ -17,11 +17,13 @@ from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from experiments.core.errors import ExperimentError, TryLater
+from experiments.events.append import LOG, Append
 from experiments.events.engine import bounded_engine
-from experiments.events.lake import LOG, Append, EventLake, storage_failures
+from experiments.events.lake import EventLake
 from experiments.events.numbers import UNIT_NUMBER, numbered
 from experiments.events.parts import Keys, Parts
 from experiments.events.schema import TABLES
+from experiments.events.storage import storage_failures
 from experiments.events.stored import StoredFile, StoredTable, parquet
 
 MANY_FILES = 8

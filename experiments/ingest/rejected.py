@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import Append, EventLake, storage_failures
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
+from experiments.events.storage import storage_failures
 from experiments.ingest.comma_separated import joined
 from experiments.ingest.hashing import UnitHasher
 from experiments.ingest.header import PRIVATE, canonical

@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.core.delivery import Delivery, Edition
+from experiments.events.append import Append
 from experiments.events.keys import refuse_other_keys
-from experiments.events.lake import Append, EventLake
+from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS, table_of
 from experiments.ingest.comma_separated import Csv
 from experiments.ingest.feed import columns_of

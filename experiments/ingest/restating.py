@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from experiments.events.append import Append
 from experiments.events.counts import AD_DAY, DELIVERED
-from experiments.events.lake import Append
 from experiments.events.schema import COUNTS
 from experiments.events.stored import StoredTable, parquet
 from experiments.ingest.log import FileRefused

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.events.lake import Append, storage_failures
+from experiments.events.append import Append
 from experiments.events.parts import Parts
 from experiments.events.schema import TIMESTAMP
 from experiments.events.scratch import Scratch
+from experiments.events.storage import storage_failures
 from experiments.ingest.hashing import UnitHasher
 
 MEMORY = "500MB"

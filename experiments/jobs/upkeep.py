@@ -8,7 +8,8 @@ from experiments.core.delivery import Delivery
 from experiments.core.errors import StorageFailure
 from experiments.core.lifecycle import Milestone, MilestoneKind, Phase, replay
 from experiments.events import upkeep
-from experiments.events.lake import LOG, EventLake
+from experiments.events.append import LOG
+from experiments.events.lake import EventLake
 from experiments.events.schema import TABLES, table_of
 from experiments.ingest.files import IGNORED
 from experiments.jobs.context import Context, Progress

@@ -35,6 +35,16 @@ VARIANTS = (
 )
 
 
+DEALT = ((), (30, 60, 110), (90, 105))
+"""Hours after the start at which the shares changed: between two looks back at what was found, and across them."""
+
+
+def dealt_at(hours, start):
+    """From the start on, and otherwise from each of these instants on; nothing where there are none."""
+    shares = ({"original": 0.5, "mosaic": 0.5}, {"original": 0.2, "mosaic": 0.8})
+    return [Dealing(start + timedelta(hours=at), shares[n % 2]) for n, at in enumerate((0, *hours))] if hours else []
+
+
 @pytest.fixture
 def begun(monkeypatch):
     """From which instants evidence began in the end, ``None`` for none; however few impressions are worth it."""
@@ -78,13 +88,15 @@ def test_evidence_that_begins_with_what_was_found_is_the_same(lake, plan, rows, 
     impressions, outcomes = world(seed, start)
     money = replace(metric_named("revenue-per-unit"), winsorise=(None, 2**53 + 1)[seed % 2])
     chosen = replace(plan, metrics=(money,), **VARIANTS[seed % 5])
+    dealt = dealt_at(DEALT[seed % 3], start)
     since = None
     for hours in HOURS:
         until = start + timedelta(hours=hours)
         deliver(between(impressions, since, until), between(outcomes, since, until))
         known = between(impressions, None, until), between(outcomes, None, until)
         tables = rows("impressions", known[0]), rows("outcomes", known[1])
-        assert same(gather(lake, chosen, until), evidence_of(*tables, chosen, until, {})), hours
+        found = gather(lake, chosen, until, dealt=dealt)
+        assert same(found, evidence_of(*tables, chosen, until, {}, dealt=dealt)), hours
         since = until
     assert begun[0] is None
     assert all(begun[1:]), "or nothing was begun with"
@@ -143,6 +155,61 @@ def test_who_turns_out_to_be_a_machine_is_left_out_with_all_that_was_found(
     assert left == {"original": (1, 2, 1, 1, 9), "mosaic": (0, 0, 0, 0, 0)}
     assert found.health.currencies == {"EUR": 1}
     assert (found.health.crossover_units, found.health.repeated_clicks) == (1, 0)
+
+
+def test_who_saw_another_arm_since_has_crossed_only_where_the_shares_were_the_same(
+    lake, plan, rows, start, at, impression, deliver, begun
+):
+    dealt = dealt_at((12, 48), start)
+    before = {"a": (1,), "b": (1, 20), "c": (1, -2), "d": (1, -20), "e": (1, -20), "f": (20,), "g": (1, 2)}
+    since = {"a": (-40,), "b": (-40,), "d": (40,), "e": (-40,), "f": (-50,), "g": (50,), "h": (40, -41)}
+    """Hours; where they are negative, of the other arm."""
+
+    def shown(seen):
+        return [
+            impression(f"{unit}{hours}", unit, ("original", "mosaic")[hours < 0], hours=abs(hours))
+            for unit, each in seen.items() for hours in each
+        ]  # fmt: skip
+
+    deliver(shown(before))
+    assert gather(lake, plan, at(hours=30), dealt=dealt).health.crossover_units == 1, "c"
+    deliver(shown(since))
+    found = gather(lake, plan, at(days=3), dealt=dealt)
+    assert begun[-1]
+    assert found.health.crossover_units == 4, "b, c, d and h"
+    tables = rows("impressions", shown(before) + shown(since)), rows("outcomes", [])
+    assert same(found, evidence_of(*tables, plan, at(days=3), {}, dealt=dealt))
+
+
+def test_bots_are_of_each_batch_that_they_were_seen_in(lake, plan, rows, start, at, impression, deliver, begun):
+    dealt = dealt_at((12, 48), start)
+    hours = {"a": (1, 2), "b": (1, 20), "c": (1, 20, 40), "d": (1, 50), "e": (50, 51), "f": (40,)}
+    shown = [
+        impression(f"{unit}{each}", unit, invalid="declared_bot", hours=each)
+        for unit, instants in hours.items() for each in instants
+    ]  # fmt: skip
+    deliver(between(shown, None, at(hours=30)))
+    gather(lake, plan, at(hours=30), dealt=dealt)
+    deliver(between(shown, at(hours=30), at(days=3)))
+    found = gather(lake, plan, at(days=3), dealt=dealt)
+    assert begun[-1]
+    assert [batch.invalid_units["original"] for batch in found.batches] == [4, 3, 2]
+    assert found.health.invalid_units == {"original": 6, "mosaic": 0}
+    tables = rows("impressions", shown), rows("outcomes", [])
+    assert same(found, evidence_of(*tables, plan, at(days=3), {}, dealt=dealt))
+
+
+def test_the_last_view_of_before_has_the_credit_as_long_as_its_window_is_open(
+    lake, plan, at, impression, outcome, deliver, begun
+):
+    chosen = replace(plan, attribution=Attribution(1, 2, None))
+    deliver([impression("i1", hours=1), impression("i2", hours=10), impression("i3", "u2", hours=1)])
+    gather(lake, chosen, at(days=1))
+    hours = {"u1": (57, 58, 59), "u2": (48, 49, 50)}
+    bought = [outcome(f"{u}{n}", "conversion", unit=u, hours=n) for u, each in hours.items() for n in each]
+    deliver([], bought)
+    assert gather(lake, chosen, at(days=4)).arms["original"].total("conversions") == 4
+    assert begun[-1]
 
 
 @pytest.mark.parametrize("by", ["impressions", "clicks"])
@@ -312,6 +379,19 @@ def test_another_plan_begins_anew(lake, halves, begun, change):
     assert begun == [None]
 
 
+def test_shares_that_had_changed_by_then_begin_anew(lake, halves, begun):
+    plan, until, tables = halves
+    (early, late) = (dealt_at((24 * days,), plan.start) for days in (2, 6))
+    for dealt in (late, early, early, late):
+        assert same(gather(lake, plan, until, dealt=dealt), evidence_of(*tables, plan, until, {}, dealt=dealt))
+    instant = plan.start + timedelta(days=4)
+    assert begun[0] is not None, "nothing had changed by then, and no look had been taken"
+    assert begun[0] < instant
+    assert begun[1] is None
+    assert begun[2] > instant, "its own"
+    assert begun[3] > instant, "still there"
+
+
 def test_the_end_of_a_table_is_after_all_of_its_events(lake, rows, impression, at, start):
     assert lake.begin("impressions").end(start).year == 1
     for number, more in enumerate(({"microseconds": 1500}, {"microseconds": 7000}, {"microseconds": 7001})):
@@ -409,14 +489,11 @@ def test_several_at_once_find_the_same(lake, halves):
     assert all(same(each, evidence_of(*tables, plan, until, {})) for each in found)
 
 
-def test_small_lakes_and_changing_shares_keep_nothing(lake, plan, start, world, deliver, monkeypatch):
+def test_small_lakes_keep_nothing(lake, plan, start, world, deliver, monkeypatch):
     impressions, outcomes = world(4, start)
     deliver(impressions, outcomes)
     gather(lake, plan, start + timedelta(days=9))
-    monkeypatch.setattr(gathering, "WORTH", 0)
-    shares = {"original": 0.5, "mosaic": 0.5}
-    dealt = [Dealing(start, shares), Dealing(start + timedelta(days=2), {"original": 0.2, "mosaic": 0.8})]
-    gather(lake, plan, start + timedelta(days=9), dealt=dealt)
     assert not lake.checkpoints.exists()
+    monkeypatch.setattr(gathering, "WORTH", 0)
     gather(lake, plan, start + timedelta(days=9))
     assert Path(lake.checkpoints, "spring").is_dir()

@@ -14,7 +14,7 @@ import pytest
 from creatives.cache import CACHE_VARIABLE
 from experiments.events import compiling, question, statements
 from experiments.events.evidence import evidence_of
-from experiments.events.question import Question
+from experiments.events.question import Divisions, Question
 from experiments.events.statements import Statements, Step, duckdb_literal, duckdb_statements
 
 DAYS = timedelta(days=12)
@@ -22,10 +22,11 @@ DAYS = timedelta(days=12)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """Nothing is known beforehand."""
+    """Nothing is known beforehand, and nothing afterwards."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(statements, "_compiled", {})
-    return tmp_path / "cache" / "evidence"
+    forget_process()
+    yield tmp_path / "cache" / "evidence"
+    forget_process()
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ def made(monkeypatch):
     """The forms that were put into SQL."""
     forms, put = [], compiling.for_duckdb
 
-    def for_duckdb(asked):
-        forms.append(asked.form)
-        return put(asked)
+    def for_duckdb(form):
+        forms.append(form)
+        return put(form)
 
     monkeypatch.setattr(compiling, "for_duckdb", for_duckdb)
     return forms
@@ -45,9 +46,9 @@ def made(monkeypatch):
 def quickly(monkeypatch, made):
     """Words that say no more than which form they are of."""
 
-    def for_duckdb(asked):
-        made.append(asked.form)
-        return Statements((Step("t0", repr(asked.form), named=True),), "FROM t0")
+    def for_duckdb(form):
+        made.append(form)
+        return Statements((Step("t0", repr(form), named=True),), "FROM t0")
 
     monkeypatch.setattr(compiling, "for_duckdb", for_duckdb)
     return made
@@ -59,8 +60,8 @@ def tables(world, start, rows):
     return rows("impressions", impressions), rows("outcomes", outcomes)
 
 
-def forget_process(monkeypatch):
-    monkeypatch.setattr(statements, "_compiled", {})
+def forget_process():
+    statements.of_form.cache_clear()
 
 
 def test_experiments_planned_alike_share_their_words_and_no_more(tables, plan, start, made):
@@ -79,7 +80,7 @@ def test_plans_of_another_form_have_words_of_their_own(plan, start, made):
     asked = [
         Question.of(plan, start + DAYS),
         Question.of(replace(plan, segments=("device",)), start + DAYS),
-        Question.of(plan, start + DAYS, batches=[start], changes=[start]),
+        Question.of(plan, start + DAYS, divided=Divisions((start,), (start,))),
         Question.of(plan, start + DAYS, known_until=start + DAYS / 2),
         Question.of(plan, start + DAYS, turns=2),
     ]
@@ -87,15 +88,15 @@ def test_plans_of_another_form_have_words_of_their_own(plan, start, made):
     assert len(made) == len({each.query + str(each.steps) for each in found}) == len(asked)
 
 
-def test_the_next_process_takes_them_from_the_cache(tables, plan, start, made, monkeypatch):
+def test_the_next_process_takes_them_from_the_cache(tables, plan, start, made):
     first = evidence_of(*tables, plan, start + DAYS, {})
-    forget_process(monkeypatch)
+    forget_process()
     assert evidence_of(*tables, plan, start + DAYS, {}) == first
     assert len(made) == 1
 
 
 @pytest.mark.parametrize("harm", ["cut", "empty", "a list", "no query", "a step too long"])
-def test_a_damaged_file_is_made_again(plan, start, quickly, monkeypatch, cache, harm):
+def test_a_damaged_file_is_made_again(plan, start, quickly, cache, harm):
     asked = Question.of(plan, start + DAYS)
     first = duckdb_statements(asked)
     (file,) = cache.iterdir()
@@ -106,7 +107,7 @@ def test_a_damaged_file_is_made_again(plan, start, quickly, monkeypatch, cache, 
         "a step too long": json.dumps({**told, "steps": steps}),
     }  # fmt: skip
     file.write_text(texts[harm])
-    forget_process(monkeypatch)
+    forget_process()
     assert duckdb_statements(asked) == first
     assert len(quickly) == 2
     assert json.loads(file.read_text()) == told, "and mended"
@@ -124,16 +125,16 @@ def test_a_file_that_others_may_write_does_not_count(plan, start, quickly, monke
         monkeypatch.setattr(os, "getuid", lambda: me + 1)
     else:
         file.chmod(0o602 if whose == "everybody's" else 0o620)
-    forget_process(monkeypatch)
+    forget_process()
     assert duckdb_statements(asked) == first
     assert len(quickly) == 2
 
 
-def test_where_nothing_can_be_kept_evidence_is_the_same(tables, plan, start, made, monkeypatch, cache):
+def test_where_nothing_can_be_kept_evidence_is_the_same(tables, plan, start, made, cache):
     first = evidence_of(*tables, plan, start + DAYS, {})
     cache.rename(cache.with_name("elsewhere"))
     cache.write_text("a file in its place")
-    forget_process(monkeypatch)
+    forget_process()
     assert evidence_of(*tables, plan, start + DAYS, {}) == first
     assert len(made) == 2
     assert cache.read_text() == "a file in its place"
@@ -142,7 +143,7 @@ def test_where_nothing_can_be_kept_evidence_is_the_same(tables, plan, start, mad
 def test_another_definition_has_other_words(plan, start, quickly, monkeypatch, tmp_path):
     asked = Question.of(plan, start + DAYS)
     duckdb_statements(asked)
-    forget_process(monkeypatch)
+    forget_process()
     (tmp_path / "more.py").write_text("# says something else")
     monkeypatch.setattr(question, "DEFINED_BY", (*question.DEFINED_BY, tmp_path / "more.py"))
     duckdb_statements(asked)
@@ -151,7 +152,7 @@ def test_another_definition_has_other_words(plan, start, quickly, monkeypatch, t
 
 def test_the_oldest_files_go(plan, start, monkeypatch, cache):
     monkeypatch.setattr(statements, "_MOST_FILES", 2)
-    monkeypatch.setattr(compiling, "for_duckdb", lambda asked: Statements((), str(asked.form.turns)))
+    monkeypatch.setattr(compiling, "for_duckdb", lambda form: Statements((), str(form.turns)))
     for turns in (1, 2, 4):
         duckdb_statements(Question.of(plan, start + DAYS, turns=turns))
         for file in cache.iterdir():
@@ -170,7 +171,7 @@ def test_values_stand_where_their_names_were_and_cannot_be_more():
 
 
 def test_no_name_is_left_in_the_words(plan, start):
-    asked = Question.of(plan, start + DAYS, batches=[start + DAYS / 2], changes=[start + DAYS / 3])
+    asked = Question.of(plan, start + DAYS, divided=Divisions((start + DAYS / 2,), (start + DAYS / 3,)))
     found = duckdb_statements(asked)
     assert "adstyle_value" not in (found.query + str(found.steps)).lower()
     assert str((start + DAYS / 3).astimezone(UTC).date()) in found.query + str(found.steps)

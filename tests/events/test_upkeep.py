@@ -275,7 +275,7 @@ def test_a_log_that_still_names_an_erased_unit_is_forgotten(lake, rows, at, monk
 @pytest.mark.parametrize("commits", [1, 2, 3])
 def test_an_erasure_that_was_interrupted_finds_all_when_it_is_repeated(named, monkeypatch, commits):
     """Killed after any of its commits: clicks, and rejected lines, are known as the unit's by what they name."""
-    from experiments.events.lake import Append
+    from experiments.events.append import Append
 
     class Killed(BaseException):
         pass

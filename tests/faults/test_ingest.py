@@ -39,7 +39,7 @@ import json, os, resource, signal, sys
 import deltalake, duckdb, pyarrow.dataset
 import experiments.cli.events, experiments.composition, experiments.jobs.ingest
 from experiments.cli.app import run
-from experiments.events.lake import Append
+from experiments.events.append import Append
 from experiments.store.deliveries import SqlDeliveries
 
 

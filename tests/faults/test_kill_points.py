@@ -59,7 +59,7 @@ def life(work):
 
 def dying(fatal):
     # Killed at that write of all, before or after it.
-    from experiments.events.lake import Append
+    from experiments.events.append import Append
     from experiments.store.deliveries import SqlDeliveries
 
     steps = iter(range(1, 1_000_000))

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.plan import Arm, Plan
+from experiments.events.append import Append
 from experiments.events.evidence import gather
-from experiments.events.lake import Append, EventLake
+from experiments.events.lake import EventLake
 from experiments.events.upkeep import vacuum
 from experiments.ingest.files import ingest_file
 from experiments.ingest.hashing import UnitHasher

@@ -29,7 +29,8 @@ import deltalake, duckdb, pyarrow.dataset
 import experiments.cli.lake, experiments.composition, experiments.jobs.ingest
 from experiments.cli.app import run
 from experiments.events import upkeep
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.events.parts import Parts
 from experiments.ingest.keyfile import KeyFile
 from experiments.workspace import open_workspace

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.ingest import log, parquet, staging
 from experiments.ingest.comma_separated import Csv
 from experiments.ingest.files import ingest_file

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from experiments.core.errors import TryLater
-from experiments.events.lake import Append
+from experiments.events.append import Append
 from experiments.ingest.hashing import UnitHasher, network_of
 from experiments.ingest.log import FileRefused
 

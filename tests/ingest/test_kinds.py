@@ -8,7 +8,8 @@ import pytest
 
 from creatives.documents import DocumentError
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.ingest.feed import read_feed
 from experiments.ingest.log import FileRefused
 

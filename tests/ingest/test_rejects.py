@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.events.schema import REJECTS
 from experiments.ingest.feed import feeds
 from experiments.ingest.files import ingest_file

@@ -12,7 +12,8 @@ import pytest
 from creatives.documents import DocumentError
 from experiments.core.delivery import Edition
 from experiments.events import upkeep
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.ingest.feed import feeds, read_feed
 from experiments.ingest.slots import edition_of, newer, older
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.core.errors import TryLater
+from experiments.events.append import Append
 from experiments.events.counts import platform_counts
-from experiments.events.lake import Append, EventLake
+from experiments.events.lake import EventLake
 from experiments.events.upkeep import forget
 from experiments.ingest.files import ingest_file
 from experiments.ingest.hashing import UnitHasher

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.errors import ExperimentError
-from experiments.events.lake import Append, EventLake
+from experiments.events.append import Append
+from experiments.events.lake import EventLake
 from experiments.ingest.feed import feed_for, feeds, read_feed
 from experiments.ingest.files import ingest_kinds
 from experiments.ingest.log import FileRefused

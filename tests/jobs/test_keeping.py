@@ -16,7 +16,7 @@ MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 def test_what_was_forgotten_leaves_the_disk_a_day_later_and_nothing_else_does(office, monkeypatch):
     """Evidence names the versions before a table was written anew; those of days that are kept stay readable."""
     clock = SimpleNamespace(time=lambda: office.now.timestamp())
-    monkeypatch.setattr("experiments.events.lake.time", clock)  # by which the log says when a file was removed
+    monkeypatch.setattr("experiments.events.append.time", clock)  # by which the log says when a file was removed
 
     def files():
         found = (office.root / "lake" / "impressions").rglob("*.parquet")
