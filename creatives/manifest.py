@@ -1,5 +1,6 @@
 """The manifest beside finished files: what each is, from what it was made, and whether it may be used again."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from creatives.kinds import no_file
 from creatives.quality import Finding
 
 MANIFEST = "manifest.json"
@@ -79,7 +81,13 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, then rename: a reader sees the old file or the new one."""
+    """Write aside, then rename: a reader sees the old file or the new one.
+
+    Raises:
+        OSError: also for a pipe or a device, which the rename would do away with.
+    """
+    if path.exists() and (kind := no_file(path)):
+        raise OSError(errno.EINVAL, f"it is {kind}; name a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from creatives.documents import LARGEST_BYTES, validate_document
 from creatives.engines import Choosy, EngineError, Mixing, Part, engine_named
 from creatives.errors import CreativeError
+from creatives.kinds import no_file
 from creatives.names import one_line
 
 ORIGINAL = "original"
@@ -26,6 +27,8 @@ WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 LARGEST_WEIGHTS = 256 * 1024 * 1024
 HASH_DIGITS = 12
+_PICKLED = (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".onnx")
+"""How names of files end whose loading may run what lies in them."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 Rgb = NDArray[np.uint8]
@@ -90,35 +93,49 @@ def read_pack(folder: Path) -> StylePack:
     """The pack in a folder.
 
     Raises:
-        CreativeError: for a missing or wrong manifest, weights that are not those named, or anything but safetensors.
+        CreativeError: for a missing or wrong manifest, weights that are not those named, anything but safetensors, or
+            what may not be read.
     """
     path = folder / MANIFEST
     try:
-        content = _manifest_of(path)
-        table = tomllib.loads(content.decode())
+        table = tomllib.loads(_manifest_of(path).decode("utf-8-sig"))
     except FileNotFoundError:
         raise PackError(f"{folder} is no style pack: it has no {MANIFEST}") from None
     except OSError as error:
-        raise PackError(f"{path} cannot be read ({(error.strerror or str(error)).lower()})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    except UnicodeDecodeError as error:
+        raise PackError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise PackError(f"{path}: {error}") from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise PackError(f"{path}: holds a number with thousands of digits; no parameter is so large") from None
     except RecursionError:
         raise PackError(f"{path}: is nested too deeply to be a style's manifest") from None
     manifest = validate_document(table, _Manifest, str(path))
     if manifest.name != folder.name:
         raise PackError(f"{path}: the style is named {manifest.name!r} but its folder {folder.name!r}: rename one")
-    engine = engine_named(manifest.engine)
+    try:
+        engine = engine_named(manifest.engine)
+    except EngineError as error:
+        raise PackError(f"{path}: {error}") from None
     parameters = engine.check(manifest.parameters, f"{path}: parameters")
-    _check_weights(folder, manifest.weights_sha256)
+    try:
+        _check_weights(folder, manifest.weights_sha256)
+    except OSError as error:
+        raise _unreadable(Path(error.filename or folder), error) from None
     return StylePack(
         manifest.name, manifest.look, manifest.engine, engine.version, parameters, manifest.weights_sha256,
         manifest.licence, manifest.author, manifest.made, folder,
     )  # fmt: skip
 
 
+def _unreadable(path: Path, error: OSError) -> PackError:
+    said = (error.strerror or str(error)).lower()
+    return PackError(f"{path} cannot be read ({said}): change its permissions, or get the pack again")
+
+
 def _manifest_of(path: Path) -> bytes:
-    if path.is_dir() or path.is_fifo():  # whoever reads a pipe may wait for ever
-        kind = "a folder" if path.is_dir() else "a pipe"
+    if kind := no_file(path):
         raise PackError(f"{path} is {kind}; a style pack has a file of that name: get the pack again")
     with path.open("rb") as file:
         content = file.read(LARGEST_BYTES + 1)
@@ -128,12 +145,12 @@ def _manifest_of(path: Path) -> bytes:
 
 
 def _check_weights(folder: Path, sha256: str | None) -> None:
-    foreign = [
-        each.name for each in folder.iterdir() if each.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt", ".onnx")
-    ]
+    foreign = [each.name for each in folder.iterdir() if each.suffix.lower() in _PICKLED]
     if foreign:
         raise PackError(f"{folder}: {foreign[0]} may run code when loaded; packs hold {WEIGHTS} only")
     weights = folder / WEIGHTS
+    if kind := no_file(weights):
+        raise PackError(f"{weights} is {kind}; a style pack has a file of that name, or none: get the pack again")
     if sha256 is None:
         if weights.exists():
             raise PackError(f"{folder}: {WEIGHTS} is not named in {MANIFEST}; add its weights_sha256")

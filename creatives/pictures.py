@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import os
 import re
 import struct
 import warnings
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from creatives.errors import CreativeError
+from creatives.kinds import no_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 MEGA = 1_000_000
@@ -124,22 +126,25 @@ def _read(path: Path, limits: Limits) -> bytes:
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder; name the picture in it")
+    if kind := no_file(path):
+        raise PictureError(f"{path} is {kind}; name {'the picture in it' if path.is_dir() else 'a picture'}")
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [each.name for each in path.parent.glob("*")], n=1)
         raise PictureError(f"there is no picture {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    size = path.stat().st_size
-    if size == 0:
-        raise PictureError(f"{path} is empty; export it again")
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(limits.bytes + 1) if 0 < size <= limits.bytes else b""  # of no size are a system's pipes
+    except PermissionError:
+        raise PictureError(f"{path} may not be read by you; change its permissions") from None
+    size = max(size, len(data))  # it may grow while it is read
     if size > limits.bytes:
         raise PictureError(
             f"{path} has {size / MEGA:,.0f} MB, the limit is {limits.bytes / MEGA:,.0f}; make it smaller"
         )
-    try:
-        return path.read_bytes()
-    except PermissionError:
-        raise PictureError(f"{path} may not be read by you; change its permissions") from None
+    if not data:
+        raise PictureError(f"{path} is empty; export it again")
+    return data
 
 
 def _too_large(path: Path, claims: str, limits: Limits) -> PictureError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VGG = "vgg19"
 """In place of the eye's hash."""
-Weight = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
 
 
 class Optimisation(Parameters):

@@ -13,20 +13,25 @@ Hex = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 
 
 class Parameters(BaseModel):
-    """Base of every look's parameters: unknown keys are errors."""
+    """Base of every look's parameters: unknown keys are errors, and text or a truth value is no number.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A whole number may stand for any other; ``3.0`` is no whole number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def read_look(
     looks: Mapping[str, type[Parameters]], parameters: Mapping[str, Any], where: str
 ) -> tuple[str, Parameters]:
     """The look that ``parameters`` name under the key ``look``, and its checked parameters."""
-    name = parameters.get("look")
-    if name not in looks:
+    if "look" not in parameters:
+        raise EngineError(f"{where}: look is missing; it may be {', '.join(looks)}")
+    name = parameters["look"]
+    if not isinstance(name, str) or name not in looks:
         raise EngineError(f"{where}: look {name!r} is none of {', '.join(looks)}")
     rest = {key: value for key, value in parameters.items() if key != "look"}
-    return str(name), validate_document(rest, looks[str(name)], where)
+    return name, validate_document(rest, looks[name], where)
 
 
 _LONGEST_NAME = 255

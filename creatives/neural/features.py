@@ -1,5 +1,6 @@
 """Perceptual networks: what a picture is to an eye that has learned to see, as feature maps of growing reach."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from creatives.errors import CreativeError
+from creatives.kinds import no_file
 from creatives.neural.mirror import mirrored
 
 VGG_LAYERS = {0: "relu1_1", 2: "relu1_2", 5: "relu2_1", 7: "relu2_2", 10: "relu3_1", 12: "relu3_2", 14: "relu3_3",
@@ -31,26 +33,48 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if kind := no_file(path):
+        raise WeightsError(f"{path} is {kind}; name a file of weights")
     if not path.is_file():
         raise WeightsError(f"there is no file of weights {path}")
     try:
         found = _unpickled(path) if path.suffix in (".pth", ".pt") else load_file(path)
-    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WeightsError(f"{path} cannot be read as weights ({reason}); get the file again") from None
+    except (SafetensorError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} cannot be read as weights ({reason}); get the file again") from None
     if not isinstance(found, Mapping):
         raise WeightsError(f"{path} holds no table of tensors; give a state dict")
-    tensors = {str(name): value.float() for name, value in found.items() if isinstance(value, Tensor)}
-    if broken := next((name for name, value in tensors.items() if not torch.isfinite(value).all()), None):
-        raise WeightsError(f"{path}: {broken} holds values that are no numbers; get the file again")
-    return tensors
+    return {str(name): _numbers(value, f"{path}: {name}") for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _numbers(tensor: Tensor, where: str) -> Tensor:
+    """As float32, all of them finite."""
+    plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_complex() or tensor.is_meta)
+    try:
+        numbers = tensor.float() if plain else None
+        finite = numbers is not None and bool(torch.isfinite(numbers).all())
+    except RuntimeError:  # of a kind that torch only stores, or a few numbers that stand for more than memory holds
+        numbers = None
+    if numbers is None:
+        kind = "meta" if tensor.is_meta else f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
+        raise WeightsError(f"{where} is a tensor of another kind ({kind}); save it as plain float32")
+    if not finite:
+        raise WeightsError(f"{where} holds values that are no numbers; get the file again")
+    return numbers
 
 
 def _unpickled(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice to those who write such files
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        if error.filename is not None:  # else torch has met the end of a file that was cut short
+            raise
+        raise ValueError("it is cut short") from None
     except Exception:  # a pickle that is none fails as it likes, and torch advises to run what lies in it
         raise ValueError("it is damaged, or holds more than plain tensors") from None
 

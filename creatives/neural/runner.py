@@ -38,6 +38,8 @@ _SIZES = 4
 FORM = 2
 """Raised when the compiled form of the same weights changes."""
 PRECISION_VARIABLE = "ADSTYLE_PRECISION"
+TENSORS = "this table of tensors"
+"""What is said of a network that came from no file."""
 
 
 class Runner(Protocol):
@@ -97,9 +99,9 @@ _making = threading.Lock()
 def _runner_of(path: Path) -> Runner:
     precision = chosen_precision()
     if chosen_backend() == "torch":
-        return TorchRunner(_network_in(path), precision)
+        return TorchRunner(_network_in(path), precision, str(path))
     name = f"{file_sha256(path)[:16]}-{FORM}" + ("" if precision == "own" else f"-{precision}")
-    return OpenVinoRunner(lambda: _network_in(path), cache_folder() / name, precision)
+    return OpenVinoRunner(lambda: _network_in(path), cache_folder() / name, precision, str(path))
 
 
 def open_runner(network: "dict[str, Tensor]", backend: Backend, precision: Precision = "own") -> Runner:
@@ -119,13 +121,13 @@ def _network_in(path: Path) -> "dict[str, Tensor]":
 class TorchRunner:
     """Eager torch: bfloat16 and channels last on CUDA, unless float32 is chosen; float32 elsewhere."""
 
-    def __init__(self, network: "dict[str, Tensor]", precision: Precision = "own") -> None:
+    def __init__(self, network: "dict[str, Tensor]", precision: Precision = "own", where: str = TENSORS) -> None:
         import torch
 
         self._torch = torch
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._cast = self._device.type == "cuda" and precision != "float32"
-        self._network = _module(network).to(self._device).to(memory_format=torch.channels_last)
+        self._network = _module(network, where).to(self._device).to(memory_format=torch.channels_last)
 
     def whole(self, picture: Floats, adapter: Floats) -> Floats:
         """As `Runner.whole`."""
@@ -233,13 +235,14 @@ class OpenVinoRunner:
     """OpenVINO, whose own precision is bfloat16 where the processor computes in it."""
 
     def __init__(
-        self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision = "own"
-    ) -> None:
+        self, network: "Callable[[], dict[str, Tensor]]", folder: Path | None, precision: Precision = "own",
+        where: str = TENSORS,
+    ) -> None:  # fmt: skip
         self._hints = {"PERFORMANCE_HINT": "LATENCY"}
         if precision == "float32":
             self._hints["INFERENCE_PRECISION_HINT"] = "f32"
         self._cache = ModelCache(folder)
-        self._forms = _Forms(network, self._cache, precision)
+        self._forms = _Forms(network, self._cache, precision, where)
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._compiling = threading.Lock()
 
@@ -275,21 +278,23 @@ class OpenVinoRunner:
             return self._compiled[key]
 
 
-def _module(network: "dict[str, Tensor]") -> "StyleTransformer":
+def _module(network: "dict[str, Tensor]", where: str) -> "StyleTransformer":
     from creatives.neural.features import WeightsError
     from creatives.neural.transformer import StyleTransformer
 
     try:
         return StyleTransformer.of(network)
     except ValueError as error:
-        raise WeightsError(f"these weights are of another network ({error})") from None
+        raise WeightsError(f"{where} holds the weights of another network ({error}); get the file again") from None
 
 
 class _Forms:
     """The ways of running a network as OpenVINO models of free size, from the disk or made from torch's."""
 
-    def __init__(self, network: "Callable[[], dict[str, Tensor]]", cache: ModelCache, precision: Precision) -> None:
-        self._network, self._cache, self._precision = network, cache, precision
+    def __init__(
+        self, network: "Callable[[], dict[str, Tensor]]", cache: ModelCache, precision: Precision, where: str
+    ) -> None:
+        self._network, self._cache, self._precision, self._where = network, cache, precision, where
         self._made: dict[str, Any] = {}
         self._module: StyleTransformer | None = None
         self._reaches: list[float] | None = None
@@ -314,7 +319,7 @@ class _Forms:
         from creatives.neural.inference import Inference
 
         if self._module is None:
-            self._module = _module(self._network())
+            self._module = _module(self._network(), self._where)
         if self._precision != "int8":
             return Inference(self._module, form).eval()
         from creatives.neural.calibration import reaches_of

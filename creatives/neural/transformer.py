@@ -91,12 +91,19 @@ class StyleTransformer(nn.Module):
             ValueError: in one line, for tensors of another network.
         """
         sizes = [f"blocks.{number}.pointwise.convolution.weight" for number in range(BLOCKS)]
-        inner = [tensors[name].shape[1] if name in tensors and tensors[name].dim() == 4 else QUARTER for name in sizes]
-        module = cls(inner)
-        try:
-            module.load_state_dict(dict(tensors))
-        except RuntimeError as error:
-            raise ValueError(str(error).splitlines()[0]) from None
+        found = [tensors[name].shape[1] if name in tensors and tensors[name].dim() == 4 else QUARTER for name in sizes]
+        module = cls([count if 0 < count < QUARTER else QUARTER for count in found])
+        wanted = module.state_dict()
+        for name, tensor in wanted.items():
+            if name not in tensors:
+                raise ValueError(f"it lacks {name}")
+            if tensors[name].shape != tensor.shape:
+                raise ValueError(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}")
+        if strangers := [name for name in tensors if name not in wanted]:
+            raise ValueError(f"{strangers[0]} has no place in it")
+        module.load_state_dict(dict(tensors))
+        if any(block.pruned and not 0 <= block.kept.min() <= block.kept.max() < QUARTER for block in module.body()):
+            raise ValueError(f"it keeps channels beyond the {QUARTER} there are")
         return module.eval().requires_grad_(requires_grad=False)
 
     @staticmethod

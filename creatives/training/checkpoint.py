@@ -55,15 +55,19 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     """
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise CheckpointError(f"{path} is no checkpoint of ours (it is a folder): remove it to begin again")
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_FACTS])
+            facts = json.loads((file.metadata() or {}).get(_FACTS, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        if not isinstance(facts, dict):
-            raise CheckpointError(f"{path} is no checkpoint of ours: remove it to begin again")
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} is no checkpoint of ours ({reason}): remove it to begin again") from None
+    except RecursionError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} is no checkpoint of ours (it tells of no training): remove it to begin again")
     return Checkpoint(tensors, facts)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from creatives.engines.network import OWN
 from creatives.errors import CreativeError
@@ -84,8 +85,19 @@ def prepare(picture: Path, name: str, *, vgg: Path | None, photos: Path | None) 
         )
     photographs = read_photographs(photos, most=MOST) if photos else photographs_that_come_along()
     network, perception = shared.load_shared(), Perception(eye_at_hand(vgg))
+    _check_sight(perception, style)
     beginning = begin(network, style, photographs, perception, settings_of(Wish()).weights)
     return Lesson(name, style, photographs, perception, network, beginning)
+
+
+def _check_sight(perception: Perception, style: Tensor) -> None:
+    """Refuse weights that are numbers themselves and yet too large to compute with, before any time is spent."""
+    with torch.inference_mode():
+        seen = perception(functional.interpolate(style, size=(LEAST_SIDE, LEAST_SIDE)))
+    if not all(torch.isfinite(each.square()).all() for each in seen.values()):
+        raise CreativeError(
+            "seen through these weights of VGG-19 the picture comes to no numbers: give another file (--vgg)"
+        )
 
 
 def eye_at_hand(vgg: Path | None) -> Vgg19 | Eye:

@@ -30,6 +30,8 @@ LOOKS = 4
 """How often a trial is judged; where it ends is the last."""
 CONTENT = 0.5
 """What a content gap counts beside the style gaps of all layers."""
+_HUGE = 1e300
+"""More than any choice; JSON may hold whole numbers that no float can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,13 @@ def kept(path: Path, lesson: Lesson, settings: Settings) -> Choice | None:
     """What was found for these settings earlier; None where nothing was, or for others."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Choice(**found["choice"]) if found["for"] == _question(lesson, settings) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        choice = Choice(**found["choice"])
+        if found["for"] != _question(lesson, settings):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    amounts = all(type(value) in (int, float) and 0 <= value < _HUGE for value in asdict(choice).values())
+    return choice if amounts else None
 
 
 def _question(lesson: Lesson, settings: Settings) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from creatives.training.pool import Pool
 Device = Literal["cpu", "cuda"]
 WARM = 0.03
 """Share of the training in which the rate rises."""
+_HUGE = 1e300
+"""More than anything that is measured here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +199,53 @@ class Session:
             raise CheckpointError(
                 f"{self.path} belongs to a training with other settings or pictures: remove it to begin again"
             )
-        try:
-            self._take_up(found)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError):  # torch says RuntimeError of wrong shapes
+        if lack := next(chain(self._lacks_of(found.tensors), self._doubts_of(found)), None):
             raise CheckpointError(
-                f"{self.path} does not hold what this training needs to go on: remove it to begin again"
-            ) from None
+                f"{self.path} does not hold what this training needs to go on ({lack}): remove it to begin again"
+            )
+        self._take_up(found)
+
+    def _lacks_of(self, tensors: Mapping[str, Tensor]) -> Iterator[str]:
+        """What of the tensors is not as `save` leaves it."""
+        weights = self._weights()
+        wanted = weights | {"balance": self.balance.logs}
+        if self._has_best(tensors):
+            wanted |= {f"best.{name}": value for name, value in weights.items()}
+        learners = [each for group in self.optimiser.param_groups for each in group["params"]]
+        for index, learner in enumerate(learners):
+            slots = {"step": torch.tensor(0.0), "exp_avg": learner, "exp_avg_sq": learner}
+            wanted |= {f"optimiser.{index}.{slot}": value for slot, value in slots.items()}
+        for name, value in wanted.items():
+            if name not in tensors:
+                yield f"it lacks {name}"
+            elif tensors[name].shape != value.shape or tensors[name].dtype != value.dtype:
+                shapes = [f"{tuple(each.shape)} {each.dtype}".replace("torch.", "") for each in (tensors[name], value)]
+                yield f"{name} is {shapes[0]}, not {shapes[1]}"
+            elif not torch.isfinite(tensors[name]).all():
+                yield f"{name} holds values that are no numbers"
+            elif name.startswith("optimiser.") and not name.endswith("exp_avg") and tensors[name].min() < 0:
+                yield f"{name} is below 0"
+        yield from (f"nothing needs {name}" for name in tensors if name not in wanted)
+
+    def _doubts_of(self, found: Checkpoint) -> Iterator[str]:
+        """What of the facts cannot be true."""
+        for name in ("step", "since_best"):
+            value = found.facts.get(name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                yield f"{name} is no whole number from 0 on"
+            elif name == "step" and not self.settings.seconds and value > self.settings.steps:
+                yield f"it is at step {value} of {self.settings.steps}"
+        spent, best = found.facts.get("spent"), found.facts.get("best")
+        if not _is_number(spent) or spent < 0:
+            yield "spent is no number from 0 on"
+        if not _is_number(best) and (best is not None or self._has_best(found.tensors)):
+            yield "best is no number"
+        elif best is not None and not self._has_best(found.tensors):
+            yield "it lacks what was best"
+
+    @staticmethod
+    def _has_best(tensors: Mapping[str, Tensor]) -> bool:
+        return any(name.startswith("best.") for name in tensors)
 
     def _take_up(self, found: Checkpoint) -> None:
         network = {name.removeprefix("network."): v for name, v in found.tensors.items() if name.startswith("network.")}
@@ -299,6 +343,11 @@ class Session:
 
     def _patience_is_over(self) -> bool:
         return self.settings.patience > 0 and self.since_best >= self.settings.patience
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Finite, and no whole number with hundreds of digits, which JSON may hold and no float can."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_HUGE < value < _HUGE
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

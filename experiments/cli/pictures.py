@@ -84,8 +84,11 @@ def check(
     from experiments.core.errors import ExperimentError
 
     library = _library(context.obj)
-    references = names or [*library.broken, *(pack.name for pack in library.packs())]
-    broken = 0
+    references = names or [pack.name for pack in library.packs()]
+    unfit = {} if names else library.broken
+    for name, error in unfit.items():
+        console().print(f"{name}: {' '.join(str(error).split())}")
+    broken = len(unfit)
     with progress_bar() as progress:
         for done, reference in enumerate(references):
             progress("checking styles", done, len(references))
@@ -93,7 +96,8 @@ def check(
                 broken += 1
                 console().print(f"{reference}: {promise}")
     if broken:
-        raise ExperimentError(f"{broken} promises are broken: mend the packs named above")
+        told = "1 promise is broken: mend the pack" if broken == 1 else f"{broken} promises are broken: mend the packs"
+        raise ExperimentError(f"{told} named above")
     kept = "1 style keeps its" if len(references) == 1 else f"{len(references)} styles keep their"
     console().print(f"{kept} promises.")
 
@@ -119,12 +123,13 @@ def preview(
     picture: Annotated[
         list[Path] | None, typer.Option(help="A photograph; may be given several times. Four come along.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("styles.png"),
+    out: Annotated[Path, typer.Option(help="The PNG to write; styles.png if not given.")] = Path("styles.png"),
     tile: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of a tile in pixels.")] = 320,
 ) -> None:
     """Write a contact sheet (PNG): every style on every photograph."""
     import io
 
+    from creatives.kinds import no_file
     from creatives.manifest import write_whole
     from creatives.pictures import load_photograph
     from creatives.sheet import contact_sheet
@@ -134,6 +139,8 @@ def preview(
     with one_line():
         if out.is_dir():
             raise ExperimentError(f"--out {out} is a folder; name the PNG in it, such as {out / 'styles.png'}")
+        if out.exists() and (kind := no_file(out)):
+            raise ExperimentError(f"--out {out} is {kind}; name a PNG to write, such as styles.png")
     library = _library(context.obj)
     references = names or [pack.name for pack in library.packs()]
     looks = [library.resolve(reference) for reference in references]

@@ -46,3 +46,24 @@ def test_a_style_goes_before_a_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     assert run(["styles", "check", "noir"]) == 0
     assert capfd.readouterr().out == "1 style keeps its promises.\n"
+
+
+def test_of_all_styles_those_that_are_none_are_named_and_the_others_checked(
+    pack: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("creatives.packs.SHIPPED", tmp_path / "none")
+    workspace = tmp_path / "ads"
+    assert run(["init", str(workspace)]) == 0
+    for name, wrong in (("dawn", "engin"), ("dusk", "engine")):
+        folder = workspace / "packs" / name
+        shutil.copytree(pack, folder)
+        told = (pack / MANIFEST).read_text().replace('"my-noir"', f'"{name}"').replace("engine", wrong)
+        (folder / MANIFEST).write_text(told)
+    monkeypatch.setattr("creatives.checks.check_style", lambda look: iter([f"is asked of {look.name}"]))
+    capfd.readouterr()
+    assert run(["--workspace", str(workspace), "styles", "check"]) == 2
+    said = capfd.readouterr()
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == ["dawn", "dusk"]
+    assert said.err == "adstyle: 2 promises are broken: mend the packs named above\n"
+    assert run(["--workspace", str(workspace), "styles", "check", "dusk"]) == 2
+    assert capfd.readouterr().err == "adstyle: 1 promise is broken: mend the pack named above\n"

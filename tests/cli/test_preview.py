@@ -32,6 +32,17 @@ def test_a_folder_to_write_to_is_refused_before_anything_is_styled(
     assert list((tmp_path / "folder").iterdir()) == []
 
 
+def test_a_pipe_to_write_to_is_refused_before_anything_is_styled(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "looks.png")
+    monkeypatch.setattr("creatives.sheet.contact_sheet", lambda *_given, **_named: pytest.fail("it is styled"))
+    assert run(["styles", "preview", "noir", "--out", str(tmp_path / "looks.png")]) == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert "looks.png is a pipe; name a PNG to write" in said
+    assert (tmp_path / "looks.png").is_fifo()
+
+
 def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("no folder")
     assert run(["styles", "preview", "noir", "--tile", "64", "--out", str(tmp_path / "file" / "looks.png")]) == 2

@@ -87,6 +87,8 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         ("slots", "[]", "at least 1"),
         ("protect", "[{left: 0.5, top: 0, right: 0.5, bottom: 1}]", "left must be less than right"),
         ("focus", "{x: 2, y: 0}", "focus.x"),
+        ("focus", '{x: "0.5", y: 0}', "focus.x: input should be a valid number (given: '0.5')"),
+        ("focus", "{x: 0.5, y: true}", "focus.y: input should be a valid number (given: true)"),
         ("colours", '{ink: "#787878"}', "ink on paper has a contrast of 4.4; text needs 4.5 (WCAG AA)"),
         ("colours", '{ink: "#777777"}', "contrast of 4.4; text needs 4.5"),  # it is 4.48
         ("colours", "{ink: black}", 'colours.ink: must be a colour in quotes, as "#14171f"'),

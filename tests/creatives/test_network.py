@@ -421,6 +421,42 @@ def test_a_foreign_network_is_refused(tmp_path):
         shared.load_shared(tmp_path / "foreign.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"stem.convolution.weight": None}, "it lacks stem.convolution.weight"),
+        ({"stem.convolution.weight": (2,)}, "stem.convolution.weight has shape (2,), not (32, 12, 3, 3)"),
+        ({"more": (2,)}, "more has no place in it"),
+        ({"blocks.0.pointwise.convolution.weight": (96, 3, 1, 1)}, "it lacks blocks.0.kept"),
+        ({"blocks.0.pointwise.convolution.weight": (0, 10**12, 1, 1)}, "(0, 1000000000000, 1, 1), not (96, 96, 1, 1)"),
+        ({"blocks.0.pointwise.convolution.weight": (96, 0, 1, 1)}, "(96, 0, 1, 1), not (96, 96, 1, 1)"),
+    ],
+    ids=["lacks", "shape", "more", "pruned", "endless", "nothing"],
+)
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_what_does_not_fit_of_a_pack_s_own_network_is_said_in_one_line(
+    at_hand, network, tmp_path, monkeypatch, changes, says, backend
+):
+    monkeypatch.setenv(runner.BACKEND_VARIABLE, backend)
+    tensors = network.state_dict() | {name: shape and torch.zeros(shape) for name, shape in changes.items()}
+    named = {shared.PREFIX + name: value for name, value in tensors.items() if value is not None}
+    path = tmp_path / "weights.safetensors"
+    save_tensors(named | {"adapter": StyleTransformer.neutral_adapter()}, path)
+    with pytest.raises(CreativeError) as refusal:
+        engine_named("network").mix(sample_scene(16, 16), [Part({"network": "own"}, tmp_path, 1.0, 1.0)], seed=1)
+    said = str(refusal.value)
+    assert said.startswith(f"{path} holds the weights of another network (")
+    assert f"{says}); get the file again" in said
+
+
+def test_channels_that_a_pruned_network_cannot_have_kept_are_refused(network):
+    small = StyleTransformer([8, *[96] * 4]).state_dict()
+    assert StyleTransformer.of(small).body()[0].pruned
+    for kept in (torch.arange(8) + 89, torch.arange(8) - 1):
+        with pytest.raises(ValueError, match="it keeps channels beyond the 96 there are"):
+            StyleTransformer.of(small | {"blocks.0.kept": kept})
+
+
 def test_a_wrong_backend_is_named(monkeypatch):
     monkeypatch.setenv(runner.BACKEND_VARIABLE, "abacus")
     with pytest.raises(CreativeError, match="may be openvino or torch"):

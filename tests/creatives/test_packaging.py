@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from creatives.engines.palette import Palette
 from creatives.engines.reference import network_hash
 from creatives.errors import CreativeError
 from creatives.packaging import add_pack, check_new_name, write_pack
-from creatives.packs import SHIPPED, PackError, read_pack
+from creatives.packs import SHIPPED, PackError, StyleLibrary, read_pack
 
 FACTS = {
     "name": "dusk", "look": 'Colours of "dusk", a back\\slash and a tab\t.', "engine": "palette", "licence": "CC0",
@@ -158,7 +159,35 @@ def test_a_manifest_that_is_a_pipe_is_not_waited_for(tmp_path):
         read_pack(tmp_path / "dusk")
 
 
-@pytest.mark.parametrize("name", ["model.pth", "model.pkl"])
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a link that leads in a circle", "a link that leads nowhere"])
+def test_weights_that_are_no_file_are_named_for_what_they_are(tmp_path, kind):
+    write_pack(tmp_path / "dusk", **FACTS, weights={"numbers": np.arange(4, dtype=np.float16)})
+    weights = tmp_path / "dusk" / "weights.safetensors"
+    weights.unlink()
+    makers = {"a folder": weights.mkdir, "a pipe": lambda: os.mkfifo(weights)}
+    makers.get(kind, lambda: weights.symlink_to(weights.name if "circle" in kind else "nowhere"))()
+    with pytest.raises(PackError, match=f"weights.safetensors is {kind}; a style pack has a file of that name, or no"):
+        read_pack(tmp_path / "dusk")
+
+
+def test_a_pack_that_may_not_be_read_is_no_style_and_all_others_are(tmp_path, monkeypatch):
+    for name in ("dawn", "dusk"):
+        write_pack(tmp_path / name, **(FACTS | {"name": name}), weights=None)
+    real = Path.iterdir
+
+    def locked(self):
+        if self.name == "dusk":
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    library = StyleLibrary((tmp_path,))
+    assert library.get("dawn").name == "dawn"
+    with pytest.raises(PackError, match=r"dusk cannot be read \(permission denied\): change its permissions"):
+        library.get("dusk")
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.pkl", "MODEL.PTH"])
 def test_a_pack_that_could_run_code_is_not_taken_in(tmp_path, name):
     write_pack(tmp_path / "dusk", **FACTS, weights=None)
     (tmp_path / "dusk" / name).write_bytes(b"")
@@ -237,8 +266,9 @@ def test_a_picture_s_name_does_not_cost_the_training(tmp_path):
         (f'picture = "{"x" * 300}"', "longer than the 255 bytes"),
         ('picture = "\\u001b[31m.png"', "holds a control character"),
         ("#" * 2**20, "larger than 1024 KiB"),
+        (f"size = {'9' * 5000}", "holds a number with thousands of digits"),
     ],
-    ids=["folder", "deep", "long", "control", "large"],
+    ids=["folder", "deep", "long", "control", "large", "digits"],
 )
 def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path, content, says):
     folder = pack_by_hand(tmp_path / "dusk", "optimise", f'picture_sha256 = "{"0" * 64}"\n{content}\n')
@@ -251,9 +281,69 @@ def test_a_manifest_that_cannot_be_used_is_told_in_one_line(tmp_path, content, s
     assert "\x1b" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ("", "parameters: look is missing; it may be duotone, film"),
+        ('look = ["film"]', "parameters: look ['film'] is none of duotone, film"),
+        ("look = {film = 1}", "parameters: look {'film': 1} is none of duotone, film"),
+    ],
+)
+def test_a_look_that_is_none_is_refused_with_those_there_are(tmp_path, parameters, says):
+    with pytest.raises(CreativeError, match=re.escape(says) + "$"):
+        read_pack(pack_by_hand(tmp_path / "dusk", "palette", parameters))
+
+
+def test_an_engine_that_is_none_is_told_with_the_pack_that_asks_for_it(tmp_path):
+    with pytest.raises(PackError, match=r"dusk/style\.toml: there is no engine 'pallete': did you mean 'palette'\?"):
+        read_pack(pack_by_hand(tmp_path / "dusk", "pallete", ""))
+
+
+def test_a_manifest_may_be_saved_by_any_editor_as_utf_8(tmp_path):
+    path = pack_by_hand(tmp_path / "dusk", "palette", 'look = "film"\n') / "style.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_pack(tmp_path / "dusk").parameters["look"] == "film"
+    path.write_bytes(path.read_text("utf-8-sig").encode("utf-16"))
+    with pytest.raises(PackError, match=r"is not UTF-8 text \(byte 0\); save it as UTF-8"):
+        read_pack(tmp_path / "dusk")
+
+
+@pytest.mark.parametrize(
+    ("engine", "parameters", "says"),
+    [
+        ("network", 'full = "1"', "full: input should be a valid number (given: '1')"),
+        ("network", "full = true", "full: input should be a valid number (given: true)"),
+        ("network", "tones = true", "tones: input should be a valid integer (given: true)"),
+        ("network", "tones = 3.0", "tones: input should be a valid integer (given: 3.0)"),
+        ("network", "white_ground = 1", "white_ground: input should be a valid boolean (given: 1)"),
+        ("network", 'calm = "false"', "calm: input should be a valid boolean (given: 'false')"),
+        ("reference", f"{PICTURE}size = 512.0", "size: input should be a valid integer (given: 512.0)"),
+        ("optimise", f"{PICTURE}style_weight = nan", "style_weight: input should be a finite number (given: nan)"),
+        ("optimise", f'{PICTURE}scales = "3"', "scales: input should be a valid integer (given: '3')"),
+        ("palette", 'look = "film"\nwarmth = true', "warmth: input should be a valid number (given: true)"),
+        ("filters", 'look = "halftone"\nangle = nan', "angle: input should be a finite number (given: nan)"),
+        ("filters", 'look = "halftone"\nangle = inf', "angle: input should be a finite number (given: inf)"),
+        ("filters", 'look = "poster"\ncolours = "11"', "colours: input should be a valid integer (given: '11')"),
+    ],
+)
+def test_what_is_no_number_does_not_pass_for_one(tmp_path, engine, parameters, says):
+    networks = {"network": 'network = "own"\n', "reference": f'network = "{network_hash()}"\n'}
+    with pytest.raises(CreativeError, match=re.escape(f"parameters: {says}") + "$"):
+        read_pack(pack_by_hand(tmp_path / "dusk", engine, networks.get(engine, "") + parameters))
+
+
+def test_a_whole_number_stands_for_the_same_number(tmp_path):
+    looks = 'look = "film"\nsaturation = '
+    whole, same = (
+        read_pack(pack_by_hand(tmp_path / name / "dusk", "palette", looks + number))
+        for name, number in (("whole", "1"), ("same", "1.0"))
+    )
+    assert whole.identity == same.identity
+
+
 def pack_by_hand(folder, engine, parameters, weights=None):
     """As somebody else's tool may write it: nothing is checked."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     named = ""
     if weights is not None:
         save_file(weights, folder / "weights.safetensors")

@@ -1,6 +1,7 @@
 """Pictures people hand in: read as they are meant, or refused in one line that names the file."""
 
 import io
+import os
 import re
 import struct
 import warnings
@@ -294,6 +295,32 @@ def test_what_is_no_picture_is_refused_with_advice(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path / "folder.png")
     (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
     assert re.search("save it as PNG", refusal(tmp_path / "drawing.svg"))
+
+
+def test_what_is_no_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    kinds = {"loop": "a link that leads in a circle", "gone": "a link that leads nowhere", "pipe": "a pipe"}
+    for name, kind in (kinds | {"zeros": "a device"}).items():
+        assert refusal(tmp_path / f"{name}.jpg").endswith(f"{name}.jpg is {kind}; name a picture")
+    assert "is behind a link that leads in a circle" in refusal(tmp_path / "loop.jpg" / "cup.jpg")
+
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_a_file_that_grows_or_shrinks_while_it_is_read_is_not_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    path = tmp_path / "growing.png"
+    path.write_bytes(b"x" * 2000)
+    real = os.fstat
+
+    def early(number: int) -> os.stat_result:
+        return os.stat_result([*real(number)[:6], size, *real(number)[7:]])
+
+    monkeypatch.setattr(os, "fstat", early)
+    assert ("is empty" if size == 0 else "the limit is 0; make it smaller") in refusal(path, Limits(bytes=1000))
 
 
 def test_a_missing_file_is_refused_and_a_near_name_suggested(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -257,6 +258,15 @@ def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path) -> Non
         write_whole(tmp_path / "taken", b"...")
     assert refusal.value.filename == str(tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_what_is_no_file_is_not_written_over(tmp_path: Path) -> None:
+    """A pipe or a device would be renamed away, and a system's own with it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a pipe; name a file") as refusal:
+        write_whole(tmp_path / "pipe", b"...")
+    assert refusal.value.filename == str(tmp_path / "pipe")
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
 
 
 def test_a_faint_logo_fails_the_gate_by_name(brief: Brief, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import errno
 import math
+import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,22 +88,31 @@ def test_a_checkpoint_of_other_settings_is_refused(session):
         session(replace(TINY, seed=5))
 
 
-@pytest.mark.parametrize("damage", ["text", "empty", "cut short", "no facts", "facts of nothing"])
+@pytest.mark.parametrize(
+    "damage", ["text", "empty", "cut short", "no facts", "facts of nothing", "facts too deep", "folder"]
+)
 def test_a_damaged_checkpoint_is_refused_in_one_line(session, tmp_path, damage):
     path = tmp_path / "training.safetensors"
     list(session().run())
-    path.write_bytes(
-        {
-            "text": b"nothing of the kind",
-            "empty": b"",
-            "cut short": path.read_bytes()[:-1000],
-            "no facts": save({"adapters": torch.zeros(1)}),
-            "facts of nothing": save({"adapters": torch.zeros(1)}, {"adstyle": "[]"}),
-        }[damage]
-    )
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(damaged(path, damage))
     with pytest.raises(CheckpointError, match="is no checkpoint of ours") as refusal:
         session()
     assert "\n" not in str(refusal.value)
+
+
+def damaged(path, damage):
+    return {
+        "text": b"nothing of the kind",
+        "empty": b"",
+        "cut short": path.read_bytes()[:-1000],
+        "no facts": save({"adapters": torch.zeros(1)}),
+        "facts of nothing": save({"adapters": torch.zeros(1)}, {"adstyle": "[]"}),
+        "facts too deep": save({"adapters": torch.zeros(1)}, {"adstyle": "[" * 100_000}),
+    }[damage]
 
 
 @pytest.mark.parametrize("lacks", ["adapters", "network.stem.convolution.weight"])
@@ -112,6 +123,48 @@ def test_a_checkpoint_that_lacks_something_is_refused(session, tmp_path, lacks):
     Checkpoint({name: value for name, value in found.tensors.items() if name != lacks}, found.facts).save(path)
     with pytest.raises(CheckpointError, match="does not hold what this training needs"):
         session()
+
+
+VALIDATED = replace(TINY, frozen=True, validate_every=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "tensors", "says"),
+    [
+        ({"step": "2"}, {}, "step is no whole number from 0 on"),
+        ({"step": True}, {}, "step is no whole number from 0 on"),
+        ({"step": -1}, {}, "step is no whole number from 0 on"),
+        ({"step": 99}, {}, "it is at step 99 of 4"),
+        ({"since_best": 1.5}, {}, "since_best is no whole number from 0 on"),
+        ({"spent": float("nan")}, {}, "spent is no number from 0 on"),
+        ({"best": "x"}, {}, "best is no number"),
+        ({"best": None}, {}, "best is no number"),
+        ({"best": 10**400}, {}, "best is no number"),
+        ({}, {"adapters": (1, 1)}, r"adapters is \(1, 1\) float32, not \(1, 2252\) float32"),
+        ({}, {"balance": math.nan}, "balance holds values that are no numbers"),
+        ({}, {"best.adapters": (2,)}, r"best\.adapters is \(2,\) float32, not \(1, 2252\) float32"),
+        ({}, {"optimiser.0.exp_avg": (3,)}, r"optimiser\.0\.exp_avg is \(3,\) float32, not"),
+        ({}, {"optimiser.0.exp_avg": None}, r"it lacks optimiser\.0\.exp_avg"),
+        ({}, {"optimiser.0.step": -1.0}, r"optimiser\.0\.step is below 0"),
+        ({}, {"optimiser.one.step": (1,)}, r"nothing needs optimiser\.one\.step"),
+    ],
+    ids=lambda given: str(given)[:40],
+)
+def test_a_checkpoint_edited_by_hand_is_refused_in_one_line(session, tmp_path, facts, tensors, says):
+    """Numbers fill a tensor with themselves, shapes make another one, and nothing takes it away."""
+    path = tmp_path / "training.safetensors"
+    next(iter((learner := session(VALIDATED)).run()))
+    learner.save()
+    found, edited = load_checkpoint(path), {}
+    for name, change in tensors.items():
+        if isinstance(change, float):
+            edited[name] = torch.full_like(found.tensors[name], change)
+        elif change is not None:
+            edited[name] = torch.zeros(change)
+    kept = {name: value for name, value in found.tensors.items() if name not in tensors}
+    Checkpoint(kept | edited, found.facts | facts).save(path)
+    with pytest.raises(CheckpointError, match=rf"to go on \({says}.*\): remove it to begin again$"):
+        session(VALIDATED)
 
 
 @pytest.mark.parametrize("steps", [2, 3])
@@ -237,6 +290,47 @@ def test_pickled_code_is_never_run(tmp_path):
     with pytest.raises(WeightsError):
         read_weights(tmp_path / "evil.pth")
     assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a device", "a link that leads in a circle"])
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_weights_that_are_no_file_are_named_for_what_they_are(tmp_path, kind, suffix):
+    path = tmp_path / f"weights.{suffix}"
+    makers = {"a folder": path.mkdir, "a pipe": lambda: os.mkfifo(path)}
+    makers.get(kind, lambda: path.symlink_to("/dev/zero" if kind == "a device" else path.name))()
+    with pytest.raises(WeightsError, match=f"weights.{suffix} is {kind}; name a file of weights$"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.ones(2).to_sparse(), "sparse_coo float32"),
+        (torch.ones(2, dtype=torch.complex64), "strided complex64"),
+        (torch.ones(2, device="meta"), "meta"),
+        (torch.ones(1).expand(10**14), "strided float32"),
+    ],
+    ids=["sparse", "complex", "meta", "endless"],
+)
+def test_tensors_that_hold_no_plain_numbers_are_refused_in_one_line(tmp_path, tensor, kind, recwarn):
+    torch.save({"features.0.weight": tensor}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=rf"features\.0\.weight is a tensor of another kind \({kind}\); save it as"):
+        read_weights(tmp_path / "w.pth")
+    assert not recwarn.list
+
+
+def test_what_a_pickle_is_made_of_is_nobody_s_to_read(tmp_path, recwarn):
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Path, protocol=4))
+    with pytest.raises(WeightsError, match="it is damaged, or holds more than plain tensors"):
+        read_weights(tmp_path / "evil.pth")
+    assert not recwarn.list
+
+
+def test_a_state_dict_that_was_cut_short_is_told_so(tmp_path):
+    torch.save({"a": torch.zeros(5000)}, tmp_path / "w.pth")
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:10_000])
+    with pytest.raises(WeightsError, match=r"cannot be read as weights \(it is .*\); get the file again"):
+        read_weights(tmp_path / "w.pth")
 
 
 def test_weights_of_another_network_are_no_vgg(tmp_path, vgg_file):

@@ -1,6 +1,7 @@
 """``adstyle styles train`` and ``add``: from a picture to a pack, interrupted, refused, taken in."""
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from creatives.engines.optimise import Optimise
 from creatives.neural.vgg import eye_hash
@@ -16,6 +18,7 @@ from creatives.packs import StyleLibrary, read_pack
 from creatives.previews import SIDE
 from creatives.training import lesson
 from creatives.training.beginning import Beginning
+from creatives.training.checkpoint import Checkpoint, load_checkpoint
 from creatives.training.session import Session
 from experiments.cli.app import run
 
@@ -171,6 +174,19 @@ def test_a_checkpoint_of_another_training_is_refused(workspace, train, capsys, s
     assert "--fresh" in line
 
 
+def test_a_checkpoint_edited_by_hand_is_refused_and_fresh_goes_on_without_it(workspace, train, capsys, steps_taken):
+    steps_taken.at[2] = raise_interrupt
+    assert train() == 130
+    path = workspace / "packs" / ".training" / "stripes.safetensors"
+    found = load_checkpoint(path)
+    Checkpoint(found.tensors, {**found.facts, "step": "2"}).save(path)
+    capsys.readouterr()
+    assert train() == 2
+    line = refused(capsys)
+    assert "(step is no whole number from 0 on): remove it to begin again, or give --fresh" in line
+    assert train("--fresh") == 0
+
+
 def test_on_a_full_disk_nothing_is_lost(workspace, train, capsys, monkeypatch, steps_taken):
     real = Path.write_bytes
 
@@ -260,6 +276,25 @@ def test_a_search_is_not_repeated_by_the_command_that_goes_on(workspace, train, 
     assert left_over(workspace) == []
 
 
+@pytest.mark.parametrize("found", ["2", True, float("nan"), -1.0, None, 10**400], ids=lambda given: str(given)[:4])
+def test_a_search_whose_result_was_edited_by_hand_is_made_again(
+    workspace, train, capsys, steps_taken, monkeypatch, found
+):
+    from creatives.training import search
+
+    monkeypatch.setattr(
+        search, "search", lambda _, given, **__: search.Found(search.Choice.of(given), None, None, 0, 0)
+    )
+    steps_taken.at[2] = raise_interrupt
+    assert train("--search", "0.02") == 130
+    path = workspace / "packs" / ".training" / "stripes.search.json"
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps(kept | {"choice": kept["choice"] | {"rate": found}}))
+    capsys.readouterr()
+    assert train("--search", "0.02") == 0
+    assert "too short for one trial" in capsys.readouterr().out
+
+
 def test_a_search_can_be_interrupted(workspace, train, capsys, steps_taken):
     steps_taken.at[2] = lambda: os.kill(os.getpid(), signal.SIGINT)
     assert train("--search", "1") == 130
@@ -289,6 +324,15 @@ def test_what_cannot_be_learned_is_refused_in_one_line(workspace, train, capsys,
     assert train(*options, **changed) == 2
     assert says in refused(capsys)
     assert list((workspace / "packs").glob("*")) == []
+
+
+def test_weights_too_large_to_compute_with_are_refused_before_anything_is_learned(
+    train, capsys, steps_taken, vgg_file, tmp_path
+):
+    save_file({name: value * 1e30 for name, value in load_file(vgg_file).items()}, tmp_path / "large.safetensors")
+    assert train(vgg=tmp_path / "large.safetensors") == 2
+    assert "the picture comes to no numbers: give another file (--vgg)" in refused(capsys)
+    assert steps_taken == []
 
 
 def test_without_vgg_a_style_is_learned_through_the_eye_that_comes_along(workspace, train, capsys):
