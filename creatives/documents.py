@@ -46,7 +46,7 @@ def read_document(path: Path, model: type[M]) -> M:
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
     except FileNotFoundError:
-        raise DocumentError([f"{path}: there is no such file"]) from None
+        raise DocumentError([f"{path}: there is no such file{_meant(path)}"]) from None
     except OSError as error:
         raise DocumentError([f"{path}: cannot be read ({error.strerror})"]) from None
     if len(content) > LARGEST_BYTES:
@@ -54,8 +54,19 @@ def read_document(path: Path, model: type[M]) -> M:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content:
+            raise DocumentError([f"{path}: is no text; name a document (YAML)"]) from None
         raise DocumentError([f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from None
     return parse_document(text, model, str(path))
+
+
+def _meant(path: Path) -> str:
+    """The document of that name in the folder, or in a folder there; or one that is called nearly so."""
+    here = sorted(path.parent.glob("*.yaml"))
+    named = [each for each in (*here, *sorted(path.parent.glob("*/*.yaml"))) if each.stem == path.stem]
+    near = difflib.get_close_matches(path.name, [each.name for each in here], n=1)
+    meant = [*named, *(path.with_name(name) for name in near)]
+    return f": did you mean {meant[0]}?" if meant else ""
 
 
 def parse_document(text: str, model: type[M], where: str) -> M:

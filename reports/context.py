@@ -1,6 +1,7 @@
 """From the model to what the templates print: values formatted, sentences written, nothing left to compute."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -11,15 +12,26 @@ from reports.method import method
 from reports.model import ExperimentReport, MilestoneRow, SegmentView, VariantTile, WeeklyReport
 from reports.standings import board
 
+Progress = Callable[[int, int], None]
+"""Called with how many experiments are ready to be printed, charts and all, and how many there are."""
 QUOTED = re.compile(r'"([^"]*)"')
 
 TONES = {"promote": "good", "invalid": "bad"}
 """The colour by where an experiment stands; all else is calm."""
 
 
-def page_context(report: WeeklyReport) -> dict[str, Any]:
+def silent(_done: int, _of: int) -> None:
+    """Progress for whoever does not watch."""
+
+
+def page_context(report: WeeklyReport, progress: Progress = silent) -> dict[str, Any]:
     """Everything the page says, without its pictures."""
     year, week = report.week.split("-W")
+    sections, of = list[dict[str, Any]](), len(report.sections)
+    for position, section in enumerate(report.sections, start=1):
+        progress(position - 1, of)
+        sections.append(_experiment(section, position))
+    progress(of, of)
     return {
         "workspace": report.workspace,
         "week": str(int(week)),
@@ -27,7 +39,7 @@ def page_context(report: WeeklyReport) -> dict[str, Any]:
         "days": numbers.days(report.start, report.end),
         "as_of": numbers.instant(report.as_of),
         "summary": words.summary(tuple(words.standing(section) for section in report.sections)),
-        "sections": [_experiment(section, n) for n, section in enumerate(report.sections, start=1)],
+        "sections": sections,
         "boards": [_typeset_board(board(each)) for each in report.leaderboard],
     }
 
@@ -196,7 +208,6 @@ def _health(experiment: ExperimentReport) -> dict[str, Any]:
             }
             for check in health.checks(experiment)
         ],
-        "units_title": f"{experiment.method.unit}s".capitalize(),
         "units": [
             {
                 "name": row.arm,

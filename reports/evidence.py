@@ -216,7 +216,6 @@ def lifts_by_look(experiment: ExperimentReport) -> list[dict[str, str]]:
         lift_text(experiment, lift, relative)
         | {
             "look": numbers.count(taken.look),
-            "at": numbers.instant(taken.at),
             "name": lift.arm,
             "p_adjusted": numbers.p_value(lift.p_adjusted),
             "verdict": verdict_label(taken.verdict),

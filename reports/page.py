@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports.context import heroes, page_context
+from reports.context import Progress, heroes, page_context, silent
 from reports.document import report_document
 from reports.errors import ReportError
 from reports.gallery import pictures
@@ -50,25 +50,25 @@ def _unbroken(value: object) -> object:
     return value.replace(" %", "\N{NO-BREAK SPACE}%").replace("p = ", "p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
-def render_report(report: WeeklyReport) -> str:
+def render_report(report: WeeklyReport, progress: Progress = silent) -> str:
     """The whole page as HTML; the same report gives the same page.
 
     Raises:
         ReportError: for a verdict, reason or decision without words, or a picture no browser shows.
     """
     template = _environment(template_folder()).get_template("weekly.html.j2")
-    context = page_context(report)
+    context = page_context(report, progress)
     bare = len(template.render(context, pictures={}).encode())
     twice = {(section.name, tile.file_name) for section in report.sections for tile in heroes(section)}
     return template.render(context, pictures=pictures(report, PAGE_LIMIT - bare, twice))
 
 
-def write_report(report: WeeklyReport, out: Path) -> tuple[Path, Path]:
+def write_report(report: WeeklyReport, out: Path, progress: Progress = silent) -> tuple[Path, Path]:
     """Write ``{week}.html`` and ``{week}.json`` into ``out``, each whole or not at all.
 
     A file that would not change is not touched. Returns the two paths.
     """
-    page = render_report(report)
+    page = render_report(report, progress)
     document = json.dumps(report_document(report), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
     out.mkdir(parents=True, exist_ok=True)
     paths = out / f"{report.week}.html", out / f"{report.week}.json"

@@ -49,11 +49,11 @@ SENTENCES: Mapping[str, Callable[[Parameters], str]] = {
         f"{p['experiment']}, because nothing was counted that a lift can be read from."
     ),
 }
-"""By code of a proposal's reason."""
+"""By code of a reason: why a style is proposed or not, or an experiment says nothing on the board."""
 
 
 def sentence(code: str, parameters: Parameters) -> str:
-    """One reason in words, to follow a style's name and a colon.
+    """One reason in words: of a style, to follow its name and a colon; of an experiment, beginning with its name.
 
     Raises:
         ReportError: for a code without words, or a parameter that the sentence needs and did not get.

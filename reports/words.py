@@ -558,5 +558,5 @@ def invalid_rule(code: str) -> str:
 
 
 def control_style(arm: ArmRow) -> str:
-    """The look behind an arm, for a table: ``the original, untouched`` for the control."""
+    """The look behind an arm, for a table: ``shown unstyled`` for the original."""
     return "shown unstyled" if arm.style == "original" else arm.style

@@ -100,7 +100,9 @@ def read_photographs(folder: Path, augmentation: Augmentation | None = None, *, 
     Raises:
         NoPhotographs: where there is none.
     """
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise NoPhotographs(f"{folder} is no folder; name one with at least one photograph to learn from")
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if most is not None and len(paths) > most:
         paths = [paths[index] for index in sorted(np.random.default_rng(0).choice(len(paths), most, replace=False))]
     pictures = _load(paths)

@@ -18,8 +18,10 @@ WINNER_WAITS = "adstyle job run promote"
 PROPOSED = "adstyle experiment approve {name}, or decline {name}"
 
 
-def advice(phase: str, name: str, winner: str | None, proposed: str | None) -> str:
-    """The command to type next, or what to wait for."""
+def advice(phase: str, name: str, winner: str | None, proposed: str | None, next_look: str | None = None) -> str:
+    """The command to type next, or what to wait for: the day of the ``next_look``, an instant, where it is known."""
+    if phase == "running" and next_look:
+        return f"wait for the next look, on {next_look[:10]}"
     if phase == "concluded" and proposed:
         return PROPOSED.format(name=name)
     if phase == "concluded" and winner:

@@ -49,12 +49,23 @@ def report(
     ] = None,
 ) -> None:
     """Write the weekly page and its JSON; of one experiment into a folder of its name."""
+    import re
+
+    from experiments.core.errors import ExperimentError
     from experiments.jobs.report import last_whole_week, parse_week, write_week
 
+    if experiment and re.fullmatch(r"\d{4}-W\d{2}", experiment):
+        raise ExperimentError(f"{experiment} is a week: adstyle report --week {experiment}")
     shell: Shell = context.obj
-    with shell.open() as stores:
-        chosen = parse_week(week) if week else last_whole_week(stores.clock())
+    with shell.open() as stores, progress_bar() as progress:
+        now = stores.clock()
+        chosen = parse_week(week) if week else last_whole_week(now)
+        if chosen.start > now:
+            raise ExperimentError(
+                f"--week {week} has not begun: the last whole week is {last_whole_week(now)}, which is reported where "
+                "none is named"
+            )
         folder = out or stores.workspace.folder("reports")
         with one_line():
-            page, data = write_week(stores, chosen, experiment, folder / experiment if experiment else folder)
+            page, data = write_week(stores, chosen, experiment, folder / experiment if experiment else folder, progress)
     console().print(f"{page}\n{data}")

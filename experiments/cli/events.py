@@ -77,6 +77,7 @@ def ingest(
     """Read events into the lake, accounting for every line: read = accepted + duplicate + rejected."""
     from experiments.core.errors import ExperimentError
     from experiments.ingest.feed import feed_for, feeds
+    from experiments.ingest.header import kind_of
     from experiments.ingest.times import in_zone
     from experiments.jobs.ingest import inbox_files
     from experiments.jobs.ingest import ingest as ingest_one
@@ -85,6 +86,8 @@ def ingest(
     with shell.open() as stores, progress_bar() as progress:
         feed_for("", feeds(stores.workspace.folder("feeds")), format)  # a format that there is not is said but once
         in_zone(zone)
+        if kind is not None:
+            kind_of("", kind, ())
         chosen = tuple(paths or ()) or inbox_files(stores)
         deliveries: list[Delivery] = []
         refused: list[str] = []
@@ -108,6 +111,7 @@ def _print_deliveries(deliveries: "Sequence[Delivery]", replaced: "Mapping[str, 
     from rich.table import Table
 
     from experiments.jobs.ingest import delivery_document
+    from experiments.jobs.upkeep import NOT_KEPT
     from reports.words import reject_reason
 
     if as_json:
@@ -130,3 +134,8 @@ def _print_deliveries(deliveries: "Sequence[Delivery]", replaced: "Mapping[str, 
             out.print(f"{delivery.name} replaces {name}")
         for reason, count in sorted(delivery.rejected.items()):
             out.print(f"{delivery.name}: {count:,} × {reject_reason(reason)}")
+    if any(reason not in NOT_KEPT for delivery in deliveries for reason in delivery.rejected):
+        out.print(
+            "Rejected lines are kept: adstyle events rejects --out DIR makes files of them, to be repaired; "
+            "adstyle events replay judges them again as they are"
+        )

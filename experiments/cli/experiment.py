@@ -323,7 +323,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         out.print(f"  {arm['arm']:<24} {arm['style']}  weight {arm['weight']:g}  serving {arm['serving']:.1%}")
     for look in document["looks"]:
         out.print(f"  look {look['look']}: {look['text']}")
-    if step := advice(document["phase"], name, document["winner"], document["proposed"]):
+    if step := advice(document["phase"], name, document["winner"], document["proposed"], document["next_look"]):
         out.print(f"Next: {step}")
 
 

@@ -1,11 +1,14 @@
 """``adstyle job`` and ``adstyle scheduler``: the recurring work, from cron or from our own bell."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, parse_instant, print_json, progress_bar
+from experiments.cli.shell import Shell, console, even_unheard, parse_instant, print_json, print_line, progress_bar
+
+if TYPE_CHECKING:
+    from experiments.jobs.job import TaskRun
 
 job = typer.Typer(
     help="The recurring work: one path for people, cron, Airflow and our scheduler.", no_args_is_help=True
@@ -73,18 +76,22 @@ def run(
     shell: Shell = context.obj
     chosen = jobs_named(name)
     instant = instant_to_act_at(shell, as_of)
+    codes = []
+
+    def finished(task: "TaskRun") -> None:
+        if not as_json:
+            print_line(task_line(task))
+
     with shell.open(as_of=instant) as stores, progress_bar() as progress:
-        runs = [run_job(stores, each, instant, progress=progress) for each in chosen]
-    out = console()
-    for done in runs:
-        if as_json:
-            print_json(done.document())
-            continue
-        if not done.tasks:
-            out.print(f"{done.job}: nothing is due")
-        for task in done.tasks:
-            out.print(task_line(task))
-    raise typer.Exit(max((done.exit_code for done in runs), key=lambda code: (code == 1, code)))
+        for each in chosen:
+            done = run_job(stores, each, instant, progress=progress, finished=finished)
+            codes.append(done.exit_code)
+            if as_json:
+                with even_unheard():
+                    print_json(done.document())
+            elif not done.tasks:
+                print_line(f"{done.job}: nothing is due")
+    raise typer.Exit(max(codes, key=lambda code: (code == 1, code)))
 
 
 @job.command()

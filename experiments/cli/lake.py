@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.cli.shell import Shell, console, one_line, print_json, progress_bar
+from experiments.cli.shell import Shell, console, one_line, print_json, print_line, progress_bar
 
 events = typer.Typer(help="The event lake: upkeep, and what one unit may ask for.", no_args_is_help=True)
 export = typer.Typer(help="Data for elsewhere.", no_args_is_help=True)
@@ -25,16 +25,18 @@ def retain(context: typer.Context) -> None:
 
 
 def _run_now(context: typer.Context, name: str) -> None:
-    from experiments.jobs.job import raise_if_failed, run_job
+    from experiments.jobs.job import TaskRun, raise_if_failed, run_job
     from experiments.jobs.presenting import task_line
     from experiments.jobs.registry import JOBS
 
+    def finished(task: TaskRun) -> None:
+        if task.state == "done":
+            print_line(task_line(task))
+
     shell: Shell = context.obj
     with shell.open() as stores, progress_bar() as progress:
-        run = run_job(stores, JOBS[name], shell.clock()(), progress=progress)
+        run = run_job(stores, JOBS[name], shell.clock()(), progress=progress, finished=finished)
     raise_if_failed(run)
-    for task in run.tasks:
-        console().print(task_line(task))
     if not run.tasks:
         console().print(f"{name}: nothing is due")
 
@@ -106,11 +108,15 @@ def show(
     from experiments.store.codec import plain
 
     shell: Shell = context.obj
+    held = 0
     with shell.open() as stores:
         hasher = stores.hasher()
         refuse_strangers(stores.lake, hasher)
         for row in upkeep.of_unit(stores.lake, hasher.hashed(unit), hasher.earlier(unit), hasher.all_of):
             print_json(plain({key: value for key, value in row.items() if value is not None}))
+            held += 1
+    if not held:
+        typer.echo(f"The lake holds nothing of {unit!r}.", err=True)
 
 
 @export.command("events")

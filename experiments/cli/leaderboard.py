@@ -89,4 +89,4 @@ def _table(board: "Board") -> "Table":
 def _size(spread: float) -> str:
     from math import expm1
 
-    return f"{expm1(spread):.0%}"
+    return f"{100 * expm1(spread):.0f} %"

@@ -16,6 +16,8 @@ TABLE = (0.5, 0.75, 1.0, 1.5, 2.0)
 """Lifts of the table, relative to the one asked for."""
 CURVE = 33
 """Points of the chart's curve."""
+PERHAPS_PERCENT = 2.0
+"""From this lift on, 200 %, it may be that percents were meant."""
 
 
 def power(
@@ -267,6 +269,8 @@ def _print(document: dict[str, Any], chosen: "Plan", looks: int) -> None:
         f"A lift of {change(plan['lift'])} {verb} {count(plan['sample'])} units in {arms} arms{took}, judged {judged}, "
         f"with a power of {percent(plan['power'])}."
     )
+    if document["asked"] == "lift" and plan["lift"] >= PERHAPS_PERCENT:
+        out.print(f"Lifts are given as shares: for one of {plan['lift']:g} %, write --lift {plan['lift'] / 100:g}.")
     if looks > 1:
         out.print(
             f"If the lift is there, {count(round(plan['expected_sample']))} are needed on average; a single look would "

@@ -87,6 +87,7 @@ def _print_status(document: "Mapping[str, Any]") -> None:
         f"{events['files']} {'delivery' if events['files'] == 1 else 'deliveries'}: "
         f"{events['read']:,} lines read = {events['accepted']:,} accepted "
         f"+ {events['duplicate']:,} duplicate + {events['rejected']:,} rejected"
+        f"{' (why: adstyle events rejects)' if events['rejected'] else ''}"
     )
 
 

@@ -1,6 +1,7 @@
 """What commands share: where the workspace is, what time it is, and how to speak to people and programs."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -109,18 +110,43 @@ def styled(text: str, style: str) -> "Text":
 
 
 @contextmanager
+def even_unheard() -> Iterator[None]:
+    """For what is said of work still going on: it is out at once, and where its reader has left, the work goes on."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_line(line: str) -> None:
+    """One line of work that is still going on, also beside a progress bar."""
+    with even_unheard():
+        sys.stdout.write(f"{line}\n")
+
+
+@contextmanager
 def progress_bar() -> Iterator["Progress"]:
-    """A progress bar on standard error that appears with the first report and vanishes at the end."""
+    """A progress bar on standard error that appears with the first report and vanishes at the end.
+
+    What is printed meanwhile stands above it on a terminal, and in a file or a pipe nothing but that.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with RichProgress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+    with RichProgress(
+        *columns, console=Console(stderr=True, soft_wrap=True), transient=True, disable=not sys.stderr.isatty(),
+        redirect_stdout=sys.stdout.isatty(),  # what is written for a pipe would go to the terminal, too
+    ) as bar:  # fmt: skip
         tasks: dict[str, Any] = {}
 
         def report(what: str, done: int, of: int) -> None:
             if what not in tasks:
+                ended = {each.id for each in bar.tasks if each.finished}
+                for name in [name for name, task in tasks.items() if task in ended]:
+                    bar.remove_task(tasks.pop(name))
                 tasks[what] = bar.add_task(what, total=of)
             bar.update(tasks[what], completed=done, total=of)
 

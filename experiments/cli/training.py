@@ -293,7 +293,8 @@ def _learn(
 
     every = max(1, session.settings.steps // PREVIEWS)
     board = Board(tensorboard, session.step)
-    console().print(f"See how far it is: {desk.preview}, renewed every {every} steps")
+    often = "at every step" if every == 1 else f"every {every} steps"
+    console().print(f"See how far it is: {desk.preview}, renewed {often}")
     try:
         with _bar(session.step, session.settings.steps) as tell:
             for step in session.run():

@@ -143,7 +143,12 @@ TRANSITIONS: Mapping[tuple[Phase | None, type[Command]], tuple[MilestoneKind, Ph
 
 _NEXT = {(phase, kind): after for (phase, _), (kind, after) in TRANSITIONS.items()}
 
+_BY_JOBS = (RecordLook, Reweight, Conclude, ProposePromotion)
+"""Commands that no person gives."""
+_TYPED: Mapping[type[Command], str] = {FinishGeneration: "generate"}
+"""What a person types where it is not the command's name: that goes on with what was interrupted."""
 _ADVICE: Mapping[tuple[Phase, type[Command]], str] = {
+    (Phase.DRAFT, Approve): "it has no creatives yet; generate them first",
     (Phase.DRAFT, Start): "generate its creatives and have them approved first",
     (Phase.GENERATING, Start): "its creatives are still being made; have them approved first",
     (Phase.RUNNING, Archive): "stop it first",
@@ -426,7 +431,8 @@ def _contenders(state: State) -> str:
 
 
 def _not_possible(state: State, command: Command) -> NotPossibleNow:
-    possible = [_name(wanted) for phase, wanted in TRANSITIONS if phase is state.phase]
+    wishes = [wanted for phase, wanted in TRANSITIONS if phase is state.phase and wanted not in _BY_JOBS]
+    possible = [_TYPED.get(wanted, _name(wanted)) for wanted in wishes]
     advice = _ADVICE.get((state.phase, type(command)))
     return NotPossibleNow(
         f"{state.experiment} is {_said(state.phase)}, so {_name(type(command))} is not possible"

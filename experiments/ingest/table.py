@@ -126,7 +126,10 @@ def source_of(path: Path) -> str:
     packed = bool(suffixes) and suffixes[-1] == ".gz"
     kind = FORMATS.get((suffixes[:-1] if packed else suffixes)[-1] if len(suffixes) > packed else "")
     if kind is None:
-        raise BadTable(f"{path}: the name ends in none of {', '.join(FORMATS)} (and .gz); rename it to what it is")
+        raise BadTable(
+            f"{path}: the name ends in none of {', '.join(FORMATS)} (and .gz); rename it to what it is, or save it as "
+            "one of these"
+        )
     if packed:
         _refuse_cut_gzip(path)
     literal = "'" + str(path).replace("'", "''") + "'"

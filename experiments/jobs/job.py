@@ -96,6 +96,14 @@ class TaskFailed(ExperimentError):
         self.exit_code = exit_code
 
 
+class _MistakeOfOurs(Exception):
+    """A task failed by what nobody foresaw, which is the cause."""
+
+    def __init__(self, run: TaskRun) -> None:
+        super().__init__(run.error)
+        self.run = run
+
+
 def tasks_by_experiment(context: Context, job: str, due: Callable[[ExperimentRecord], str | None]) -> tuple[Task, ...]:
     """The period that is ``due`` of each experiment; a damaged one has a task, too, which fails by its name."""
     tasks = []
@@ -130,16 +138,28 @@ def run_job(
     progress: Progress = silent,
     finished: Callable[[TaskRun], None] = lambda _run: None,
 ) -> JobRun:
-    """Do everything of ``job`` that is due at ``as_of``.
+    """Do everything of ``job`` that is due at ``as_of``, and call ``finished`` with each task as soon as it is tried.
 
     Doing one task may make another due (the next look, after this one), so the plan is asked again until it is empty
     or names only what was tried already.
+
+    Raises:
+        Exception: a mistake of ours in one task, once all others were tried.
     """
     runs: dict[Task, TaskRun] = {}
+    first: BaseException | None = None
     while fresh := [task for task in job.plan(context, as_of) if task not in runs]:
+        of = len(runs) + len(fresh)
         for task in fresh:
-            runs[task] = _run_task(context, job, task, as_of, progress)
+            progress(job.name, len(runs), of)
+            try:
+                runs[task] = _run_task(context, job, task, as_of, progress)
+            except _MistakeOfOurs as mistake:
+                runs[task], first = mistake.run, first or mistake.__cause__
             finished(runs[task])
+        progress(job.name, of, of)
+    if first:
+        raise first
     return JobRun(job.name, as_of, tuple(runs.values()))
 
 
@@ -161,8 +181,11 @@ def _run_task(context: Context, job: Job, task: Task, as_of: datetime, progress:
         state: TaskState = "later" if later else "failed"
         return TaskRun(task, state, error=str(error), exit_code=getattr(error, "exit_code", ExperimentError.exit_code))
     except BaseException as error:
-        context.ledger.fail(lease, f"{type(error).__name__}: {error}")
-        raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        context.ledger.fail(lease, said)
+        if not isinstance(error, Exception):  # who interrupts means all of it
+            raise
+        raise _MistakeOfOurs(TaskRun(task, "failed", error=said, exit_code=1)) from error
     context.ledger.finish(lease, result)
     return TaskRun(task, "done", result)
 

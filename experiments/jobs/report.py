@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.jobs.analyse import Analyse
-from experiments.jobs.context import Context, Progress
+from experiments.jobs.context import Context, Progress, silent
 from experiments.jobs.job import WHOLE_WORKSPACE, Task
 from experiments.jobs.promote import PromoteWinners
 from experiments.jobs.upkeep import AGGREGATE_DAYS
@@ -90,9 +90,9 @@ class Report:
             Task(self.name, WHOLE_WORKSPACE, str(each)) for each in missing if in_week(lived, each.start, each.end)
         )
 
-    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+    def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:
         _refuse_while_deciding(context, as_of)
-        page, data = write_week(context, parse_week(task.period), None, context.workspace.folder("reports"))
+        page, data = write_week(context, parse_week(task.period), None, context.workspace.folder("reports"), progress)
         return {"page": str(page), "data": str(data)}
 
 
@@ -105,7 +105,9 @@ def _refuse_while_deciding(context: Context, as_of: datetime) -> None:
                 raise TryLater(f"{task.job} {task.experiment} {task.period} is due and belongs on the page")
 
 
-def write_week(context: Context, week: Week, only: str | None, out: Path) -> tuple[Path, Path]:
+def write_week(
+    context: Context, week: Week, only: str | None, out: Path, progress: Progress = silent
+) -> tuple[Path, Path]:
     """The page and the JSON of one week, of one experiment or of all that had news in it.
 
     Raises:
@@ -115,11 +117,11 @@ def write_week(context: Context, week: Week, only: str | None, out: Path) -> tup
     from experiments.jobs.weekly import PAGE_IS_LOST, EventsForgotten, build_report
     from reports.page import write_report
 
-    report, left_out = build_report(context, str(week), week.start, week.end, only)
+    report, left_out = build_report(context, str(week), week.start, week.end, only, progress)
     lost = next((each for each in left_out if isinstance(each, EventsForgotten)), None)
     if lost and (out / f"{week}.html").is_file():
         raise EventsForgotten(f"{lost}: {PAGE_IS_LOST}")
-    written = write_report(report, out)
+    written = write_report(report, out, lambda done, of: progress(f"drawing {week}", done, of))
     if left_out:
         mended = any(isinstance(each, Damaged) for each in left_out)
         again = f", then run adstyle report --week {week}" if mended else ""

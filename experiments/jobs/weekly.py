@@ -19,7 +19,7 @@ from experiments.core.statistics.sample_ratio import sample_ratio
 from experiments.core.statistics.sequential import Looks
 from experiments.events.evidence import gather
 from experiments.events.upkeep import EVENTS
-from experiments.jobs.context import Context
+from experiments.jobs.context import Context, Progress, silent
 from experiments.jobs.counted import counted_rows
 from experiments.jobs.leaderboard import HASH, build_leaderboard
 from experiments.jobs.upkeep import RETENTION_DAYS, Retain, is_needed
@@ -71,7 +71,10 @@ class EventsForgotten(ExperimentError):
 def in_week(
     lived: Sequence[tuple[ExperimentRecord, Life | Damaged]], start: datetime, end: datetime
 ) -> dict[str, State]:
-    """Those that had started, and were not over before the week began, as they stood at its end; no damaged ones."""
+    """Those that had started, and were not over before the week began, as they stood at its end; no damaged ones.
+
+    One is not over while a winner waits for a person.
+    """
     found = {}
     for record, life in lived:
         if isinstance(life, Damaged) or life.plan.start >= end:
@@ -81,27 +84,30 @@ def in_week(
         if state is None or state.plan_hash is None:
             continue
         news = any(fact.at >= start + CLOSING for fact in history)
-        if news or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED):
+        if news or state.proposed or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED):
             found[record.name] = state
     return found
 
 
 def build_report(
-    context: Context, week: str, start: datetime, end: datetime, only: str | None
+    context: Context, week: str, start: datetime, end: datetime, only: str | None, progress: Progress = silent
 ) -> tuple[WeeklyReport, tuple[EventsForgotten | Damaged, ...]]:
     """The week's report, of one experiment where ``only`` is given; and why it is without those it had to leave out.
 
     Raises:
         EventsForgotten, Damaged: where nothing is left.
     """
+    as_of = min(end, context.clock())  # of a week that is not over there is no more to count
     lived = () if only else context.control.lives()
     begun = {only: _begun(context, only, end)} if only else in_week(lived, start, end)
     sections, unmade = list[ExperimentReport](), list[EventsForgotten | Damaged]()
-    for name, state in begun.items():
+    for number, (name, state) in enumerate(begun.items()):
+        progress(f"gathering {week}", number, len(begun))
         try:
-            sections.append(_section(context, name, state, start, end))
+            sections.append(_section(context, name, state, start, end, as_of))
         except (EventsForgotten, Damaged) as error:
             unmade.append(error)
+    progress(f"gathering {week}", len(begun), len(begun))
     if unmade and not sections:
         lost = isinstance(unmade[0], EventsForgotten)
         raise EventsForgotten(f"{unmade[0]}: {PAGE_IS_LOST}") if lost else unmade[0]
@@ -110,9 +116,9 @@ def build_report(
         week=week,
         start=start.date(),
         end=(end - timedelta(days=1)).date(),
-        as_of=end,
+        as_of=as_of,
         sections=tuple(sections),
-        leaderboard=() if only else _leaderboard(context, end),
+        leaderboard=() if only else _leaderboard(context, end, progress),
     )
     return report, (*unmade, *_damaged(lived, end))
 
@@ -126,7 +132,7 @@ def _damaged(lived: Sequence[tuple[ExperimentRecord, Life | Damaged]], end: date
     )
 
 
-def _leaderboard(context: Context, end: datetime) -> tuple[BoardView, ...]:
+def _leaderboard(context: Context, end: datetime, progress: Progress) -> tuple[BoardView, ...]:
     """What all experiments had shown by the end of the week."""
     return tuple(
         BoardView(
@@ -141,7 +147,7 @@ def _leaderboard(context: Context, end: datetime) -> tuple[BoardView, ...]:
                 for each in board.proposals[:PROPOSALS]
             ),
         )
-        for board in build_leaderboard(context, until=end).boards
+        for board in build_leaderboard(context, progress=progress, until=end).boards
     )
 
 
@@ -161,12 +167,14 @@ def _state(history: tuple[MilestoneRecord, ...]) -> State | None:
     return replay(Milestone(fact.kind, fact.payload) for fact in history)
 
 
-def _section(context: Context, name: str, state: State, start: datetime, end: datetime) -> ExperimentReport:
+def _section(
+    context: Context, name: str, state: State, start: datetime, end: datetime, as_of: datetime
+) -> ExperimentReport:
     history = _until(context.control.history(name), end + CLOSING)
     plan, plan_hash = context.control.plan(name)
     verdicts = tuple(each for each in context.control.verdicts(name) if plan.look_time(each.look) <= end)
     latest = verdicts[-1] if verdicts else None
-    evidence = _evidence(context, plan, latest, _measured_until(history, plan, latest, end))
+    evidence = _evidence(context, plan, latest, _measured_until(history, plan, latest, as_of))
     compared = latest.document["comparison"] if latest else None
     brief = context.control.brief(context.control.experiment(name).brief).document
     primary = plan.primary
@@ -201,13 +209,13 @@ def _section(context: Context, name: str, state: State, start: datetime, end: da
 
 
 def _measured_until(
-    history: tuple[MilestoneRecord, ...], plan: Plan, latest: VerdictRecord | None, end: datetime
+    history: tuple[MilestoneRecord, ...], plan: Plan, latest: VerdictRecord | None, as_of: datetime
 ) -> datetime:
-    """The end of the week or, if that came first, of the experiment: later units were no longer dealt by its plan."""
+    """The page's instant or, if that came first, the experiment's end: later units were no longer dealt by its plan."""
     ends = {str(fact.kind): fact.at for fact in history}
     if "stopped" in ends:
-        return min(end, ends["stopped"])
-    return plan.look_time(latest.look) if "concluded" in ends and latest else end
+        return min(as_of, ends["stopped"])
+    return plan.look_time(latest.look) if "concluded" in ends and latest else as_of
 
 
 def _evidence(context: Context, plan: Plan, latest: VerdictRecord | None, until: datetime) -> Evidence:

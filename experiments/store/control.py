@@ -71,7 +71,10 @@ class ControlPlane(Catalogue):
 
         def work(session: Session) -> State:
             if session.get(ExperimentRow, name):
-                raise ExperimentExists(f"there is an experiment {name!r} already; choose another name")
+                raise ExperimentExists(
+                    f"there is an experiment {name!r} already, and what its file said then holds; for a changed file "
+                    "choose another name"
+                )
             now = self._clock()
             facts = decide(None, Create(name, control))
             state = evolve(None, facts[0])

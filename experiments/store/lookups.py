@@ -61,7 +61,8 @@ def refuse_unreadable(row: ExperimentRow) -> None:
 def unknown(what: str, name: str, known: Sequence[str]) -> Unknown:
     """An error that suggests the nearest of the ``known`` names, or lists some."""
     near = difflib.get_close_matches(name, known, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none yet'}"
+    none = "there are none yet" + ("; adstyle experiment create FILE makes one" if what == "experiment" else "")
+    advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)[:8])}" if known else none
     return Unknown(f"there is no {what} {name!r}: {advice}")
 
 

@@ -214,6 +214,12 @@ def test_a_file_that_cannot_be_read_is_named(refused, tmp_path, name, content):
     assert name in refused(tmp_path / name, *AGGREGATES)
 
 
+def test_of_a_spreadsheet_it_is_said_what_to_save_it_as(refused, tmp_path):
+    (tmp_path / "arms.xlsx").write_bytes(b"PK")
+    assert ".csv, .tsv" in (said := refused(tmp_path / "arms.xlsx", *AGGREGATES))
+    assert "or save it as one of these" in said
+
+
 def test_people_read_a_table_and_a_sentence(table):
     adstyle = str(Path(sys.executable).with_name("adstyle"))
     result = subprocess.run([adstyle, "compare", str(table), *AGGREGATES], capture_output=True, text=True, check=True)

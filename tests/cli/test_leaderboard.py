@@ -1,6 +1,7 @@
 """``adstyle leaderboard`` as people and programs read it."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -67,6 +68,7 @@ def test_people_read_a_table_and_what_to_try_next(root, capsys):
     run_experiment(root, {"original": 1000, "noir": 1500, "riso": 980})
     lines = typed(capsys, root).out.splitlines()
     assert lines[0].startswith("ctr against original, 1 experiment; one style's lift differs by about")
+    assert re.search(r"by about \d+ % between products, styles differ by about \d+ %\.$", lines[0])
     assert lines[1].split("  ")[0].strip() == "style"
     assert "better than original" in lines[1]
     noir = next(line for line in lines if line.strip().startswith("noir#"))

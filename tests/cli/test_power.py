@@ -52,6 +52,12 @@ def test_people_get_a_table_and_a_sentence(power):
     assert "a single look would take" in " ".join(out.split())
 
 
+def test_percents_given_as_a_share_are_asked_about(power):
+    assert "for one of 15 %, write --lift 0.15." in power("--baseline", "0.03", "--lift", "15")[1]
+    assert "--lift" not in power("--baseline", "0.03", "--lift", "1.5")[1]
+    assert "--lift" not in power("--baseline", "0.001", "--sample", "2000")[1], "found, not asked for"
+
+
 @pytest.mark.parametrize("ending", ["svg", "png"])
 def test_the_chart_is_drawn(power, tmp_path, ending):
     path = tmp_path / f"plan.{ending}"

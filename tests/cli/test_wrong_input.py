@@ -186,6 +186,70 @@ def test_an_experiment_that_is_not_there_is_named_with_those_that_are(workspace,
     assert "autumn" in refused("experiment", *step, "autum")
 
 
+def test_where_there_are_no_experiments_yet_the_way_to_one_is_named(workspace, refused):
+    assert "adstyle experiment create FILE" in refused("experiment", "generate", "autumn")
+
+
+def test_a_name_in_place_of_an_experiment_file_finds_it(workspace, adstyle, refused):
+    for step in ("check", "create"):
+        for wrong in ("autumn", "autumn.yaml"):
+            assert "did you mean experiments/autumn.yaml?" in refused("experiment", step, wrong)
+        assert "did you mean" not in refused("experiment", step, "winter")
+
+
+def test_what_cannot_be_changed_any_more_is_said_of_a_taken_name(workspace, adstyle, refused):
+    adstyle("experiment", "create", "experiments/autumn.yaml")
+    said = refused("experiment", "create", "experiments/autumn.yaml")
+    assert said.endswith("what its file said then holds; for a changed file choose another name\n")
+
+
+def test_a_week_that_has_not_begun_and_a_week_in_place_of_a_name_are_no_page(workspace, adstyle, refused):
+    before = files(workspace)
+    for week in ("2026-W47", "2027-W01"):
+        said = refused("--now", "2026-11-15T23:59Z", "report", "--week", week)
+        assert f"{week} has not begun: the last whole week is 2026-W45" in said
+    assert "adstyle report --week 2026-W45" in refused("report", "2026-W45")
+    assert files(workspace) == before
+    adstyle("--now", "2026-11-16T00:00Z", "report", "--week", "2026-W47")
+
+
+def test_a_kind_of_events_that_there_is_not_is_said_once(workspace, refused):
+    (workspace / "feeds" / "shop.toml").write_text(
+        'name = "shop"\ntitle = "Our own"\nsource = "https://example.com/"\nchecked_on = 2026-11-26\n'
+        '[[files]]\nkind = "click"\nnames = ["shop-*"]\n'
+        'columns = { event_id = "id", ts = "time", unit = "visitor" }\n'
+    )
+    for name in ("shop-1.csv", "shop-2.csv"):
+        (workspace / name).write_text("id,time,visitor\n")
+    said = refused("ingest", "--kind", "clicks", "shop-1.csv", "shop-2.csv")
+    assert said == "adstyle: there is no kind 'clicks' of events: use impression, click, conversion, count\n"
+
+
+def test_rejected_lines_come_with_what_can_be_done_about_them(workspace, adstyle):
+    (workspace / "clicks-1.csv").write_text("event_id,ts,unit\nc1,2026-11-02T10:00:00Z,ann\n")
+    (workspace / "clicks-2.csv").write_text("event_id,ts,unit\nc2,2026-11-02T10:00:00Z,\n")
+    now = ("--now", "2026-11-09T06:00Z")
+    assert "adstyle events" not in adstyle(*now, "ingest", "clicks-1.csv")
+    assert "adstyle events" not in adstyle("status")
+    said = adstyle(*now, "ingest", "clicks-2.csv")
+    assert "adstyle events rejects --out DIR" in said
+    assert "adstyle events replay" in said
+    assert adstyle("status").endswith("+ 1 rejected (why: adstyle events rejects)\n")
+
+
+def test_a_unit_of_which_nothing_is_held_is_said_beside_the_data(workspace, capsys):
+    assert run(["events", "show", "ann"]) == 0
+    assert tuple(capsys.readouterr()) == ("", "The lake holds nothing of 'ann'.\n")
+
+
+def test_a_running_experiment_says_when_its_next_look_is(workspace, adstyle):
+    write("experiments/autumn.yaml", EXPERIMENT | {"review": False})
+    now = ("--now", "2026-11-02T00:00Z")
+    for step in (["create", "experiments/autumn.yaml"], ["generate", "autumn"], ["start", "autumn"]):
+        adstyle(*now, "experiment", *step)
+    assert adstyle("experiment", "show", "autumn").endswith("Next: wait for the next look, on 2026-11-09\n")
+
+
 def test_where_nothing_can_be_written_is_one_line(workspace, adstyle, refused):
     (workspace / "file").touch()
     (workspace / "held" / "outcomes.parquet").mkdir(parents=True)
@@ -198,7 +262,7 @@ def test_where_nothing_can_be_written_is_one_line(workspace, adstyle, refused):
     ):
         assert says in refused("export", "events", "--out", out)
     assert "csv" in refused("export", "events", "--out", "elsewhere", "--format", "xml")
-    assert "file" in refused("report", "--week", "2026-W45", "--out", "file")
+    assert "file" in refused("report", "--week", "2025-W45", "--out", "file")
     assert files(workspace) <= before
     assert not (workspace / "held" / "impressions.parquet").exists()
 

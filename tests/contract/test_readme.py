@@ -52,6 +52,14 @@ def test_the_sessions_print_what_the_readme_says(tmp_path: Path) -> None:
     assert commands > 10
 
 
+def test_every_metric_that_a_plan_may_name_is_named() -> None:
+    from experiments.core.metrics import METRICS
+
+    listed = re.search(r"^Metrics are (.*?)\.$", README, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    assert set(re.findall(r"`([^`]+)`", listed[1])) == set(METRICS)
+
+
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", README))))
 def test_every_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()

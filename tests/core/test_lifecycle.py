@@ -183,6 +183,20 @@ TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
+TYPED = {
+    Phase.DRAFT: "generate, archive",
+    Phase.GENERATING: "generate, archive",
+    Phase.REVIEW: "generate, approve, decline, start, archive",
+    Phase.RUNNING: "pause, stop",
+    Phase.PAUSED: "resume, stop, archive",
+    Phase.CONCLUDED: "approve, decline, promote, archive",
+    Phase.PROMOTED: "rollback, archive",
+    Phase.ROLLED_BACK: "archive",
+    Phase.ARCHIVED: "nothing",
+}
+"""What a person can type in each phase."""
+
+
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("command", sorted({command for _, command in TRANSITIONS}, key=lambda each: each.__name__))
 def test_what_the_table_does_not_hold_is_refused_with_what_is_possible(phase, command):
@@ -192,9 +206,7 @@ def test_what_the_table_does_not_hold_is_refused_with_what_is_possible(phase, co
                  ProposePromotion: ("ink",), Promote: ("ink",), Reweight: (MOVED,)}.get(command, ())  # fmt: skip
     with pytest.raises(NotPossibleNow) as refusal:
         decide(State("spring-sale", "original", phase), command(*arguments))
-    possible = [wanted.__name__ for here, wanted in TRANSITIONS if here is phase]
-    said = str(refusal.value).replace(" ", "").lower()
-    assert all(wanted.lower() in said for wanted in possible)
+    assert str(refusal.value).endswith(f"(possible now: {TYPED[phase]})")
 
 
 @given(COMMANDS)

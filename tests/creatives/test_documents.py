@@ -97,6 +97,7 @@ def test_aliases_cannot_unfold(tmp_path: Path) -> None:
     [
         (None, "there is no such file"),
         (b"headline: \xff", "is not UTF-8 text (byte 10)"),
+        (b"\x89PNG\r\n\x1a\n\0", "is no text; name a document (YAML)"),
         (b"#" * (1 << 20) + b"\n", "is larger than 1024 KiB"),
     ],
 )
@@ -107,6 +108,22 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, messag
     with pytest.raises(DocumentError, match=r"a\.yaml") as caught:
         read_document(path, Whole)
     assert message in str(caught.value)
+
+
+def test_a_document_that_is_not_there_is_found_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "briefs").mkdir()
+    for name in ("briefs/cup.yaml", "autumn.yaml"):
+        (tmp_path / name).write_text("headline: x")
+
+    def said(name: str) -> str:
+        with pytest.raises(DocumentError) as caught:
+            read_document(tmp_path / name, Whole)
+        return str(caught.value)
+
+    assert said("cup").endswith(f"there is no such file: did you mean {tmp_path / 'briefs' / 'cup.yaml'}?")
+    assert said("autmn.yaml").endswith(f"did you mean {tmp_path / 'autumn.yaml'}?")
+    assert said("winter").endswith("there is no such file")
+    assert said("gone/winter.yaml").endswith("there is no such file")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:

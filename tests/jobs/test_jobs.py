@@ -40,6 +40,36 @@ def test_a_winner_is_proposed_approved_and_rolled_back(office):
     assert milestones(office)[-4:] == ["concluded", "proposed", "promoted", "rolled_back"]
 
 
+def test_a_winner_that_waits_for_a_person_is_on_every_page_until_then(office):
+    def decision(week):
+        page = json.loads((office.root / "reports" / f"2026-W{week}.json").read_text())
+        return page["sections"][0]["decision"]["state"]
+
+    office.delivers(week=1)
+    office.runs("all")
+    office.now += timedelta(days=14)
+    office.runs("all")
+    assert [decision(week) for week in (45, 46, 47)] == ["proposed"] * 3
+    office.now += timedelta(days=1)
+    office.types("experiment", "decline", "autumn")
+    office.now += timedelta(days=14)
+    office.runs("all")
+    assert decision(48) == "concluded", "the week of the answer"
+    assert not (office.root / "reports" / "2026-W49.json").exists()
+
+
+def test_the_page_of_a_week_that_is_not_over_counts_up_to_now(office):
+    office.delivers(week=1)
+    office.now = MONDAY + timedelta(days=3, hours=6)
+    office.types("ingest", *sorted((office.root / "inbox").iterdir()))
+    office.types("report", "--week", "2026-W45")
+    page = json.loads((office.root / "reports" / "2026-W45.json").read_text())
+    assert datetime.fromisoformat(page["as_of"]) == office.now
+    with office.looks() as stores:
+        (counted,) = stores.control.evidence_at("autumn", office.now)
+    assert counted.health.days_expected == 3
+
+
 def test_a_declined_proposal_is_not_made_again(office):
     office.delivers(week=1)
     office.runs("all")

@@ -136,8 +136,18 @@ def test_names_that_run_from_right_to_left_keep_to_themselves(example):
     title, advertiser, campaign = "קפה Nike בתל אביב!", "נורד", "סתיו (2026)"
     section = dataclasses.replace(example["winner"](), title=title, advertiser=advertiser, campaign=campaign)
     text = render_report(example["example_report"](section, example["running"]()))
-    assert text.count(f"<bdi>{title}</bdi></a>") == text.count(f"<bdi>{title}</bdi></h2>") == 1
+    name = '<bdi class="name">espresso-autumn</bdi>'
+    assert text.count(f"<bdi>{title}</bdi> {name}</a>") == text.count(f"<bdi>{title}</bdi> {name}</h2>") == 1
     assert text.count(f"<bdi>{advertiser}</bdi> · <bdi>{campaign}</bdi>") == 2
+
+
+def test_experiments_of_one_brief_bear_their_names(example):
+    """In the list at the top as in the heading of each: their headline is the same."""
+    winner, names = example["winner"](), ("autumn-north", "autumn-south")
+    text = render_report(example["example_report"](*(dataclasses.replace(winner, name=name) for name in names)))
+    for kind in (r'<a href="#e\d', r'<h2 id="e\d'):
+        found = re.findall(rf"{kind}[^>]*>(.*?)</(?:a|h2)>", text)
+        assert [re.sub("<[^>]+>", "", each) for each in found] == [f"{winner.title} {name}" for name in names]
 
 
 def test_of_many_days_the_table_shows_some_and_says_so(example, html):

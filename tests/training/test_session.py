@@ -236,7 +236,7 @@ def test_of_very_many_photographs_some_are_read_from_all_over_the_folder(tmp_pat
 def test_a_folder_without_photographs_is_named(tmp_path):
     with pytest.raises(NoPhotographs, match="holds no photographs"):
         read_photographs(tmp_path)
-    with pytest.raises(NoPhotographs):
+    with pytest.raises(NoPhotographs, match="is no folder"):
         read_photographs(tmp_path / "nowhere")
 
 

@@ -313,7 +313,7 @@ def test_a_search_can_be_interrupted(workspace, train, capsys, steps_taken):
         ({"name": "ink-wash"}, (), "comes along"),
         ({}, ("--size", "100"), "multiple of 16"),
         ({}, ("--device", "abacus"), "neither cpu nor cuda"),
-        ({}, ("--photos", "nowhere"), "holds no photographs"),
+        ({}, ("--photos", "nowhere"), "nowhere is no folder"),
         ({}, ("--style-weight", "inf"), "style weight of inf"),
         ({}, ("--look", "Nice"), "in one sentence of 10 to 200"),
         ({}, ("--look", "x" * 200), "in one sentence of 10 to 200"),
