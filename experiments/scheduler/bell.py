@@ -1,11 +1,12 @@
 """The bell. APScheduler only says *when*; what is due and whether it was done stands in our own tables."""
 
 import signal
+import threading
 from collections.abc import Callable
 from datetime import UTC, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from creatives.errors import CreativeError
@@ -22,7 +23,7 @@ LEADER = "scheduler"
 LEASE_SECONDS = 90.0
 
 
-def build_scheduler(context: Context, say: Say) -> BlockingScheduler:
+def build_scheduler(context: Context, say: Say) -> BackgroundScheduler:
     """A scheduler in UTC with one interval trigger a job.
 
     One worker thread: jobs of one tick run in order, and a job is never run beside itself. A bell missed while the
@@ -30,7 +31,7 @@ def build_scheduler(context: Context, say: Say) -> BlockingScheduler:
     would ring by the alphabet, and a look be taken before its logs are read: they begin a moment apart.
     """
     begin = context.clock()
-    scheduler = BlockingScheduler(
+    scheduler = BackgroundScheduler(
         timezone=UTC,
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -78,12 +79,16 @@ def ring_once(context: Context, say: Say) -> None:
 
 
 def serve(context: Context, say: Say) -> None:
-    """Ring until interrupted or told to end, as services and containers are (SIGTERM); the job at hand is finished."""
+    """Ring until interrupted or told to end, as services and containers are (SIGTERM); the job at hand is finished.
+
+    Signals reach the first thread, which only waits: APScheduler, while it submits a job, catches whatever is raised.
+    """
     scheduler = build_scheduler(context, say)
     say(f"The scheduler rings for {', '.join(JOBS)} (UTC). Ctrl-C ends it; nothing is lost.")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         scheduler.start()
+        threading.Event().wait()
     except (KeyboardInterrupt, SystemExit):
         if scheduler.running:
             scheduler.shutdown(wait=True)

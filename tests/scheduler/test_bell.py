@@ -1,10 +1,12 @@
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from apscheduler.executors.pool import ThreadPoolExecutor
 
 from experiments.core.errors import StorageFailure, TryLater
 from experiments.jobs.registry import JOBS
@@ -83,6 +85,29 @@ def test_told_to_end_it_finishes_the_job_at_hand(office, monkeypatch, ending):
     assert (done[0], said[-1]) == ("whole", "The scheduler has ended.")
     assert office.ledger.last("lock").owner is None
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_told_to_end_while_a_bell_is_being_rung_it_ends(office, monkeypatch):
+    """APScheduler goes on after whatever is raised in it then."""
+    submit, told = ThreadPoolExecutor._do_submit_job, []
+
+    def interrupted(*arguments):
+        if not told:
+            told.append("once")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)
+        submit(*arguments)
+
+    def again():
+        told.append("again")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "_do_submit_job", interrupted)
+    patience = threading.Timer(20, again)
+    patience.start()
+    serve(office, [].append)
+    patience.cancel()
+    assert told == ["once"]
 
 
 def test_ringing_once_ends_at_the_first_bell_that_finds_the_database_taken(office, monkeypatch):
