@@ -12,7 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from creatives.errors import CreativeError
 from experiments.core.errors import ExperimentError, TryLater
 from experiments.jobs.context import Context
-from experiments.jobs.job import Job, run_job
+from experiments.jobs.job import Job, TaskRun, run_job
 from experiments.jobs.presenting import task_line
 from experiments.jobs.registry import JOBS
 from experiments.store.ledger import LeaseHeld
@@ -53,9 +53,14 @@ def ring(context: Context, job: Job, say: Say) -> None:
 
 
 def _ring(context: Context, job: Job, say: Say) -> None:
+    as_of = context.clock()
+
+    def finished(task: TaskRun) -> None:
+        say(f"{as_of:%Y-%m-%d %H:%M} {task_line(task)}")
+
     try:
         with context.ledger.lock(LEADER, context.owner, LEASE_SECONDS):
-            run = run_job(context, job, context.clock())
+            run_job(context, job, as_of, finished=finished)
     except LeaseHeld as standing_by:
         say(f"{job.name}: standing by ({standing_by})")
         return
@@ -63,9 +68,6 @@ def _ring(context: Context, job: Job, say: Say) -> None:
         raise
     except (ExperimentError, CreativeError, ReportError) as error:
         say(f"{job.name}: failed ({error})")
-        return
-    for task in run.tasks:
-        say(f"{run.as_of:%Y-%m-%d %H:%M} {task_line(task)}")
 
 
 def ring_once(context: Context, say: Say) -> None:
