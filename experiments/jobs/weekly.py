@@ -9,7 +9,7 @@ from experiments.core.errors import ExperimentError
 from experiments.core.evidence import Evidence
 from experiments.core.gates import balance_p
 from experiments.core.judgement import compare_evidence
-from experiments.core.lifecycle import Milestone, Phase, State, replay
+from experiments.core.lifecycle import Milestone, MilestoneKind, Phase, State, replay
 from experiments.core.metrics import metric_named
 from experiments.core.plan import Plan
 from experiments.core.statistics.batched import sample_ratio_of
@@ -56,6 +56,8 @@ from reports.model import (
 
 CLOSING = timedelta(days=1)
 """A week's page stays open until a day after its last midnight: Sunday's look is judged, and promoted, on Monday."""
+ANSWERS = frozenset({MilestoneKind.DECLINED, MilestoneKind.STOPPED, MilestoneKind.ROLLED_BACK, MilestoneKind.ARCHIVED})
+"""What a person decided, perhaps on having read the page of the week before: it is news of the week it happened in."""
 PROPOSALS = 3
 """Styles to try next that a page names."""
 THUMBNAIL = 320
@@ -83,7 +85,7 @@ def in_week(
         state = _state(history)
         if state is None or state.plan_hash is None:
             continue
-        news = any(fact.at >= start + CLOSING for fact in history)
+        news = any(fact.at >= (start if fact.kind in ANSWERS else start + CLOSING) for fact in history)
         if news or state.proposed or state.phase in (Phase.RUNNING, Phase.PAUSED, Phase.PROMOTED):
             found[record.name] = state
     return found

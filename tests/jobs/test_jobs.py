@@ -38,6 +38,11 @@ def test_a_winner_is_proposed_approved_and_rolled_back(office):
     office.runs("all")
     assert office.phase() == "rolled_back", "a person's rollback is never undone by a job"
     assert milestones(office)[-4:] == ["concluded", "proposed", "promoted", "rolled_back"]
+    office.now += timedelta(days=14)
+    office.runs("all")
+    page = json.loads((office.root / "reports" / "2026-W46.json").read_text())
+    assert page["sections"][0]["decision"]["state"] == "rolled_back", "on the day that the page of W45 was written"
+    assert not (office.root / "reports" / "2026-W47.json").exists()
 
 
 def test_a_winner_that_waits_for_a_person_is_on_every_page_until_then(office):
@@ -50,7 +55,7 @@ def test_a_winner_that_waits_for_a_person_is_on_every_page_until_then(office):
     office.now += timedelta(days=14)
     office.runs("all")
     assert [decision(week) for week in (45, 46, 47)] == ["proposed"] * 3
-    office.now += timedelta(days=1)
+    assert office.now.isoweekday() == 1, "when pages are read"
     office.types("experiment", "decline", "autumn")
     office.now += timedelta(days=14)
     office.runs("all")
