@@ -24,6 +24,7 @@ from experiments.composition import engine_of, open_context
 from experiments.core.errors import ExperimentError, StorageFailure
 from experiments.core.plan import Looks
 from experiments.doctor import examine
+from experiments.events import compiling
 from experiments.events.engine import DuckDB
 from experiments.events.evidence import evidence_of, gather
 from experiments.events.lake import EventLake
@@ -148,9 +149,10 @@ class Repeated:
 
 
 @pytest.mark.spark
-def test_nothing_is_held_afterwards_and_ctrl_c_stays_ours(spark):
+def test_nothing_is_held_afterwards_and_ctrl_c_stays_ours(spark, monkeypatch):
     from pyspark.sql import SparkSession
 
+    monkeypatch.setattr(compiling, "expression_of", lambda _form: Repeated().expression())
     before = signal.getsignal(signal.SIGINT)
     impressions = TABLES["impressions"].schema.empty_table()
     found = spark.answer(Repeated(), {"impressions": impressions}, {"impressions": ("event_id",)})
