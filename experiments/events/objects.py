@@ -72,6 +72,10 @@ class Objects:
 
     def sizes(self, folder: str = "", before: datetime | None = None) -> dict[str, int]:
         """Every file's size, by path; only of those last written before an instant where one is given."""
-        found = self._store.get_file_info(pf.FileSelector(folder, allow_not_found=True, recursive=True))
+        wanted = pf.FileSelector(folder, allow_not_found=True, recursive=True)
+        try:
+            found = self._store.get_file_info(wanted)
+        except FileNotFoundError:  # pyarrow looks twice where nothing is; somebody made the folder meanwhile
+            found = self._store.get_file_info(wanted)
         files = [each for each in found if each.type == pf.FileType.File]
         return {each.path: each.size for each in files if before is None or each.mtime.timestamp() < before.timestamp()}

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.events.lake import EventLake
+from experiments.events.objects import Objects
 
 
 def ids(lake, name="impressions", version=None):
@@ -228,3 +229,21 @@ def test_the_log_names_no_unit_and_units_are_found_all_the_same(lake, rows, at):
         assert engine.sql(f"SELECT count(*) FROM impressions WHERE unit = '{units[0]}'").fetchall() == [(1,)]
     found = lake.dataset("rejects").to_table(filter=pc.match_substring(pc.field("text"), units[0]))
     assert found.num_rows == 1
+
+
+def test_a_folder_that_somebody_makes_while_it_is_looked_for_is_looked_into(tmp_path):
+    (tmp_path / "part.parquet").write_bytes(b"abc")
+    objects, looks = Objects(str(tmp_path), {}), []
+
+    class Store:
+        """It finds nothing first, as pyarrow says where the folder was made between its two looks."""
+
+        def get_file_info(self, wanted):
+            looks.append(wanted.base_dir)
+            if len(looks) == 1:
+                raise FileNotFoundError
+            return store.get_file_info(wanted)
+
+    store, objects._store = objects._store, Store()
+    assert objects.sizes() == {"part.parquet": 3}
+    assert len(looks) == 2
