@@ -9,6 +9,7 @@ import pytest
 from apscheduler.executors.pool import ThreadPoolExecutor
 
 from experiments.core.errors import StorageFailure, TryLater
+from experiments.jobs.job import Task
 from experiments.jobs.registry import JOBS
 from experiments.scheduler.bell import LEADER, build_scheduler, ring_once, serve
 
@@ -58,6 +59,25 @@ def test_ringing_does_what_is_due(office):
     assert "ingest impressions.csv: 1 read = 0 accepted + 0 duplicate + 1 rejected" in said[0]
     ring_once(office, said.append)
     assert len(said) == 1
+
+
+def test_a_line_is_said_before_the_next_task_begins(office, monkeypatch):
+    said, before = [], []
+
+    class Two:
+        name, summary, every_minutes = "compact", "try", 60
+
+        def plan(self, _context, _as_of):
+            return tuple(Task(self.name, name, "week") for name in ("autumn", "winter"))
+
+        def act(self, _context, _task, _as_of, _progress):
+            before.append(len(said))
+            return {"table": "outcomes", "files": 1, "removed": 1}
+
+    monkeypatch.setitem(JOBS, "compact", Two())
+    ring_once(office, said.append)
+    assert before == [0, 1]
+    assert len(said) == 2
 
 
 def test_a_second_scheduler_stands_by(office):
