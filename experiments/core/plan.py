@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from experiments.core.errors import ExperimentError
-from experiments.core.statistics.allocation import BadAllocation, check_floor
+from experiments.core.statistics.floors import BadAllocation, check_floor
 from experiments.core.statistics.moments import UNITS
 from experiments.core.statistics.multiplicity import Multiplicity
 from experiments.core.statistics.spending import Spending

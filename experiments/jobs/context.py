@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from creatives.packs import StyleLibrary
-from experiments.events.lake import EventLake
-from experiments.ingest.hashing import UnitHasher
-from experiments.ingest.money import Rates
-from experiments.store.control import ControlPlane
-from experiments.store.deliveries import SqlDeliveries
-from experiments.store.ledger import SqlLedger
+if TYPE_CHECKING:
+    from creatives.packs import StyleLibrary
+    from experiments.events.lake import EventLake
+    from experiments.ingest.hashing import UnitHasher
+    from experiments.ingest.money import Rates
+    from experiments.store.control import ControlPlane
+    from experiments.store.deliveries import SqlDeliveries
+    from experiments.store.ledger import SqlLedger
 
 Clock = Callable[[], datetime]
 Progress = Callable[[str, int, int], None]
@@ -30,24 +32,31 @@ class Folders(Protocol):
     @property
     def zone(self) -> str | None: ...
 
-    def rates(self) -> Rates | None: ...
+    def rates(self) -> "Rates | None": ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """The stores, engines and clock of one workspace, made by the composition root."""
 
     workspace: Folders
-    control: ControlPlane
-    ledger: SqlLedger
-    deliveries: SqlDeliveries
-    lake: EventLake
-    library: StyleLibrary
-    hasher: Callable[[], UnitHasher]
+    control: "ControlPlane"
+    ledger: "SqlLedger"
+    deliveries: "SqlDeliveries"
+    open_lake: "Callable[[], EventLake]"
+    library: "StyleLibrary"
+    hasher: "Callable[[], UnitHasher]"
     """Under the keys as they are now. Who needs none (to pause, to roll back) needs no key file."""
     clock: Clock
     owner: str
     """This process, as leases name it."""
+
+    @cached_property
+    def lake(self) -> "EventLake":
+        """Opened when it is first asked for: what it is read with takes a while to load, and most commands need none of
+        it.
+        """
+        return self.open_lake()
 
 
 def silent(_what: str, _done: int, _of: int) -> None:

@@ -43,12 +43,23 @@ def test_the_version_is_the_installed_ones(tmp_path: Path) -> None:
     assert (told.returncode, told.stdout) == (0, f"adstyle {importlib.metadata.version('adstyle')}\n")
 
 
-def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--help"], ()),
+        (["-w", "here", "styles", "list"], ("numpy",)),
+        (["-w", "here", "experiment", "list"], ("numpy", "sqlalchemy")),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_nothing_heavy_is_loaded_without_need(tmp_path: Path, arguments: list[str], needed: tuple[str, ...]) -> None:
+    adstyle("init", "here", cwd=tmp_path).check_returncode()
+    spared = tuple(name for name in HEAVY if name not in needed)
     script = (
         "import sys\n"
         "from experiments.cli.app import run\n"
-        "code = run(['--help'])\n"
-        f"print('loaded', [name for name in {HEAVY!r} if name in sys.modules], code)\n"
+        f"code = run({arguments!r})\n"
+        f"print('loaded', [name for name in {spared!r} if name in sys.modules], code)\n"
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "loaded [] 0" in result.stdout

@@ -8,7 +8,7 @@ import pytest
 from experiments.core.evidence import Batch, Evidence, Health
 from experiments.core.metrics import metric_named
 from experiments.core.plan import CTR, Allocation, Arm, Direction, Looks, Plan, Rule
-from experiments.core.statistics.allocation import control_floor
+from experiments.core.statistics.floors import control_floor
 from experiments.core.statistics.moments import UnitMoments
 from experiments.core.traffic import next_shares
 

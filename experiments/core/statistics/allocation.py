@@ -17,48 +17,19 @@ mean is at most that rate and falls with each impression that brings nothing.
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.core.errors import ExperimentError
+from experiments.core.statistics.floors import FLOOR, BadAllocation, check_floor
 from experiments.core.statistics.posterior import best_of_means, best_of_rates
 
 Array = NDArray[np.float64]
 
 LEADER = 0.5
 """b: how often the leader of the first draw is shown."""
-FLOOR = 0.02
-"""Every arm's least share, so that each goes on being measured."""
 _PRIOR_COUNT = 0.5
 """Effective counts of the prior, at the rate of all arms together; `posterior` brings them."""
 _PRIOR_UNITS = 1.0
 _PRIOR_FREEDOM = 8.0
 """Degrees of freedom that the variance of all arms' units lends to each arm's own."""
 _NOTHING = 1e-200
-
-
-class BadAllocation(ExperimentError):
-    """Shares that cannot be, or evidence that no share can be taken from."""
-
-
-def control_floor(arms: int, floor: float = FLOOR) -> float:
-    """The control's least share: 1 / (1 + sqrt(arms - 1)), which every contrast's precision needs.
-
-    It is Dunnett's optimum for arms that share the rest evenly (JASA 50, 1955).
-    """
-    return float(max(floor, 1 / (1 + np.sqrt(arms - 1))))
-
-
-def check_floor(arms: int, floor: float = FLOOR) -> Array:
-    """Every arm's least share, the control's first.
-
-    Raises:
-        BadAllocation: where together they are more than there is.
-    """
-    least = np.full(arms, floor)
-    least[0] = control_floor(arms, floor)
-    if not floor >= 0 or not least.sum() <= 1:
-        raise BadAllocation(
-            f"a floor of {floor:g} leaves no room: {arms} arms and their control need {least.sum():.3f}"
-        )
-    return least
 
 
 def allocate_rates(

@@ -7,6 +7,8 @@ A family is an increasing function of the fraction t of the plan, 0 at 0 and alp
     power family           a t^rho                            in between, as rho says
 
 K. K. G. Lan, D. L. DeMets, Biometrika 70 (1983); K. Kim, D. L. DeMets, Biometrika 74 (1987) for the powers.
+
+SciPy is loaded when something is to be computed: every plan names its family, and most commands compute nothing.
 """
 
 import difflib
@@ -15,7 +17,6 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from experiments.core.errors import ExperimentError
 
@@ -69,6 +70,8 @@ class Spending:
 
     def spent(self, alpha: Array | float, fractions: Array | float) -> Array:
         """What may be spent by ``fractions`` (above 0, to 1) of the plan; broadcasts."""
+        from scipy.special import ndtr, ndtri
+
         match self.family:
             case Family.OBRIEN_FLEMING:
                 return np.asarray(2 * ndtr(ndtri(np.asarray(alpha) / 2) / np.sqrt(fractions)))
@@ -80,6 +83,8 @@ class Spending:
 
         O'Brien and Fleming's earlier looks have then spent nothing that counts.
         """
+        from scipy.special import log_ndtr, ndtri_exp
+
         if self.family is Family.OBRIEN_FLEMING:
             half = ndtri_exp(np.minimum(log_step - np.log(2), np.log(0.5))) * np.sqrt(now)
             return np.asarray(np.log(2) + log_ndtr(half))

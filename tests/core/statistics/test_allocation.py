@@ -7,14 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import gamma, norm
 
 from experiments.core.statistics import allocation
-from experiments.core.statistics.allocation import (
-    FLOOR,
-    BadAllocation,
-    allocate_means,
-    allocate_rates,
-    control_floor,
-    top_two,
-)
+from experiments.core.statistics.allocation import allocate_means, allocate_rates, top_two
+from experiments.core.statistics.floors import FLOOR, BadAllocation, control_floor
 from experiments.core.statistics.posterior import best_of_rates
 
 
