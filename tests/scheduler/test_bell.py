@@ -88,6 +88,15 @@ def test_a_second_scheduler_stands_by(office):
     assert all("standing by" in line for line in said)
 
 
+@pytest.fixture
+def ctrl_c():
+    """It reaches us, though these tests may have been begun in the background of a script, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_end_it_finishes_the_job_at_hand(office, monkeypatch, ending):
     done = []
