@@ -5,19 +5,16 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from creatives.briefs import load_brief
-from creatives.overview import write_overview
-from creatives.packs import Look
-from creatives.render import plan_render, render
-from creatives.slots import find_slots
 from experiments.core.commands import FinishGeneration
 from experiments.core.errors import ExperimentError
 from experiments.core.lifecycle import Phase
-from experiments.documents import restore_experiment
 from experiments.jobs.context import Context, Progress
 from experiments.jobs.job import Task
+
+if TYPE_CHECKING:
+    from creatives.packs import Look
 
 ACTOR = "job:generate"
 PERIOD = "creatives"
@@ -31,7 +28,7 @@ class CreativesChanged(ExperimentError):
     """What would be approved or served is not what was rendered."""
 
 
-def refuse_changed(context: Context, name: str, looks: Mapping[str, Look]) -> None:
+def refuse_changed(context: Context, name: str, looks: "Mapping[str, Look]") -> None:
     """To be asked before a yes, and before the start: every file is as it was rendered, and its look is the same still.
 
     Raises:
@@ -70,6 +67,12 @@ class Generate:
         )
 
     def act(self, context: Context, task: Task, as_of: datetime, progress: Progress) -> dict[str, Any]:  # noqa: ARG002
+        from creatives.briefs import load_brief  # what touches pictures is loaded where there are any to make
+        from creatives.overview import write_overview
+        from creatives.render import plan_render, render
+        from creatives.slots import find_slots
+        from experiments.documents import restore_experiment
+
         name = task.experiment
         document = restore_experiment(context.control.experiment(name).document)
         brief = load_brief(context.workspace.folder("briefs") / f"{document.brief}.yaml")
