@@ -115,3 +115,39 @@ def migrate(context: typer.Context) -> None:
     workspace = shell.workspace()
     migrate_database(workspace.database_url)
     console().print("The database is up to date.")
+
+
+@database.command()
+def backup(
+    context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="To be written; no such yet.")]
+) -> None:
+    """Write the database as it is now into one file, SQLite whatever the database is; others may go on working.
+
+    Experiments, plans, verdicts and deliveries are in it. All else in a workspace is files, to be backed up as such:
+    briefs/, experiments/, packs/, the lake, and the unit key, without which no unit is recognised again.
+    """
+    from experiments.store.backup import back_up
+
+    shell: Shell = context.obj
+    counts = back_up(shell.workspace().database_url, file)
+    console().print(f"{file}: {_told(counts)}")
+
+
+@database.command()
+def restore(
+    context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="What db backup wrote.")]
+) -> None:
+    """Fill an empty database with a backup, all of it or nothing; nothing that is there is overwritten.
+
+    The database may be of the other kind: so a workspace moves from SQLite to PostgreSQL.
+    """
+    from experiments.store.backup import restore as restore_database
+
+    shell: Shell = context.obj
+    counts = restore_database(shell.workspace().database_url, file)
+    console().print(f"Restored from {file}: {_told(counts)}")
+    console().print("Events that came after the backup are in the lake still: adstyle doctor says what to ingest again")
+
+
+def _told(counts: "Mapping[str, int]") -> str:
+    return ", ".join(f"{rows:,} {name}" for name, rows in counts.items() if rows) or "nothing, it is empty"

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -40,7 +40,7 @@ class NotMigrated(ExperimentError):
     """The database's tables are not those of this version."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str | URL) -> Engine:
     """An engine on a database that has this version's tables.
 
     Raises:
@@ -53,14 +53,14 @@ def open_database(url: str) -> Engine:
         if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
             raise NotMigrated(f"there is no database at {engine.url.database}: run adstyle db migrate")  # noqa: TRY301
         with engine.connect() as connection:
-            _check_revision(connection, _shown(engine))
+            _check_revision(connection, shown(engine))
     except BaseException:
         engine.dispose()
         raise
     return engine
 
 
-def migrate(url: str) -> None:
+def migrate(url: str | URL) -> None:
     """Create or upgrade the tables, whole or not at all; on an up-to-date database nothing happens.
 
     Raises:
@@ -74,17 +74,32 @@ def migrate(url: str) -> None:
     try:
         if engine.dialect.name == "sqlite":
             with engine.connect() as connection:  # kept in the file: later connections find it so
-                _refuse_unfit(connection, _shown(engine))
+                _refuse_unfit(connection, shown(engine))
                 connection.exec_driver_sql("COMMIT")
                 _keep_a_log(connection)
         with for_writing(engine).begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            _refuse_unfit(connection, _shown(engine))
+            _refuse_unfit(connection, shown(engine))
             config = Config()
             config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def has_our_tables(url: str | URL) -> bool:
+    """Of this version or another.
+
+    Raises:
+        NotMigrated: where they are another program's.
+        BadDatabaseUrl, StorageFailure: as `open_database`.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            return _revision(connection, shown(engine)) is not None
     finally:
         engine.dispose()
 
@@ -113,10 +128,10 @@ def write(engine: Engine, work: Callable[[Session], T]) -> T:
         except IntegrityError:
             if attempt == _MOST_TRIES - 1:
                 raise
-    raise TryLater(f"{_shown(engine)}: others keep writing the same rows; try again in a moment")
+    raise TryLater(f"{shown(engine)}: others keep writing the same rows; try again in a moment")
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | URL) -> Engine:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: of a port that is no number
@@ -172,7 +187,8 @@ def _keep_a_log(connection: Connection) -> None:
             return
 
 
-def _shown(engine: Engine) -> str:
+def shown(engine: Engine) -> str:
+    """Which database, without its password."""
     return engine.url.render_as_string(hide_password=True)
 
 

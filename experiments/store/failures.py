@@ -25,8 +25,14 @@ _SQLITE: dict[int, tuple[type[ExperimentError], str]] = {
         StorageFailure,
         "the disk under the database fails to read or write: check its space and health",
     ),
-    sqlite3.SQLITE_NOTADB: (StorageFailure, "the file is not a database: restore it from your backup"),
-    sqlite3.SQLITE_CORRUPT: (StorageFailure, "the database file is damaged: restore it from your backup"),
+    sqlite3.SQLITE_NOTADB: (
+        StorageFailure,
+        "the file is not a database: move it away, and restore your backup of it (adstyle db restore)",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        StorageFailure,
+        "the database file is damaged: move it away, and restore your backup of it (adstyle db restore)",
+    ),
 }
 
 _NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

@@ -49,6 +49,7 @@ def test_the_version_is_the_installed_ones(tmp_path: Path) -> None:
         (["--help"], ()),
         (["-w", "here", "styles", "list"], ("numpy",)),
         (["-w", "here", "experiment", "list"], ("numpy", "sqlalchemy")),
+        (["-w", "here", "status"], ("numpy", "sqlalchemy", "pyarrow", "duckdb", "deltalake")),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -162,3 +163,19 @@ def test_doctor_reads_the_lists_that_ingest_will_read(tmp_path: Path) -> None:
     assert "rates.csv:2: 'a lot' is no rate" in " ".join(ill.stdout.split())
     assert "data_centres.txt:2" in ill.stdout
     assert "has not the columns" in " ".join(ill.stdout.split())
+
+
+def test_a_database_is_backed_up_and_restored(tmp_path: Path) -> None:
+    adstyle("init", "ads", cwd=tmp_path).check_returncode()
+    made = adstyle("-w", "ads", "db", "backup", "ads.backup", cwd=tmp_path)
+    assert (made.returncode, made.stdout) == (0, "ads.backup: nothing, it is empty\n"), made.stderr
+    assert "overwrites nothing" in says_one_line(adstyle("-w", "ads", "db", "backup", "ads.backup", cwd=tmp_path))
+    database = tmp_path / "ads" / "adstyle.db"
+    database.write_bytes(b"spoiled" * 1000)
+    spoiled = says_one_line(adstyle("-w", "ads", "db", "restore", "ads.backup", cwd=tmp_path), code=1)
+    assert "move it away, and restore your backup of it (adstyle db restore)" in spoiled
+    database.rename(tmp_path / "spoiled.db")
+    restored = adstyle("-w", "ads", "db", "restore", "ads.backup", cwd=tmp_path)
+    assert restored.returncode == 0, restored.stderr
+    assert "adstyle doctor" in restored.stdout
+    assert adstyle("-w", "ads", "status", cwd=tmp_path).returncode == 0
