@@ -141,3 +141,22 @@ def export_events(
         for name, path in paths.items():
             rows = upkeep.export(stores.lake, name, path, form)
             console().print(f"{path}: {rows:,} rows")
+
+
+@export.command("evidence")
+def export_evidence(
+    context: typer.Context,
+    experiment: Annotated[str, typer.Argument(help="Its name.")],
+    look: Annotated[int | None, typer.Option(min=1, help="Which look's; by default the last one's.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files are to lie.")] = Path("export"),
+) -> None:
+    """Write out what a look was judged by: moments by arm, segment and batch, daily counts, the plan, the judgement.
+
+    Enough to check a verdict with other tools: sums over units of every outcome and of every product of two.
+    """
+    from experiments.jobs.exporting import export_look
+
+    shell: Shell = context.obj
+    with shell.open() as stores, one_line():
+        for path in export_look(stores, experiment, look, out):
+            console().print(f"{path}")
