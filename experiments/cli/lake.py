@@ -160,3 +160,32 @@ def export_evidence(
     with shell.open() as stores, one_line():
         for path in export_look(stores, experiment, look, out):
             console().print(f"{path}")
+
+
+@export.command("trafficking")
+def export_trafficking(
+    context: typer.Context,
+    experiment: Annotated[str, typer.Argument(help="Its name.")],
+    column: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The column of the ad server's logs that has its numbers of creatives, as 'Rendering ID'.",
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the files are to lie; by default trafficking-EXPERIMENT.")
+    ] = None,
+) -> None:
+    """Copy the approved creatives for an ad server, with a sheet of their arms, shares, sizes and landing page.
+
+    Fill in the ad server's numbers as `value`, and the sheet is the workspace's trafficking.csv, by which its logs are
+    read.
+    """
+    from experiments.jobs.trafficking import SHEET_NAME, export_trafficking
+
+    shell: Shell = context.obj
+    folder = out or Path(f"trafficking-{experiment}")
+    with shell.open() as stores, one_line():
+        served = export_trafficking(stores, experiment, column, folder)
+    console().print(f"{folder}: {len(served)} creatives and {SHEET_NAME}, whose `value` is to be filled in")

@@ -48,6 +48,10 @@ from experiments.ingest.times import Times
 OWN = "adstyle"
 """The format that needs no mapping."""
 TRAFFICKING = ("column", "value", "experiment", "arm")
+SHEET = ("share", "slot", "width", "height", "file", "bytes", "sha256", "landing_url")
+"""Beside those columns in the sheet that goes to the ad server and comes back with its numbers; they are not read."""
+_SEPARATORS = (",", ";", "\t")
+"""Spreadsheets write their country's."""
 _SHIPPED = Path(__file__).with_name("feeds")
 JOINT = "+"
 """Between the names of columns that are joined."""
@@ -251,17 +255,24 @@ def read_trafficking(path: Path) -> Trafficking:
     told: dict[str, dict[str, tuple[str, str]]] = {}
     rows = _rows(path)
     _, header = next(rows, (1, []))
-    if tuple(map(bare, header)) != TRAFFICKING:
+    named = tuple(map(bare, header))
+    if named[: len(TRAFFICKING)] != TRAFFICKING:
         raise ExperimentError(f"{path} has not the columns {', '.join(TRAFFICKING)}: begin it with that line")
+    known = set(map(bare, SHEET))
+    for name, shown in zip(named[len(TRAFFICKING) :], header[len(TRAFFICKING) :], strict=True):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else "take it out"
+            raise ExperimentError(f"{path}: {shown!r} is no column of it: {advice}")
     for number, row in rows:
-        if len(row) > len(TRAFFICKING):
+        if len(row) > len(header):
             raise ExperimentError(
-                f"{path}:{number}: has {len(row)} values; it is to have {', '.join(TRAFFICKING)}: take out what is too "
+                f"{path}:{number}: has {len(row)} values; it is to have {', '.join(header)}: take out what is too "
                 "much, or put a value that holds a comma in quotes"
             )
-        if len(row) < len(TRAFFICKING) or not all(row):
+        if len(row) < len(TRAFFICKING) or not all(row[: len(TRAFFICKING)]):
             raise ExperimentError(f"{path}:{number}: column, value, experiment or arm is empty: fill it in")
-        column, value, experiment, arm = row
+        column, value, experiment, arm = row[: len(TRAFFICKING)]
         meaning = told.setdefault(bare(column), {}).setdefault(value, (experiment, arm))
         if meaning != (experiment, arm):
             raise ExperimentError(
@@ -272,7 +283,10 @@ def read_trafficking(path: Path) -> Trafficking:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table that are not blank, each with the number of its last line."""
-    rows = csv.reader(io.StringIO(own_text(path)))
+    text = own_text(path)
+    header = text.partition("\n")[0]
+    separator = next((each for each in _SEPARATORS if each in header), _SEPARATORS[0])
+    rows = csv.reader(io.StringIO(text), delimiter=separator)
     try:
         for row in rows:
             if row:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.core.errors import ExperimentError
-from experiments.ingest.feed import feed_for, feeds, read_feed, read_trafficking
+from experiments.ingest.feed import SHEET, TRAFFICKING, feed_for, feeds, read_feed, read_trafficking
 from experiments.ingest.log import FileRefused
 
 CM360 = {
@@ -433,6 +433,14 @@ def test_trafficking_says_what_each_creative_is(tmp_path):
     assert read_trafficking(path) == {"renderingid": {"101": ("spring", "original"), "102": ("spring", "mosaic")}}
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_sheet_that_went_to_the_ad_server_comes_back_from_any_spreadsheet(tmp_path, separator):
+    header = separator.join((*TRAFFICKING, *SHEET))
+    row = separator.join(["Rendering ID", "101", "spring", "mosaic", "0.5", "300x250", *["1"] * (len(SHEET) - 2)])
+    (tmp_path / "trafficking.csv").write_text(f"{header}\n{row}\n")
+    assert read_trafficking(tmp_path / "trafficking.csv") == {"renderingid": {"101": ("spring", "mosaic")}}
+
+
 def test_what_stands_where_own_mappings_or_trafficking_are_looked_for_is_not_passed_over(tmp_path):
     (tmp_path / "feeds").touch()
     with pytest.raises(ExperimentError, match="feeds is no folder"):
@@ -463,6 +471,9 @@ def test_what_stands_where_own_mappings_or_trafficking_are_looked_for_is_not_pas
         ("column,value,experiment,arm\nAd ID,\xe9,s,a\n".encode("latin-1"), r"csv is no UTF-8 text: save or export it"),
         ("column,value,experiment,arm\nAd ID,1,s,a\n".encode("utf-16"), r"csv is no UTF-8 text: save or export it"),
         ("", "has not the columns"),
+        ("column,value,experiment,arm,slt\nAd ID,1,s,a,1x1\n", "'slt' is no column of it: did you mean 'slot'"),
+        ("column,value,experiment,arm,weather\nAd ID,1,s,a,1x1\n", "'weather' is no column of it: take it out"),
+        ("column,value,experiment,arm,slot\nAd ID,,s,a,1x1\n", r"csv:2: column, value, experiment or arm is empty"),
     ],
 )
 def test_trafficking_that_is_unclear_is_refused(tmp_path, text, said):

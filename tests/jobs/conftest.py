@@ -97,7 +97,29 @@ def curious(tmp_path, monkeypatch):
     return running(tmp_path, monkeypatch, "auto", **asked)
 
 
+@pytest.fixture
+def draft(tmp_path, monkeypatch):
+    """One whose creatives are yet to be made."""
+    return drafted(tmp_path, monkeypatch, "propose", weights={"duotone-dusk": 3})
+
+
+@pytest.fixture
+def unapproved(draft):
+    """One whose creatives wait for a person."""
+    draft.types("experiment", "generate", "autumn")
+    return draft
+
+
 def running(tmp_path, monkeypatch, promotion, **promised):
+    office = drafted(tmp_path, monkeypatch, promotion, **promised)
+    office.types("experiment", "generate", "autumn")
+    office.types("experiment", "approve", "autumn")
+    office.types("experiment", "start", "autumn", "--at", MONDAY.isoformat())
+    office.now = MONDAY + timedelta(days=7, hours=6)
+    return office
+
+
+def drafted(tmp_path, monkeypatch, promotion, **promised):
     for name in ("ADSTYLE_WORKSPACE", "ADSTYLE_NOW"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "ads"
@@ -109,8 +131,4 @@ def running(tmp_path, monkeypatch, promotion, **promised):
     (root / "experiments" / "autumn.yaml").write_text(yaml.safe_dump(document))
     office = Office(root)
     office.types("experiment", "create", root / "experiments" / "autumn.yaml")
-    office.types("experiment", "generate", "autumn")
-    office.types("experiment", "approve", "autumn")
-    office.types("experiment", "start", "autumn", "--at", MONDAY.isoformat())
-    office.now = MONDAY + timedelta(days=7, hours=6)
     return office
