@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
+from creatives import render as rendering
 from creatives.quality import Finding, GateResult
 from experiments.core.errors import ExperimentError, StorageFailure, TryLater
 from experiments.jobs.analyse import Analyse
@@ -572,10 +573,8 @@ def test_what_the_gate_declined_is_told_with_its_numbers(office, capsys, monkeyp
     def refusing(*arguments, **options):
         return [replace(each, gate=found) if each.arm == "noir" else each for each in really(*arguments, **options)]
 
-    from experiments.jobs import generate
-
-    really = generate.render
-    monkeypatch.setattr(generate, "render", refusing)
+    really = rendering.render
+    monkeypatch.setattr(rendering, "render", refusing)
     document = {"experiment": "winter", "brief": "cup", "styles": ["noir", "duotone-dusk"]}
     (office.root / "experiments" / "winter.yaml").write_text(yaml.safe_dump(document))
     office.types("experiment", "create", office.root / "experiments" / "winter.yaml")
