@@ -1,7 +1,10 @@
 """The ``adstyle`` application: its commands, its options that hold everywhere, and its exit codes."""
 
 import io
+import re
 import sys
+from collections.abc import Sequence
+from decimal import Decimal
 from importlib.metadata import version as version_of
 from typing import Annotated, Any
 from unicodedata import category
@@ -107,6 +110,9 @@ app.add_typer(lake.export, name="export")
 app.add_typer(setup.database, name="db")
 
 
+_NUMBER = re.compile(r"(?P<number>[+-]?\d+(?:[.,]\d+)?) ?(?P<percent>%?)")
+
+
 def run(arguments: list[str]) -> int:
     """Run one command line; print one line for whatever goes wrong; return the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a Latin-1 terminal or file has no minus sign and no ellipsis
@@ -115,7 +121,7 @@ def run(arguments: list[str]) -> int:
         with one_line():
             result = app(arguments, prog_name="adstyle", standalone_mode=False)
     except CommandLineError as error:
-        return _misused(error)
+        return _misused(error, arguments)
     except (ExperimentError, CreativeError, ReportError) as error:
         return _say(str(error), getattr(error, "exit_code", 2))
     except UnicodeEncodeError as error:  # a word from a terminal that speaks another encoding
@@ -134,13 +140,29 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _misused(error: Any) -> int:
+def _misused(error: Any, arguments: Sequence[str]) -> int:
     """A wrong command line, on one line; a group asked for nothing shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return 2
     hint = f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""
-    return _say(error.format_message() + hint, error.exit_code)
+    return _say(error.format_message() + _rewritten(error, arguments) + hint, error.exit_code)
+
+
+def _rewritten(error: Any, arguments: Sequence[str]) -> str:
+    """How to write a number that was given as percent or with a decimal comma; nothing of what is neither."""
+    given = ""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for place, argument in enumerate(arguments):
+            if argument == option:
+                given = "".join(arguments[place + 1 : place + 2])
+            elif argument.startswith(f"{option}="):
+                given = argument.partition("=")[2]
+    found = _NUMBER.fullmatch(given)
+    if not found or not {"%", ","}.intersection(given) or "valid number" not in error.format_message():
+        return ""
+    number = Decimal(found["number"].replace(",", "."))
+    return f": write {number / 100 if found['percent'] else number:f}"
 
 
 def _say(line: str, code: int) -> int:

@@ -72,6 +72,13 @@ def test_the_chart_is_drawn(power, tmp_path, ending):
     ("options", "said"),
     [
         ((), "nothing says what the control does"),
+        (("--baseline", "3%"), "unable to parse string as a number: write 0.03 (see"),
+        (("--baseline=2,5 %",), "write 0.025 (see"),
+        (("--baseline", "0.02", "--lift", "-10%"), "write -0.1 (see"),
+        (("--baseline", "0,02"), "write 0.02 (see"),
+        (("--baseline", "0.02", "--looks", "3%"), "as an integer (see"),
+        (("--baseline", "0.02", "--looks", "2.5"), "as an integer (see"),
+        (("--baseline", "much"), "unable to parse string as a number (see"),
         (("--baseline", "2"), "give it as a share"),
         (("--baseline", "0.02", "--mean", "3"), "--baseline and --mean both say"),
         (("--mean", "3"), "--mean and --sd belong together"),
