@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -73,28 +74,45 @@ class Office:
                     )
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Makes each kind of workspace once, and copies it for whoever asks: its pictures take their time."""
+    made = {}
+
+    def copy(tmp_path, monkeypatch, promotion, **promised):
+        kind = json.dumps([promotion, promised], sort_keys=True)
+        if kind not in made:
+            made[kind] = running(tmp_path_factory.mktemp("office"), monkeypatch, promotion, **promised)
+        forget_surroundings(monkeypatch)
+        office = Office(shutil.copytree(made[kind].root, tmp_path / "ads"))
+        office.now = made[kind].now
+        return office
+
+    return copy
+
+
 @pytest.fixture
-def office(tmp_path, monkeypatch):
+def office(once, tmp_path, monkeypatch):
     """An experiment that started on Monday, its creatives approved."""
-    return running(tmp_path, monkeypatch, promotion="propose")
+    return once(tmp_path, monkeypatch, "propose")
 
 
 @pytest.fixture
-def automatic(tmp_path, monkeypatch):
-    return running(tmp_path, monkeypatch, promotion="auto")
+def automatic(once, tmp_path, monkeypatch):
+    return once(tmp_path, monkeypatch, "auto")
 
 
 @pytest.fixture
-def adaptive(tmp_path, monkeypatch):
+def adaptive(once, tmp_path, monkeypatch):
     """One whose traffic follows the evidence, over four looks."""
-    return running(tmp_path, monkeypatch, "auto", looks={"count": 4}, allocation={"rule": "top_two", "floor": 0.1})
+    return once(tmp_path, monkeypatch, "auto", looks={"count": 4}, allocation={"rule": "top_two", "floor": 0.1})
 
 
 @pytest.fixture
-def curious(tmp_path, monkeypatch):
+def curious(once, tmp_path, monkeypatch):
     """One whose plan names segments and further measures."""
     asked = {"segments": ["device"], "secondary": ["clicks-per-unit", "conversion-rate"]}
-    return running(tmp_path, monkeypatch, "auto", **asked)
+    return once(tmp_path, monkeypatch, "auto", **asked)
 
 
 @pytest.fixture
@@ -119,9 +137,13 @@ def running(tmp_path, monkeypatch, promotion, **promised):
     return office
 
 
-def drafted(tmp_path, monkeypatch, promotion, **promised):
+def forget_surroundings(monkeypatch):
     for name in ("ADSTYLE_WORKSPACE", "ADSTYLE_NOW"):
         monkeypatch.delenv(name, raising=False)
+
+
+def drafted(tmp_path, monkeypatch, promotion, **promised):
+    forget_surroundings(monkeypatch)
     root = tmp_path / "ads"
     assert run(["init", str(root)]) == 0
     Image.linear_gradient("L").resize((640, 400)).convert("RGB").save(root / "briefs" / "cup.png")
