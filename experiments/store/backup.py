@@ -6,9 +6,10 @@ PostgreSQL. Documents are carried as the text they are, so that one which was da
 
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -120,18 +121,26 @@ def _refuse_what_is_none(file: Path) -> None:
 
 
 def _bring_up_to_date(copy: Path, file: Path) -> None:
+    """To this version's tables."""
+    if not _is_sound(copy):
+        raise BadBackup(f"{file} is damaged, and nothing is restored from it: take another backup")
     none_of_ours = BadBackup(f"{file} is a database without AdStyle's tables: nothing is restored from it")
     try:
         if not has_our_tables(_sqlite(copy)):
             raise none_of_ours
     except NotMigrated:
         raise none_of_ours from None
-    except StorageFailure as error:
-        raise BadBackup(f"{file} is damaged, and nothing is restored from it: take another backup") from error
     try:
         migrate(_sqlite(copy))
     except NotMigrated:
         raise BadBackup(f"{file} was written by a newer AdStyle: upgrade this one, then restore it") from None
+
+
+def _is_sound(copy: Path) -> bool:
+    """Whether all its pages hold together: SQLite would otherwise tell of a bad one only when it comes to it."""
+    with closing(sqlite3.connect(copy)) as connection, suppress(sqlite3.DatabaseError):
+        return connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
+    return False
 
 
 def _refuse_what_holds_anything(connection: Connection, where: str) -> None:

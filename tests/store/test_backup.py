@@ -264,6 +264,7 @@ def test_a_backup_of_an_older_version_is_brought_to_this_one(tmp_path, empty_url
             "a newer AdStyle",
         ),
         (lambda file: cut(migrated(file)), "is damaged"),
+        (lambda file: spoil_a_page(migrated(file)), "is damaged"),
         (lambda file: migrated(file).with_name(f"{file.name}-wal").write_text("changes"), "is a database in use"),
     ],
 )
@@ -292,3 +293,14 @@ def migrated(file):
 def cut(file):
     execute(file, "PRAGMA journal_mode = DELETE")
     file.write_bytes(file.read_bytes()[:5000])
+
+
+def spoil_a_page(file):
+    """One that is only read where its rows are."""
+    execute(file, "PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(file)) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'verdicts'").fetchall()
+        ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * size)
+        opened.write(b"\xff" * size)
