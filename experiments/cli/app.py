@@ -43,6 +43,8 @@ CommandLineError: type[Exception] = next(
 """Typer brings its own copy of click and does not name this base class."""
 
 INTERRUPTED = 130
+_NUMBER = re.compile(r"(?P<number>[+-]?\d+(?:[.,]\d+)?) ?(?P<percent>%?)")
+"""With a decimal comma, or as percent: as people write it, and we do not read it."""
 
 app = typer.Typer(
     help=HELP,
@@ -108,9 +110,6 @@ lake.events.command()(rejects.replay)
 app.add_typer(lake.events, name="events")
 app.add_typer(lake.export, name="export")
 app.add_typer(setup.database, name="db")
-
-
-_NUMBER = re.compile(r"(?P<number>[+-]?\d+(?:[.,]\d+)?) ?(?P<percent>%?)")
 
 
 def run(arguments: list[str]) -> int:

@@ -72,6 +72,8 @@ def _served(context: Context, experiment: str, document: ExperimentDocument) -> 
         raise ExperimentError(f"{experiment} has no creatives yet: adstyle experiment generate {experiment}")
     if document.review and not state.approved:
         raise ExperimentError(f"{experiment}'s creatives are not approved yet: adstyle experiment review {experiment}")
+    if state.phase is Phase.ARCHIVED:
+        raise ExperimentError(f"{experiment} is archived, and nothing of it is served any more")
     refuse_changed(context, experiment, document.looks_of(context.library))
     return tuple(each for each in context.control.variants(experiment) if each.arm not in state.declined_arms)
 

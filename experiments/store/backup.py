@@ -34,6 +34,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from experiments.core.errors import ExperimentError, StorageFailure
+from experiments.store.codec import RESTORE, Damaged
 from experiments.store.database import NotMigrated, for_writing, has_our_tables, migrate, open_database, shown
 from experiments.store.schema import Base
 
@@ -56,6 +57,7 @@ def back_up(url: str, file: Path) -> Mapping[str, int]:
 
     Raises:
         NotEmpty: where the file exists.
+        Damaged: where an instant is none any more.
         NotMigrated, StorageFailure: as `database.open_database`.
     """
     if os.path.lexists(file):
@@ -158,9 +160,12 @@ def _carry(reading: Connection, writing: Connection) -> dict[str, int]:
     counts = {}
     for table in Base.metadata.sorted_tables:
         rows, into, counts[table.name] = _rows_of(table), _into(table), 0
-        for part in reading.execution_options(yield_per=_ROWS).execute(rows).mappings().partitions():
-            writing.execute(into, [dict(row) for row in part])
-            counts[table.name] += len(part)
+        try:
+            for part in reading.execution_options(yield_per=_ROWS).execute(rows).mappings().partitions():
+                writing.execute(into, [dict(row) for row in part])
+                counts[table.name] += len(part)
+        except ValueError as error:  # of an instant: SQLite lets anyone write anything
+            raise Damaged(f"table {table.name} has a row that cannot be read ({error}): {RESTORE}") from None
     return counts
 
 

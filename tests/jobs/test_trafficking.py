@@ -71,6 +71,14 @@ def test_without_creatives_it_says_how_to_make_them(draft, exported, capsys):
     assert "autumn has no creatives yet: adstyle experiment generate autumn" in capsys.readouterr().err
 
 
+def test_of_an_archived_experiment_nothing_is_exported(unapproved, exported, capsys):
+    unapproved.types("experiment", "approve", "autumn")
+    unapproved.types("experiment", "archive", "autumn")
+    out = exported(unapproved, code=2)
+    assert "autumn is archived, and nothing of it is served any more" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_what_was_changed_since_is_not_exported(office, exported, capsys):
     file = next((office.root / "variants" / "autumn").glob("*noir*"))
     file.write_bytes(file.read_bytes() + b"\0")

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from experiments.core.errors import StorageFailure
 from experiments.store import backup as backups
 from experiments.store.backup import BadBackup, NotEmpty, back_up, restore
+from experiments.store.codec import Damaged
 from experiments.store.control import ControlPlane
 from experiments.store.database import NotMigrated, migrate, open_database
 from experiments.store.schema import Base
@@ -77,12 +78,12 @@ def rows_at(url):
         engine.dispose()
 
 
-def text_of(url, column="document", table="experiments"):
-    """As the database keeps it."""
+def text_of(url):
+    """The experiments' documents, as the database keeps them."""
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
-            found = connection.exec_driver_sql(f"SELECT CAST({column} AS TEXT) FROM {table} ORDER BY 1")
+            found = connection.exec_driver_sql("SELECT CAST(document AS TEXT) FROM experiments ORDER BY 1")
             return found.scalars().all()
     finally:
         engine.dispose()
@@ -208,6 +209,15 @@ def test_a_damaged_document_is_carried_as_it_is(tmp_path, migrated_sqlite, empty
         with pytest.raises(BadBackup, match="invalid input syntax for type json"):
             restore(empty_url, tmp_path / "backup.db")
         assert all(not rows for rows in rows_at(empty_url).values())
+
+
+def test_an_instant_that_is_none_is_told_and_leaves_no_backup(tmp_path, migrated_sqlite):
+    source = tmp_path / "source.db"
+    shutil.copy(migrated_sqlite, source)
+    execute(source, "INSERT INTO briefs VALUES ('cup', 1, 'ab', '{}', 'yesterday')")
+    with pytest.raises(Damaged, match=r"table briefs has a row that cannot be read .*yesterday"):
+        back_up(f"sqlite:///{source}", tmp_path / "backup.db")
+    assert not list(tmp_path.glob("*backup*"))
 
 
 def test_a_restore_that_fails_leaves_nothing(url, empty_url, tmp_path, monkeypatch):
