@@ -66,6 +66,22 @@ def test_nothing_heavy_is_loaded_without_need(tmp_path: Path, arguments: list[st
     assert "loaded [] 0" in result.stdout
 
 
+def test_arrow_does_not_load_pandas_in_a_command(tmp_path: Path) -> None:
+    """It would at its first array, and take longer to load than a small delivery to read."""
+    adstyle("init", "here", cwd=tmp_path).check_returncode()
+    (tmp_path / "shown.csv").write_text("event_id,ts,experiment,arm,unit\ni1,2026-11-23T10:00:00Z,spring,original,u1\n")
+    arguments = ["adstyle", "-w", "here", "ingest", "shown.csv", "--kind", "impression"]
+    script = (
+        "import atexit, sys\n"
+        f"sys.argv = {arguments!r}\n"
+        "atexit.register(lambda: print('loaded', [name for name in ('pyarrow', 'pandas') if name in sys.modules]))\n"
+        "from experiments.cli import main\n"
+        "main()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "loaded ['pyarrow']" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
