@@ -7,7 +7,7 @@ two arms for two, and has no limit of memory: within evidence's own it cannot do
 The lakes are made at once, as ingest would have left them, because it is not ingest that is measured here: all but the
 last day, of which evidence is taken; then the last day, whose evidence begins with what was found the day before; then
 that of all days again, as if nothing had been found. Both must say the same. Each figure is that of a process of its
-own, start and imports included.
+own, as a command begins it, start and imports included.
 
     python -m benchmarks.evidence IMPRESSIONS...
 
@@ -194,7 +194,8 @@ def _fill(lake, name: str, query: str, impressions: int, days: Sequence[int]) ->
 
 def _process(call: str, folder: Path) -> Run:
     root = str(Path(__file__).resolve().parents[1])
-    code = f"import sys; sys.path.insert(0, {root!r}); from benchmarks import evidence; evidence.{call}"
+    begin = f"import sys; sys.path.insert(0, {root!r}); from experiments.cli import set_process_up; set_process_up()"
+    code = f"{begin}; from benchmarks import evidence; evidence.{call}"
     return timed(code, cwd=folder, program=(sys.executable, "-c"))
 
 

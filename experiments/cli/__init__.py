@@ -9,14 +9,19 @@ _OBJECTS = 200_000
 
 def main() -> None:
     """Run ``adstyle`` with the arguments of this process and exit with its code."""
-    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
-    sys.meta_path.insert(0, WithoutPandas)
+    set_process_up()
     from experiments.cli.app import run
 
     sys.exit(run(sys.argv[1:]))
 
 
-class WithoutPandas:
+def set_process_up() -> None:
+    """What a command's process has otherwise than Python does."""
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
+    sys.meta_path.insert(0, _WithoutPandas)
+
+
+class _WithoutPandas:
     """An importer that finds no pandas: Arrow would load it at its first array, which takes as long as many a command.
 
     Nothing here uses it.

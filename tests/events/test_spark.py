@@ -42,13 +42,13 @@ ODD = "it's 50 % of [a] b*/ü=?%41"
 GATHER = """
 import json, pickle, sys
 from pathlib import Path
-from experiments.cli import WithoutPandas
+from experiments.cli import set_process_up
 from experiments.composition import open_context
 from experiments.events.evidence import gather
 from experiments.store.codec import evidence_document
 from experiments.workspace import open_workspace
 
-sys.meta_path.insert(0, WithoutPandas)  # as in a command
+set_process_up()
 plan, as_of, versions = pickle.loads(Path("asked").read_bytes())
 with open_context(open_workspace(Path(sys.argv[1]))) as stores:
     for each in versions:
