@@ -37,10 +37,20 @@ from ibis import _
 
 from experiments.events.adjustments import adjusted, adjustments_of, unmatched
 from experiments.events.attribution import credited
-from experiments.events.facts import EXACT, by_arm, fact, moments, total
+from experiments.events.facts import BROUGHT, EXACT, by_arm, crowds_of, fact, moments, total
 from experiments.events.kept import WHOLE
 from experiments.events.past import Past
-from experiments.events.people import day_of, decided, key, known_and, people_of, said_of, sayings_of, settled
+from experiments.events.people import (
+    SEVERAL,
+    day_of,
+    decided,
+    key,
+    known_and,
+    people_of,
+    said_of,
+    sayings_of,
+    settled,
+)
 from experiments.events.question import (
     AS_OF,
     EXPERIMENT,
@@ -56,8 +66,6 @@ from experiments.events.question import (
 from experiments.events.rates import creative_of, first_clicks_of, machines_of, suspects_of
 from experiments.events.schema import IMPOSSIBLE_RATE, REPEATED_CLICK, TABLES
 from experiments.events.values import instant, text
-
-_BROUGHT = ("clicks", "conversions", "value_micros")
 
 
 def _unbound(name: str) -> ir.Table:
@@ -86,9 +94,8 @@ def evidence_expression(form: Form) -> ir.Table:
     first = start - ibis.interval(hours=24 * LOOKS_BACK.days)
     impressions, outcomes = map(_unbound, READ)
     everything = impressions.filter(impressions.ts >= first)
-    everything = everything.mutate(date=day_of(everything.ts), said=said_of(everything, form.segments))
     own = everything.filter(everything.experiment == experiment)
-    shown = _between(own, start, as_of)
+    shown = _told(_between(own, start, as_of), form.segments)
     valid = shown.filter(shown.invalid.isnull())
     new, new_valid = _between(shown, since, as_of), _between(valid, since, as_of)
     everybody = _everybody(new_valid, form.turns, past)
@@ -106,8 +113,8 @@ def evidence_expression(form: Form) -> ir.Table:
 
     ties = everybody.filter(everybody.said.isnull() & (everybody.first_shown >= since)).alias("ties")
     suspects = suspects_of(everybody, form.traffic).alias("suspects")
-    clickable = _between(shown, past.reach(windows.click_days, start), as_of)
-    asked = _asked(clickable, clicks, bot_clicks, ties, suspects).alias("asked")
+    clickable = _between(own, past.reach(windows.click_days, start), as_of)
+    asked = _asked(clickable, clicks, bot_clicks, ties, suspects, form.segments).alias("asked")
     asked_valid = asked.filter(asked.invalid.isnull())
     clicked = _click_impressions(clicks, asked_valid, windows.click_days).alias("clicked")
     fast, clicking = machines_of(suspects, asked_valid, past.recent("clicks", clicked, hours=1), form.traffic)
@@ -116,10 +123,13 @@ def evidence_expression(form: Form) -> ir.Table:
     people = everybody.anti_join(machines, "unit")
 
     decisions = past.and_since("decisions", decided(ties, asked_valid))
-    sayings = sayings_of(texts.distinct(), people, decisions.anti_join(machines, "unit"), form.segments).alias(
-        "sayings"
-    )
-    crossed = people.filter(people.sole.isnull()).alias("crossed")
+    mature_at = as_of - ibis.interval(hours=24 * windows.matures_after)
+    units = settled(people, decisions)
+    units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
+    told = ("mature", *(("batch",) if batches else ()))
+    crowds = crowds_of(units, told).alias("crowds")
+    sayings = sayings_of(texts.distinct(), crowds, form.segments).alias("sayings")
+    crossed = people.filter(people.sole == SEVERAL).select("unit", "said").alias("crossed")
     homes = _homes(crossed, decisions, sayings).alias("homes")
     buyers = conversions.filter(conversions.unit.notnull()).select("unit").distinct()
     followed = _followed(new_valid, buyers, crossed, machines).alias("followed")
@@ -152,16 +162,13 @@ def evidence_expression(form: Form) -> ir.Table:
 
     brought = _brought(first_clicks, converted, by_arm=form.cap is not None).alias("brought")
     capped = brought if form.cap is None else brought.mutate(value_micros=ibis.least(brought.value_micros, form.cap))
-    mature_at = as_of - ibis.interval(hours=24 * windows.matures_after)
-    units = settled(people, decisions)
-    units = units.mutate(mature=units.first_shown < mature_at, batch=_batch(units.first_shown, batches))
     rushed_daily = rushed.group_by("arm", "date").aggregate(value=_.count())
     new_bots = _in_batches(new.filter(new.invalid.notnull()), batches)
     bots = past.and_since("bots", past.unknown("bots", new_bots, new_bots.columns))
     no_people = ibis.union(bots, _in_batches(rushed, batches).anti_join(bots, new_bots.columns))
 
     return ibis.union(
-        *moments(units, capped, sayings, form.segments, batched=bool(batches)),
+        *moments(crowds, units.join(capped.select("unit", *BROUGHT), "unit"), sayings, form.segments, told),
         *(() if form.cap is None else (by_arm("capped_units", brought.filter(brought.value_micros > form.cap)),)),
         _daily("impressions", _shown_daily(tally, rushed_daily, moves.anti_join(machines, "unit"))),
         _daily("clicks", first_clicks.group_by("arm", "date").aggregate(value=_.count())),
@@ -193,6 +200,10 @@ def _everybody(new_valid: ir.Table, turns: int, past: Past) -> ir.Table:
     return known_and(past.table(WHOLE), new_valid, turns, WHOLE)
 
 
+def _told(impressions: ir.Table, segments: Sequence[str]) -> ir.Table:
+    return impressions.mutate(date=day_of(impressions.ts), said=said_of(impressions, segments))
+
+
 def _between(events: ir.Table, start: ir.TimestampScalar, end: ir.TimestampScalar) -> ir.Table:
     return events.filter((events.ts >= start) & (events.ts < end))
 
@@ -207,14 +218,16 @@ def _happened(outcomes: ir.Table, start: ir.TimestampScalar, end: ir.TimestampSc
     return once.anti_join(outcomes.filter(outcomes.ts < start).select("kind", "event_id"), ["kind", "event_id"])
 
 
-def _asked(shown: ir.Table, clicks: ir.Table, bot_clicks: ir.Table, ties: ir.Table, suspects: ir.Table) -> ir.Table:
+def _asked(
+    shown: ir.Table, clicks: ir.Table, bot_clicks: ir.Table, ties: ir.Table, suspects: ir.Table, segments: Sequence[str]
+) -> ir.Table:
     """The impressions that must be looked at one by one, and a few whose ids only have the key of one that must."""
     all_clicks = ibis.union(*(each.select("impression_id", "unit") for each in (clicks, bot_clicks)))
     named, unnamed = _named_and_not(all_clicks)
     names = named.select(name=key(named.impression_id)).distinct()
     of_units = unnamed.filter(unnamed.unit.notnull()).select("unit")
     units = ibis.union(of_units, ties.select("unit"), suspects, distinct=True)
-    found = shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit))
+    found = _told(shown.filter(key(shown.event_id).isin(names.name) | shown.unit.isin(units.unit)), segments)
     return found.select("event_id", "unit", "ts", "date", "arm", "invalid", "said", creative=creative_of(found))
 
 
@@ -232,7 +245,8 @@ def _earlier(past: Past, buyers: ir.Table, crossed: ir.Table) -> ir.Table | None
         return None
     newly = crossed.anti_join(past.table("arms_seen"), "unit").select("unit")
     units = ibis.union(buyers, newly, distinct=True)
-    return past.table(WHOLE).semi_join(units, "unit").alias("earlier")
+    known = past.table(WHOLE).select("unit", "last_shown", "said", "sole")
+    return known.semi_join(units, "unit").alias("earlier")
 
 
 def _arms_seen(
@@ -246,7 +260,7 @@ def _arms_seen(
     seen = theirs.select("unit", arm=key(theirs.shown_arm), dealing=_batch(theirs.ts, changes))
     if earlier is None:
         return seen.distinct()
-    first = earlier.filter(earlier.sole.notnull()).semi_join(crossed, "unit")
+    first = earlier.filter(earlier.sole != SEVERAL).semi_join(crossed, "unit")
     return ibis.union(seen, first.select("unit", arm="sole", dealing=_batch(first.last_shown, changes)), distinct=True)
 
 
@@ -304,7 +318,7 @@ def _brought(clicks: ir.Table, conversions: ir.Table, *, by_arm: bool) -> ir.Tab
     bought = bought.rename({f"buyer_{key}": key for key in keys})
     both = clicked.outer_join(bought, clicked.unit == bought.buyer_unit)
     who = {key: ibis.coalesce(both[key], both[f"buyer_{key}"]) for key in keys}
-    return both.select(**who, **{name: both[name].fill_null(0) for name in _BROUGHT})
+    return both.select(**who, **{name: both[name].fill_null(0) for name in BROUGHT})
 
 
 def _batch(moment: ir.TimestampValue, begin: Sequence[ir.TimestampScalar]) -> ir.IntegerValue:

@@ -1,6 +1,6 @@
 """Facts as rows of one shape, so that facts of all sorts are one table; all values are integers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -11,52 +11,49 @@ from experiments.core.statistics.moments import OUTCOMES, PRODUCTS, UNITS
 EXACT = "decimal(38, 0)"
 """Wider than any sum of products of 64-bit integers that a campaign could reach; beyond it the engine refuses."""
 
-_BROUGHT = OUTCOMES[1:]
+SHOWN, BROUGHT = OUTCOMES[0], OUTCOMES[1:]
+"""What is shown to all units, and what they do."""
+
+
+def crowds_of(units: ir.Table, told: Sequence[str]) -> ir.Table:
+    """Units whose first impressions said the same, and alike in what else is ``told``, with the facts that all have."""
+    shown = units[SHOWN].cast(EXACT)
+    sums = _sums({SHOWN: shown, f"{SHOWN}*{SHOWN}": shown * shown})
+    return units.group_by("said", *told).aggregate({UNITS: units.count().cast(EXACT), **sums})
 
 
 def moments(
-    units: ir.Table, brought: ir.Table, sayings: ir.Table, segments: Sequence[str], *, batched: bool
+    crowds: ir.Table, doers: ir.Table, sayings: ir.Table, segments: Sequence[str], told: Sequence[str]
 ) -> list[ir.Table]:
-    """``units``, each outcome's sum under its name, each product's under ``left*right``; in each scope.
+    """Each outcome's sum under its name, each product's under ``left*right``; in each scope.
 
-    Units are read once, into sums by what they said, those who ``brought`` anything once more for what they did; of
-    these the finest cells are made, and every scope adds cells up.
+    ``doers`` are the units that `BROUGHT` anything; nothing else need be known of the others than their ``crowds``. The
+    finest cells are made of both, and every scope adds cells up; ``told`` are the columns beside what was said:
+    ``mature`` and, where there are batches, ``batch``.
     """
-    kept = ("mature", *(("batch",) if batched else ()))
-    did = units.join(brought.select("unit", *_BROUGHT), "unit")
-    seen = {UNITS: units.count().cast(EXACT), **_sums(units, _of_all)}
-    done = _sums(did, lambda name: not _of_all(name))
-    keys = ("arm", *kept, *segments)
-    cells = ibis.union(
-        *(
-            _cells(each.group_by("said", *kept).aggregate(sums).join(sayings, "said"), keys, tuple(sums))
-            for each, sums in ((units, seen), (did, done))
-        )
-    ).alias("cells")
+    exact = {name: doers[name].cast(EXACT) for name in OUTCOMES}
+    products = {f"{a}*{b}": exact[a] * exact[b] for a, b in PRODUCTS if (a, b) != (SHOWN, SHOWN)}
+    done = doers.group_by("said", *told).aggregate(_sums({name: exact[name] for name in BROUGHT} | products))
+    finest = (_cells(each.join(sayings, "said"), ("arm", *told, *segments), each.columns) for each in (crowds, done))
+    cells = ibis.union(*finest).alias("cells")
     mature = cells.filter(cells.mature)
     scopes = [_scope("all", cells), _scope("mature", mature)]
     for column in segments:
         scopes += [_scope(column, cells, column), _scope(f"mature:{column}", mature, column)]
-    if batched:
+    if "batch" in told:
         scopes += [_scope("all", cells, batched=True), _scope("mature", mature, batched=True)]
         scopes += [_scope(column, cells.filter(cells.fact == UNITS), column, batched=True) for column in segments]
     return scopes
 
 
-def _of_all(name: str) -> bool:
-    """Whether units that did nothing have anything of it."""
-    return set(name.split("*")) == {OUTCOMES[0]}
+def _sums(values: Mapping[str, ir.Value]) -> dict[str, ir.Value]:
+    return {name: value.sum().cast(EXACT) for name, value in values.items()}
 
 
-def _sums(units: ir.Table, chosen: Callable[[str], bool]) -> dict[str, ir.Value]:
-    exact = {name: units[name].cast(EXACT) for name in OUTCOMES if name in units.columns}
-    sums = {name: exact[name].sum().cast(EXACT) for name in OUTCOMES if chosen(name)}
-    return sums | {f"{a}*{b}": (exact[a] * exact[b]).sum().cast(EXACT) for a, b in PRODUCTS if chosen(f"{a}*{b}")}
-
-
-def _cells(found: ir.Table, keys: Sequence[str], facts: Sequence[str]) -> ir.Table:
-    wide = found.group_by(*keys).aggregate({name: found[name].sum().cast(EXACT) for name in facts})
-    return wide.pivot_longer(list(facts), names_to="fact", values_to="value")
+def _cells(found: ir.Table, keys: Sequence[str], columns: Sequence[str]) -> ir.Table:
+    facts = [name for name in columns if name not in ("said", *keys)]
+    wide = found.group_by(*keys).aggregate(_sums({name: found[name] for name in facts}))
+    return wide.pivot_longer(facts, names_to="fact", values_to="value")
 
 
 def _scope(name: str, cells: ir.Table, column: str | None = None, *, batched: bool = False) -> ir.Table:

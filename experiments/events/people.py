@@ -2,7 +2,7 @@
 
 Of each unit: ``unit, first_shown, last_shown, impressions``; what was ``said`` by the first of them, nothing where it
 is *tied*: impressions at its first instant differ in what they say, and their ids must tell which is first; ``sole``,
-the key of its arm, nothing where it saw several.
+the key of its arm, `SEVERAL` where it saw several.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,8 @@ from ibis import _
 from experiments.core.evidence import MOST_SEGMENTS, OTHER, UNKNOWN
 from experiments.events.facts import EXACT
 
+SEVERAL = ibis.literal(0, "uint64")
+"""No arm's key. (Nothing at all would be one more bit of each unit to write and to read.)"""
 _WORD = ibis.literal(2**64, EXACT)
 _DAY = 86_400_000_000
 """Microseconds."""
@@ -77,12 +79,12 @@ def known_and(before: ir.Table, valid: ir.Table, turns: int, name: str) -> ir.Ta
     is_new = both.unit.isnull()
     same = both.new_unit.isnull() | (both.sole == told.sole)
     return both.select(
-        unit=ibis.ifelse(is_new, both.new_unit, both.unit),
-        first_shown=ibis.ifelse(is_new, both.new_first_shown, both.first_shown),
+        unit=ibis.coalesce(both.unit, both.new_unit),
+        first_shown=ibis.coalesce(both.first_shown, both.new_first_shown),
         last_shown=ibis.coalesce(both.new_last_shown, both.last_shown),
         impressions=both.impressions.fill_null(0) + both.new_impressions.fill_null(0),
         said=ibis.ifelse(is_new, told.said, both.said),  # it is costly, and so only asked of those that are new
-        sole=ibis.ifelse(is_new, told.sole, ibis.ifelse(same, both.sole, None)),
+        sole=ibis.ifelse(is_new, told.sole, ibis.ifelse(same, both.sole, SEVERAL)),
     ).alias(name)
 
 
@@ -124,7 +126,7 @@ class _Told:
 
     @property
     def sole(self) -> ir.IntegerValue:
-        return ibis.ifelse(self.one == self.other, self.one, None)
+        return ibis.ifelse(self.one == self.other, self.one, SEVERAL)
 
 
 def decided(tied: ir.Table, asked: ir.Table) -> ir.Table:
@@ -143,10 +145,9 @@ def settled(people: ir.Table, decisions: ir.Table) -> ir.Table:
     return joined.mutate(said=ibis.coalesce(joined.decision, joined.said)).drop("decided_unit", "decision")
 
 
-def sayings_of(texts: ir.Table, people: ir.Table, decisions: ir.Table, segments: Sequence[str]) -> ir.Table:
+def sayings_of(texts: ir.Table, crowds: ir.Table, segments: Sequence[str]) -> ir.Table:
     """What the numbers of first impressions stand for: ``said, arm`` and the segments, small ones folded."""
-    firsts = ibis.union(people.filter(people.said.notnull()).select("said"), decisions.select("said"))
-    units = firsts.group_by(first_said="said").aggregate(units=_.count())
+    units = crowds.group_by(first_said="said").aggregate(units=_.units.sum())
     sayings = texts.join(units, texts.said == units.first_said).drop("first_said")
     for column in segments:
         sayings = _folded(sayings, column)
