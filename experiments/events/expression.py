@@ -21,7 +21,7 @@ not crossed over: that is one which saw several arms while the shares were the s
 
 Impressions are read a few columns at a time, and only those *asked* for one by one are held: clicks name them, or their
 units clicked something unnamed; of units that bought, or saw several arms, only when they saw which. Of all others it
-takes sums. What has a name (``alias``) is computed once.
+takes sums; where only few are new, these are held in short. What has a name (``alias``) is computed once.
 
 Of what came more than `LOOKS_BACK` before the start only adjustments are asked for, so that it may be forgotten.
 
@@ -97,7 +97,10 @@ def evidence_expression(form: Form) -> ir.Table:
     own = everything.filter(everything.experiment == experiment)
     shown = _told(_between(own, start, as_of), form.segments)
     valid = shown.filter(shown.invalid.isnull())
-    new, new_valid = _between(shown, since, as_of), _between(valid, since, as_of)
+    new = _between(shown, since, as_of)
+    if past.until is not None and form.turns == 1:  # a day or so: held, for it is read six times
+        new = new.select("unit", "ts", "date", "arm", "said", "invalid", *form.segments).alias("new")
+    new_valid = new.filter(new.invalid.isnull())
     everybody = _everybody(new_valid, form.turns, past)
     texts = past.and_since("texts", new_valid.select("said", "arm", *form.segments).distinct())
     tally = new.group_by("arm", "date", "invalid").aggregate(value=_.count(), moment=_.ts.max())
