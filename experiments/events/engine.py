@@ -33,6 +33,8 @@ _A_THREAD = 125_000_000
 """Bytes; with less a thread, DuckDB's guide says, work that goes to disk may fail."""
 _AN_IMPRESSION = 80
 """Bytes that telling units apart takes for each of their impressions, where a unit has seven of them."""
+_HELD = 4
+"""So many times as much are they, held, with their units and those known before; with less memory it takes longer."""
 _FROM_TEXT = f"coalesce({number_of('unit')}, {stand_in_for('unit')})"
 """A unit's number where it is not kept; what is no hash has one that nothing kept has."""
 NO_PAST: Mapping[str, Sequence[Path]] = MappingProxyType({})
@@ -58,6 +60,9 @@ class Engine(Protocol):
 
         Where units are ``numbered``, reading them once more is quick.
         """
+
+    def holds(self, impressions: int) -> bool:
+        """Whether it had best hold what is read of so many impressions, beside telling their units apart."""
 
     def answer(
         self,
@@ -98,6 +103,10 @@ class DuckDB:
             if impressions * _AN_IMPRESSION <= turns * bytes_of(self.memory):
                 return turns
         return 1
+
+    def holds(self, impressions: int) -> bool:
+        """So few that none of it goes to disk."""
+        return impressions * _AN_IMPRESSION * _HELD <= bytes_of(self.memory)
 
     @property
     def keeps_parts(self) -> bool:

@@ -113,11 +113,13 @@ def evidence_of(
     It begins with what is ``known``, and its parts are left in the folder ``keep``, where these are given.
     """
     engine = engine or DuckDB()
+    turns, holds = _reading(impressions, plan.experiment, engine, known)
     question = Question.of(
         plan, as_of,
         divided=_divisions(plan, dealt, as_of),
-        turns=_turns(impressions, plan.experiment, engine, known),
+        turns=turns,
         known_until=known.until if known else None,
+        holds=holds,
     )  # fmt: skip
     sources = dict(zip(READ, (impressions, outcomes), strict=True))
     past = {f"{PREFIX}{part}": files for part, files in part_files(known.folder).items()} if known else {}
@@ -125,12 +127,15 @@ def evidence_of(
     return _evidence(facts, plan, as_of.astimezone(UTC), lake_versions, _batches(plan, dealt, as_of))
 
 
-def _turns(impressions: Source, experiment: str, engine: Engine, known: Checkpoint | None) -> int:
-    """One where they are not files that the engine reads itself: what is fetched from elsewhere is fetched once."""
+def _reading(impressions: Source, experiment: str, engine: Engine, known: Checkpoint | None) -> tuple[int, bool]:
+    """In how many turns units are told apart, and whether what came since ``known`` is held.
+
+    In one turn where they are not files that the engine reads itself: what is fetched from elsewhere is fetched once.
+    """
     if not isinstance(impressions, StoredTable):
-        return 1
-    since = str(known.until.date()) if known else ""
-    return engine.turns(impressions.rows(experiment, since), numbered=impressions.numbered)
+        return 1, False
+    rows = impressions.rows(experiment, str(known.until.date()) if known else "")
+    return engine.turns(rows, numbered=impressions.numbered), known is not None and engine.holds(rows)
 
 
 def _divisions(plan: Plan, dealt: Sequence[Dealing], as_of: datetime) -> Divisions:

@@ -98,7 +98,7 @@ def evidence_expression(form: Form) -> ir.Table:
     shown = _told(_between(own, start, as_of), form.segments)
     valid = shown.filter(shown.invalid.isnull())
     new = _between(shown, since, as_of)
-    if past.until is not None and form.turns == 1:  # a day or so: held, for it is read six times
+    if form.holds:
         new = new.select("unit", "ts", "date", "arm", "said", "invalid", *form.segments).alias("new")
     new_valid = new.filter(new.invalid.isnull())
     everybody = _everybody(new_valid, form.turns, past)

@@ -79,6 +79,8 @@ class Form:
     """In which units are told apart (`people.people_of`); the facts are the same."""
     knows: bool = False
     """Whether it begins with what was found before (`past`); the facts are the same."""
+    holds: bool = False
+    """Whether impressions since then are held, for they are read several times; the facts are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Question:
         divided: Divisions = Divisions(),
         turns: int = 1,
         known_until: datetime | None = None,
+        holds: bool = False,
     ) -> Self:
         """All facts about an experiment.
 
@@ -106,6 +109,7 @@ class Question:
             divided: where its time is.
             turns: in which units are told apart.
             known_until: up to here the engine knows what was found.
+            holds: whether it holds the impressions since then.
         """
         values: dict[str, Value] = {EXPERIMENT: plan.experiment, START: plan.start, AS_OF: as_of}
         values |= {batch_name(number): instant for number, instant in enumerate(divided.batches)}
@@ -113,7 +117,7 @@ class Question:
         values |= {KNOWN_UNTIL: known_until} if known_until else {}
         form = Form(
             tuple(plan.segments), plan.attribution, plan.traffic, plan.cap, len(divided.batches), len(divided.changes),
-            turns, knows=known_until is not None,
+            turns, knows=known_until is not None, holds=holds,
         )  # fmt: skip
         return cls(form, values)
 

@@ -58,6 +58,10 @@ class Spark:
         """Not: lakes of a size for Spark are not in a folder beside it."""
         return False
 
+    def holds(self, impressions: int) -> bool:  # noqa: ARG002
+        """Never: it begins with nothing that was found before."""
+        return False
+
     def answer(
         self,
         question: Question,

@@ -191,6 +191,8 @@ def test_units_take_turns_where_they_would_not_fit_and_reading_is_quicker_than_d
     assert [DuckDB("2GiB").turns(each, numbered=True) for each in sizes] == [1, 1, 2, 4, 8, 1]
     assert [DuckDB("2GiB").turns(each, numbered=False) for each in sizes] == [1, 1, 2, 4, 1, 1]
     assert DuckDB("4GiB").turns(40_000_000, numbered=True) == 1
+    assert [DuckDB("2GiB").holds(each) for each in sizes] == [True, False, False, False, False, False]
+    assert DuckDB("2GiB").holds(5_000_000)
 
 
 def test_too_little_memory_is_said_in_one_line(lake, crowd, plan, start):
