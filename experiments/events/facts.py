@@ -17,7 +17,7 @@ SHOWN, BROUGHT = OUTCOMES[0], OUTCOMES[1:]
 
 def crowds_of(units: ir.Table, told: Sequence[str]) -> ir.Table:
     """Units whose first impressions said the same, and alike in what else is ``told``, with the facts that all have."""
-    shown = units[SHOWN].cast(EXACT)
+    shown = units[SHOWN]  # counts, and their squares, are far from filling 64 bits
     sums = _sums({SHOWN: shown, f"{SHOWN}*{SHOWN}": shown * shown})
     return units.group_by("said", *told).aggregate({UNITS: units.count().cast(EXACT), **sums})
 
