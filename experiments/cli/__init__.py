@@ -2,7 +2,9 @@
 
 import gc
 import sys
+from types import FrameType
 
+_OURS = ("creatives", "experiments", "reports")
 _OBJECTS = 200_000
 """New ones before unreachable ones are looked for: what a command loads is thousands at a time, and all of it stays."""
 
@@ -22,13 +24,21 @@ def set_process_up() -> None:
 
 
 class _WithoutPandas:
-    """An importer that finds no pandas: Arrow would load it at its first array, which takes as long as many a command.
+    """An importer that finds no pandas for our packages; engines that others add may use it.
 
-    Nothing here uses it.
+    Ours do not, but Arrow would load it at their first array, which takes as long as many a command.
     """
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:  # noqa: ARG004 - Python's names
         """As `importlib.abc.MetaPathFinder.find_spec`."""
-        if name == "pandas":
+        if name == "pandas" and _asking().partition(".")[0] in _OURS:
             raise ModuleNotFoundError("no pandas in a command", name=name)
+
+
+def _asking() -> str:
+    """The module whose code wants an import; Arrow's own has no frames, and so it is who called Arrow."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame and frame.f_globals.get("__name__", "").startswith("importlib."):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "")) if frame else ""

@@ -74,12 +74,17 @@ def test_arrow_does_not_load_pandas_in_a_command(tmp_path: Path) -> None:
     script = (
         "import atexit, sys\n"
         f"sys.argv = {arguments!r}\n"
-        "atexit.register(lambda: print('loaded', [name for name in ('pyarrow', 'pandas') if name in sys.modules]))\n"
+        "def told():\n"
+        "    print('loaded', [name for name in ('pyarrow', 'pandas') if name in sys.modules])\n"
+        "    import pandas, pyarrow\n"
+        "    print('others', len(pyarrow.table({'n': [1, 2]}).to_pandas()))\n"
+        "atexit.register(told)\n"
         "from experiments.cli import main\n"
         "main()"
     )
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "loaded ['pyarrow']" in result.stdout
+    assert "others 2" in result.stdout, "an engine that others add may use it"
 
 
 @pytest.mark.parametrize(
